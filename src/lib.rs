@@ -1,3 +1,44 @@
 //! PyTorch's way of working in Rust, on any GPU.
-pub mod error;
+//!
+//! Every tensor operation is a hand-written WGSL compute shader with a scalar twin in plain Rust; the whole stack runs
+//! on either. A first example:
+//!
+//! ```
+//! use lumigrad::prelude::*;
+//!
+//! let x = Tensor::scalar(2.0).requires_grad();
+//! let y = x.powi(2) + 2.0 * &x + 1.0;
+//! y.backward()?;
+//! assert_eq!(x.grad().unwrap().item::<f32>()?, 6.0);
+//! # Ok::<(), lumigrad::Error>(())
+//! ```
+//!
+//! The modules in the order of one call: [`tensor`](Tensor) → [`ops`] → [`engine`] → shaders. [`autograd`] hangs off
+//! `ops`; [`nn`], [`optim`], [`data`] and [`io`] are built on tensors.
+
+// `#[derive(Module)]` names this crate by its name, here too.
+extern crate self as lumigrad;
+
+pub mod autograd;
+pub mod data;
+mod dtype;
+pub mod engine;
+mod error;
+pub mod io;
+pub mod nn;
+pub mod ops;
+pub mod optim;
+pub mod random;
+mod tensor;
+
+pub use autograd::{enable_grad, no_grad};
+pub use dtype::{DType, Element};
+pub use engine::Device;
 pub use error::{Error, Result};
+pub use ops::cross_entropy::{CrossEntropyOptions, Reduction};
+pub use tensor::{IntoShape, Shape, Tensor};
+
+/// What most programs use.
+pub mod prelude {
+    pub use crate::{DType, Device, Error, Result, Tensor, no_grad};
+}

@@ -1,0 +1,37 @@
+// Params and offsets of kernels that treat elements one by one: up to three strided operands, a contiguous result.
+
+struct Params {
+    n: u32,
+    rank: u32,
+    // bits of numbers that every element meets, of type `elem`
+    scalars: vec4<u32>,
+    // first elements of the operands, and of the result
+    offsets: vec4<u32>,
+    // dims are merged on the host; uniform arrays have 16-byte elements, so eight dims are two vectors
+    shape: array<vec4<u32>, 2>,
+    strides: array<vec4<u32>, 6>,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+
+// Where element `i` of an operand lies.
+fn operand_offset(i: u32, operand: u32) -> u32 {
+    let base = operand * 2u;
+    let first = params.offsets[operand];
+    if params.rank <= 1u {
+        return first + i * params.strides[base].x;
+    }
+    var rest = i;
+    var offset = first;
+    for (var d = params.rank - 1u; d > 0u; d -= 1u) {
+        let size = params.shape[d >> 2u][d & 3u];
+        let next = rest / size;
+        offset += (rest - next * size) * params.strides[base + (d >> 2u)][d & 3u];
+        rest = next;
+    }
+    return offset + rest * params.strides[base].x;
+}
+
+// Where element `i` of the result lies.
+fn result_offset(i: u32) -> u32 {
+    return params.offsets.w + i;
+}

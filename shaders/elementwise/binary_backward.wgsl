@@ -1,0 +1,35 @@
+// The gradient of one operand of a binary operation, over the broadcast shape: `left(g, x, y)` or `right(g, x, y)`,
+// which the operation's own file defines.
+#import common/index
+#import common/elementwise
+
+@group(0) @binding(0) var<storage, read> g: array<elem>;
+@group(0) @binding(1) var<storage, read> x: array<elem>;
+@group(0) @binding(2) var<storage, read> y: array<elem>;
+@group(0) @binding(3) var<storage, read_write> d: array<elem>;
+
+@compute @workgroup_size(WG)
+fn backward_left(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_id(group, groups, local);
+    if i >= params.n {
+        return;
+    }
+    d[result_offset(i)] = left(g[operand_offset(i, 0u)], x[operand_offset(i, 1u)], y[operand_offset(i, 2u)]);
+}
+
+@compute @workgroup_size(WG)
+fn backward_right(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_id(group, groups, local);
+    if i >= params.n {
+        return;
+    }
+    d[result_offset(i)] = right(g[operand_offset(i, 0u)], x[operand_offset(i, 1u)], y[operand_offset(i, 2u)]);
+}

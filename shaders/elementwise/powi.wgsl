@@ -1,0 +1,21 @@
+// x to a whole power: |exponent| multiplications at most twice its bits, and a reciprocal for a negative one.
+fn power(x: f32, exponent: i32) -> f32 {
+    var base = x;
+    var result = 1.0;
+    for (var rest = u32(abs(exponent)); rest > 0u; rest >>= 1u) {
+        if (rest & 1u) != 0u {
+            result *= base;
+        }
+        base *= base;
+    }
+    return select(result, 1.0 / result, exponent < 0);
+}
+
+fn forward(x: elem, a: vec4<elem>) -> elem {
+    return power(x, i32(a.x));
+}
+
+// n·xⁿ⁻¹, and 0 for n = 0 at every x.
+fn backward(g: elem, x: elem, a: vec4<elem>) -> elem {
+    return select(g * a.x * power(x, i32(a.x) - 1), 0.0, a.x == 0.0);
+}

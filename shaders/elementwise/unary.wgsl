@@ -1,0 +1,20 @@
+// y = forward(x, a), element by element. The operation's own file defines `forward` and `backward`; `elem` is an alias
+// of the prelude.
+#import common/index
+#import common/elementwise
+
+@group(0) @binding(0) var<storage, read> x: array<elem>;
+@group(0) @binding(1) var<storage, read_write> y: array<elem>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_id(group, groups, local);
+    if i >= params.n {
+        return;
+    }
+    y[result_offset(i)] = forward(x[operand_offset(i, 0u)], bitcast<vec4<elem>>(params.scalars));
+}

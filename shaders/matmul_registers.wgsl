@@ -1,0 +1,99 @@
+// C = A·B + bias without workgroup memory: every thread makes a block of 4 rows and 8 columns in registers. A workgroup
+// is 8 threads along the columns, so that a subgroup of eight reads neighbours, and 4 along the rows: 16×64 elements.
+#import common/index
+#import common/matmul
+
+@group(0) @binding(0) var<storage, read> a: array<f32>;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> c: array<f32>;
+
+const ROWS: u32 = 16u;
+const COLUMNS: u32 = 64u;
+
+fn store(at: u32, row: u32, column: u32, sum: f32) {
+    if row < params.m && column < params.n {
+        var value = sum;
+        if params.has_bias != 0u {
+            value += bias[params.offsets.z + column];
+        }
+        c[at + row * params.n + column] = value;
+    }
+}
+
+fn store_row(at: u32, row: u32, column: u32, low: vec4<f32>, high: vec4<f32>) {
+    store(at, row, column, low.x);
+    store(at, row, column + 8u, low.y);
+    store(at, row, column + 16u, low.z);
+    store(at, row, column + 24u, low.w);
+    store(at, row, column + 32u, high.x);
+    store(at, row, column + 40u, high.y);
+    store(at, row, column + 48u, high.z);
+    store(at, row, column + 56u, high.w);
+}
+
+@compute @workgroup_size(32)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let tiles_n = (params.n + COLUMNS - 1u) / COLUMNS;
+    let tiles = tiles_n * ((params.m + ROWS - 1u) / ROWS);
+    let tile = linear_group(group, groups);
+    if tile >= tiles * params.batches {
+        return;
+    }
+    let batch = tile / tiles;
+    let row = (tile % tiles) / tiles_n * ROWS + local / 8u * 4u;
+    let column = (tile % tiles) % tiles_n * COLUMNS + local % 8u;
+    let batch_offset = batch_offsets(batch);
+
+    // Rows and columns beyond the edge read the last one; their sums are not stored.
+    let last_row = params.m - 1u;
+    let last_column = params.n - 1u;
+    let a_base = params.offsets.x + batch_offset.x;
+    let a0 = a_base + min(row, last_row) * params.a_strides.x;
+    let a1 = a_base + min(row + 1u, last_row) * params.a_strides.x;
+    let a2 = a_base + min(row + 2u, last_row) * params.a_strides.x;
+    let a3 = a_base + min(row + 3u, last_row) * params.a_strides.x;
+    let b_base = params.offsets.y + batch_offset.y;
+    let b0 = b_base + min(column, last_column) * params.b_strides.y;
+    let b1 = b_base + min(column + 8u, last_column) * params.b_strides.y;
+    let b2 = b_base + min(column + 16u, last_column) * params.b_strides.y;
+    let b3 = b_base + min(column + 24u, last_column) * params.b_strides.y;
+    let b4 = b_base + min(column + 32u, last_column) * params.b_strides.y;
+    let b5 = b_base + min(column + 40u, last_column) * params.b_strides.y;
+    let b6 = b_base + min(column + 48u, last_column) * params.b_strides.y;
+    let b7 = b_base + min(column + 56u, last_column) * params.b_strides.y;
+
+    var low0 = vec4<f32>();
+    var low1 = vec4<f32>();
+    var low2 = vec4<f32>();
+    var low3 = vec4<f32>();
+    var high0 = vec4<f32>();
+    var high1 = vec4<f32>();
+    var high2 = vec4<f32>();
+    var high3 = vec4<f32>();
+    for (var l = 0u; l < params.k; l += 1u) {
+        let at = l * params.a_strides.y;
+        let x = vec4<f32>(a[a0 + at], a[a1 + at], a[a2 + at], a[a3 + at]);
+        let bt = l * params.b_strides.x;
+        let low = vec4<f32>(b[b0 + bt], b[b1 + bt], b[b2 + bt], b[b3 + bt]);
+        let high = vec4<f32>(b[b4 + bt], b[b5 + bt], b[b6 + bt], b[b7 + bt]);
+        low0 = fma(vec4<f32>(x.x), low, low0);
+        low1 = fma(vec4<f32>(x.y), low, low1);
+        low2 = fma(vec4<f32>(x.z), low, low2);
+        low3 = fma(vec4<f32>(x.w), low, low3);
+        high0 = fma(vec4<f32>(x.x), high, high0);
+        high1 = fma(vec4<f32>(x.y), high, high1);
+        high2 = fma(vec4<f32>(x.z), high, high2);
+        high3 = fma(vec4<f32>(x.w), high, high3);
+    }
+
+    let at = params.offsets.w + batch * params.m * params.n;
+    store_row(at, row, column, low0, high0);
+    store_row(at, row + 1u, column, low1, high1);
+    store_row(at, row + 2u, column, low2, high2);
+    store_row(at, row + 3u, column, low3, high3);
+}

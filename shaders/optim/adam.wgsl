@@ -1,0 +1,46 @@
+// One step of Adam for a range of an arena of parameters, in place.
+#import common/index
+
+struct Params {
+    // the range
+    first: u32,
+    n: u32,
+    beta1: f32,
+    beta2: f32,
+    eps: f32,
+    // added to the gradient (Adam), or what is left of the parameter (AdamW)
+    weight_decay: f32,
+    keep: f32,
+    // −lr / (1 − β₁ᵗ), and √(1 − β₂ᵗ)
+    step_size: f32,
+    correction: f32,
+    // −1 to maximise
+    sign: f32,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+
+@group(0) @binding(0) var<storage, read> gradient: array<f32>;
+@group(0) @binding(1) var<storage, read_write> parameter: array<f32>;
+@group(0) @binding(2) var<storage, read_write> average: array<f32>;
+@group(0) @binding(3) var<storage, read_write> square: array<f32>;
+@group(0) @binding(4) var<storage, read> faults: array<u32, 4>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let id = linear_id(group, groups, local);
+    if id >= params.n || faults[0] != 0u {
+        return;
+    }
+    let i = params.first + id;
+    let old = parameter[i] * params.keep;
+    let g = params.sign * gradient[i] + params.weight_decay * old;
+    let m = average[i] + (1.0 - params.beta1) * (g - average[i]);
+    let v = params.beta2 * square[i] + (1.0 - params.beta2) * g * g;
+    average[i] = m;
+    square[i] = v;
+    parameter[i] = old + params.step_size * m / (sqrt(v) / params.correction + params.eps);
+}

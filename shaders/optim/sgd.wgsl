@@ -1,0 +1,62 @@
+// One step of SGD for a range of an arena of parameters, in place.
+#import common/index
+
+struct Params {
+    // the range
+    first: u32,
+    n: u32,
+    lr: f32,
+    momentum: f32,
+    dampening: f32,
+    weight_decay: f32,
+    // −1 to maximise
+    sign: f32,
+    // whether the momentum is still empty, and whether it is Nesterov's
+    first_step: u32,
+    nesterov: u32,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+
+@group(0) @binding(0) var<storage, read> gradient: array<f32>;
+@group(0) @binding(1) var<storage, read_write> parameter: array<f32>;
+@group(0) @binding(2) var<storage, read> faults: array<u32, 4>;
+@group(0) @binding(3) var<storage, read_write> velocity: array<f32>;
+
+fn decayed(i: u32) -> f32 {
+    return params.sign * gradient[i] + params.weight_decay * parameter[i];
+}
+
+@compute @workgroup_size(WG)
+fn plain(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let id = linear_id(group, groups, local);
+    if id >= params.n || faults[0] != 0u {
+        return;
+    }
+    let i = params.first + id;
+    parameter[i] -= params.lr * decayed(i);
+}
+
+@compute @workgroup_size(WG)
+fn momentum(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let id = linear_id(group, groups, local);
+    if id >= params.n || faults[0] != 0u {
+        return;
+    }
+    let i = params.first + id;
+    let g = decayed(i);
+    var v = g;
+    if params.first_step == 0u {
+        v = params.momentum * velocity[i] + (1.0 - params.dampening) * g;
+    }
+    velocity[i] = v;
+    let direction = select(v, g + params.momentum * v, params.nesterov != 0u);
+    parameter[i] -= params.lr * direction;
+}

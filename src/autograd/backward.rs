@@ -1,0 +1,308 @@
+//! The walk back: iterative, in reverse order of creation.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use super::node::{Leaf, Node, Target};
+use super::no_grad;
+use crate::ops::{Gradients, Vjp, add_gradients, copy_into, ones_like, sum_to_shape};
+use crate::tensor::{Gradient, Tensor};
+use crate::{Error, Result};
+
+/// How a backward pass is run.
+///
+/// ```
+/// use lumigrad::{autograd::Backward, prelude::*};
+/// let x = Tensor::from_slice(&[1.0f32, 2.0], &[2]).requires_grad();
+/// let y = &x * &x;
+/// let upstream = Tensor::from_slice(&[1.0f32, 10.0], &[2]);
+/// Backward::new().gradient(&upstream).retain_graph().run(&y)?;
+/// assert_eq!(x.grad().unwrap().to_vec::<f32>()?, [2.0, 40.0]);
+/// # Ok::<(), lumigrad::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Backward {
+    gradient: Option<Tensor>,
+    retain_graph: bool,
+}
+
+impl Backward {
+    /// A pass from a scalar, which frees the graph as it goes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The gradient of the output; without it the output must have one element and the gradient is 1.
+    pub fn gradient(mut self, gradient: &Tensor) -> Self {
+        self.gradient = Some(gradient.detach());
+        self
+    }
+
+    /// Keeps saved tensors, so that a second pass can follow.
+    pub fn retain_graph(mut self) -> Self {
+        self.retain_graph = true;
+        self
+    }
+
+    /// Adds the gradients of `output` to the `.grad` of every leaf that it depends on.
+    ///
+    /// # Errors
+    /// When `output` needs no gradient or is no scalar, a saved tensor was changed or freed, or the device failed.
+    pub fn run(self, output: &Tensor) -> Result<()> {
+        no_grad(|| {
+            let seed = self.seed(output)?;
+            let mut walk = Walk { retain_graph: self.retain_graph, into_destinations: true, ..Walk::default() };
+            walk.start(output, seed)?;
+            walk.run()?;
+            for (_, (leaf, gradient)) in walk.leaves {
+                accumulate(&leaf, gradient)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn seed(&self, output: &Tensor) -> Result<Tensor> {
+        if let Some(error) = output.poison() {
+            return Err(error.clone());
+        }
+        if !output.is_requires_grad() {
+            return Err(Error::Autograd(
+                "backward: this tensor does not depend on anything that requires a gradient".into(),
+            ));
+        }
+        match &self.gradient {
+            Some(gradient) if gradient.shape() == output.shape() => Ok(gradient.clone()),
+            Some(gradient) => Err(Error::Autograd(format!(
+                "backward: the gradient has shape {:?}, the output {:?}",
+                gradient.shape(),
+                output.shape()
+            ))),
+            None if output.numel() == 1 => ones_like(output),
+            None => Err(Error::Autograd(format!(
+                "backward: the output has shape {:?}; only a scalar needs no gradient. Reduce it (`.sum()`, `.mean()`) \
+                 or give one with `Backward::new().gradient(..)`",
+                output.shape()
+            ))),
+        }
+    }
+}
+
+/// The gradients of `output` with respect to `inputs`, without touching any `.grad`: `torch.autograd.grad`.
+///
+/// # Errors
+/// As [`Backward::run`], and when `output` does not depend on one of the inputs.
+pub fn grad(output: &Tensor, inputs: &[&Tensor], options: Backward) -> Result<Vec<Tensor>> {
+    no_grad(|| {
+        let seed = options.seed(output)?;
+        let mut walk = Walk { retain_graph: options.retain_graph, ..Walk::default() };
+        for input in inputs {
+            if let Gradient::Node(node, index) = input.gradient() {
+                walk.wanted.insert((Arc::as_ptr(node) as usize, *index), None);
+            }
+        }
+        walk.start(output, seed)?;
+        walk.run()?;
+        inputs.iter().map(|input| walk.result(input)).collect()
+    })
+}
+
+/// One node waiting for its turn, the latest made first.
+struct Pending(Arc<Node>);
+
+impl PartialEq for Pending {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.sequence == other.0.sequence
+    }
+}
+impl Eq for Pending {}
+impl PartialOrd for Pending {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Pending {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.sequence.cmp(&other.0.sequence)
+    }
+}
+
+type OutputGradients = SmallVec<[Option<Tensor>; 1]>;
+
+#[derive(Default)]
+struct Walk {
+    retain_graph: bool,
+    /// Whether a gradient may be written straight into an optimiser's memory.
+    into_destinations: bool,
+    queue: BinaryHeap<Pending>,
+    gradients: FxHashMap<u64, OutputGradients>,
+    leaves: FxHashMap<usize, (Arc<Leaf>, Tensor)>,
+    wanted: FxHashMap<(usize, usize), Option<Tensor>>,
+}
+
+impl Walk {
+    fn start(&mut self, output: &Tensor, seed: Tensor) -> Result<()> {
+        match Target::of(output) {
+            Some(target) => self.send(target, seed),
+            None => Ok(()),
+        }
+    }
+
+    fn run(&mut self) -> Result<()> {
+        while let Some(Pending(node)) = self.queue.pop() {
+            let gradients = self.gradients.remove(&node.sequence).expect("a queued node has gradients");
+            for (output, leaf) in node.retained().iter() {
+                if let Some(gradient) = &gradients[*output] {
+                    accumulate(leaf, gradient.clone())?;
+                }
+            }
+            for (output, gradient) in gradients.iter().enumerate() {
+                if let Some(slot) = self.wanted.get_mut(&(Arc::as_ptr(&node) as usize, output)) {
+                    slot.clone_from(gradient);
+                }
+            }
+            let saved = node.take_saved(self.retain_graph)?;
+            let destination = |leaf: &Arc<Leaf>| self.destination(leaf);
+            let results = {
+                let mut vjp = Vjp::new(&node, &gradients, saved, &destination);
+                let function = node.operation.vjp.expect("only operations with a gradient make nodes");
+                let results: Gradients = function(&mut vjp)?;
+                vjp.finish()?;
+                results
+            };
+            debug_assert_eq!(results.len(), node.inputs.len(), "{}: a gradient for each input", node.operation.name);
+            for (edge, result) in node.inputs.iter().zip(results) {
+                let Some(target) = &edge.target else { continue };
+                let gradient = result.ok_or_else(|| {
+                    Error::Autograd(format!("`{}` has no gradient for one of its inputs", node.operation.name))
+                })?;
+                // Broadcasting is undone here, so that no operation has to think of it.
+                let gradient = sum_to_shape(gradient, &edge.shape)?;
+                self.send(target.clone(), gradient)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the first gradient of a leaf may be written; a second one is added to the first.
+    fn destination(&self, leaf: &Arc<Leaf>) -> Option<Tensor> {
+        let first = self.into_destinations && !self.leaves.contains_key(&(Arc::as_ptr(leaf) as usize));
+        if first && leaf.grad().is_none() { leaf.destination() } else { None }
+    }
+
+    fn send(&mut self, target: Target, gradient: Tensor) -> Result<()> {
+        if let Some(error) = gradient.poison() {
+            return Err(error.clone());
+        }
+        match target {
+            Target::Leaf(leaf) => match self.leaves.entry(Arc::as_ptr(&leaf) as usize) {
+                std::collections::hash_map::Entry::Vacant(entry) => {
+                    entry.insert((leaf, gradient));
+                }
+                std::collections::hash_map::Entry::Occupied(mut entry) => {
+                    let sum = add_gradients(&entry.get().1, &gradient)?;
+                    entry.get_mut().1 = sum;
+                }
+            },
+            Target::Node(node, output) => {
+                let slots = self.gradients.entry(node.sequence).or_insert_with(|| {
+                    self.queue.push(Pending(node.clone()));
+                    smallvec::smallvec![None; node.outputs.len()]
+                });
+                slots[output] = Some(match slots[output].take() {
+                    None => gradient,
+                    Some(earlier) => add_gradients(&earlier, &gradient)?,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn result(&self, input: &Tensor) -> Result<Tensor> {
+        let found = match input.gradient() {
+            Gradient::None => None,
+            Gradient::Leaf(leaf) => self.leaves.get(&(Arc::as_ptr(leaf) as usize)).map(|(_, g)| g.clone()),
+            Gradient::Node(node, output) => self.wanted[&(Arc::as_ptr(node) as usize, *output)].clone(),
+        };
+        found.ok_or_else(|| {
+            Error::Autograd(format!(
+                "grad: the output does not depend on the input of shape {:?}, or that input needs no gradient",
+                input.shape()
+            ))
+        })
+    }
+}
+
+/// Adds to `.grad`; into the optimiser's memory where a leaf has some there.
+fn accumulate(leaf: &Leaf, gradient: Tensor) -> Result<()> {
+    let sum = match leaf.grad() {
+        None => gradient,
+        Some(earlier) => add_gradients(&earlier, &gradient)?,
+    };
+    let home = leaf.destination();
+    let grad = match home {
+        Some(home) if home.shape() == sum.shape() && home.device() == sum.device() => {
+            if !home.shares_storage(&sum) {
+                copy_into(&home, &sum)?;
+            }
+            home
+        }
+        _ => sum,
+    };
+    leaf.set_grad(Some(grad));
+    Ok(())
+}
+
+impl Tensor {
+    /// Computes the gradients of this scalar with respect to every leaf that it depends on and adds them to their
+    /// `.grad`. The graph is freed on the way.
+    ///
+    /// # Errors
+    /// As [`Backward::run`].
+    pub fn backward(&self) -> Result<()> {
+        Backward::new().run(self)
+    }
+
+    /// The gradient collected so far, of a leaf or of a tensor with [`Tensor::retain_grad`].
+    ///
+    /// A parameter's gradient lives in its optimiser's memory and is overwritten by the next backward pass: copy it to
+    /// keep it.
+    pub fn grad(&self) -> Option<Tensor> {
+        match self.gradient() {
+            Gradient::None => None,
+            Gradient::Leaf(leaf) => leaf.grad(),
+            Gradient::Node(node, output) => {
+                node.retained().iter().find(|(o, _)| o == output).and_then(|(_, leaf)| leaf.grad())
+            }
+        }
+    }
+
+    /// Replaces the gradient of a leaf, or removes it.
+    ///
+    /// # Errors
+    /// When this is no leaf, or the gradient has another shape.
+    pub fn set_grad(&self, grad: Option<&Tensor>) -> Result<()> {
+        let Gradient::Leaf(leaf) = self.gradient() else {
+            return Err(Error::Autograd("set_grad: only a leaf that requires a gradient has one to set".into()));
+        };
+        if let Some(grad) = grad.filter(|g| g.shape() != self.shape()) {
+            let (given, own) = (grad.shape(), self.shape());
+            return Err(Error::Autograd(format!("set_grad: the gradient has shape {given:?}, the tensor {own:?}")));
+        }
+        leaf.set_grad(grad.map(Tensor::detach));
+        Ok(())
+    }
+
+    /// Asks that the gradient of this intermediate result be kept in `.grad`. Leaves keep theirs anyway.
+    pub fn retain_grad(&self) {
+        if let Gradient::Node(node, output) = self.gradient() {
+            let mut retained = node.retained();
+            if !retained.iter().any(|(o, _)| o == output) {
+                retained.push((*output, Arc::default()));
+            }
+        }
+    }
+}

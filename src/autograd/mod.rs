@@ -1,0 +1,48 @@
+//! Gradients: the graph that operations leave behind and the walk back through it.
+
+mod backward;
+mod gradcheck;
+mod node;
+
+use std::cell::Cell;
+
+pub use backward::{Backward, grad};
+pub use gradcheck::{GradcheckOptions, gradcheck};
+pub(crate) use node::{Edge, Leaf, Node, SavedTensor, Target};
+
+thread_local! {
+    static ENABLED: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Whether operations of this thread are recorded for gradients.
+pub fn is_grad_enabled() -> bool {
+    ENABLED.with(Cell::get)
+}
+
+/// Runs `body` without recording for gradients on this thread, as `torch.no_grad()` does.
+///
+/// ```
+/// use lumigrad::{no_grad, prelude::*};
+/// let w = Tensor::scalar(1.0).requires_grad();
+/// let y = no_grad(|| &w * 2.0);
+/// assert!(!y.is_requires_grad());
+/// ```
+pub fn no_grad<R>(body: impl FnOnce() -> R) -> R {
+    with_grad_enabled(false, body)
+}
+
+/// Runs `body` with recording for gradients on, inside of [`no_grad`] too.
+pub fn enable_grad<R>(body: impl FnOnce() -> R) -> R {
+    with_grad_enabled(true, body)
+}
+
+fn with_grad_enabled<R>(enabled: bool, body: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ENABLED.with(|e| e.set(self.0));
+        }
+    }
+    let _restore = Restore(ENABLED.with(|e| e.replace(enabled)));
+    body()
+}

@@ -1,0 +1,42 @@
+//! Datasets and batches.
+//!
+//! A [`Dataset`] writes samples into host memory, a [`Sampler`] says in which order, and a [`DataLoader`] makes batches
+//! of them ahead of the training, in memory that is used again and again. Everything here is on the host: a
+//! [`Batch`] becomes tensors when it is uploaded to a device.
+//!
+//! ```
+//! use lumigrad::data::{ArrayDataset, DataLoader, HostArray};
+//!
+//! // y = 2 x, a hundred times
+//! let x: Vec<f32> = (0..100).map(|i| i as f32 / 100.0).collect();
+//! let y: Vec<f32> = x.iter().map(|x| 2.0 * x).collect();
+//! let data = ArrayDataset::new([("x", HostArray::new(&[100, 1], x)), ("y", HostArray::new(&[100, 1], y))]);
+//!
+//! let loader = DataLoader::new(data).batch_size(32).shuffle(true).seed(7);
+//! for _epoch in 0..3 {
+//!     for batch in &loader {
+//!         let batch = batch?; // a sample that can't be loaded is an error here, not a crash
+//!         let (x, y) = (batch["x"].as_slice::<f32>().unwrap(), batch["y"].as_slice::<f32>().unwrap());
+//!         assert!(x.iter().zip(y).all(|(x, y)| *y == 2.0 * x));
+//!     }
+//! }
+//! # Ok::<(), lumigrad::Error>(())
+//! ```
+//!
+//! All randomness is a function of the seed, the epoch and the sample. So a run can be repeated, or taken up in the
+//! middle of an epoch ([`DataLoader::epoch_from`]), and loading ahead changes nothing but the speed.
+
+mod array;
+mod batch;
+mod dataset;
+pub mod idx;
+mod loader;
+mod mnist;
+mod sampler;
+
+pub use array::{HostArray, HostData, HostElement, Kind};
+pub use batch::Batch;
+pub use dataset::{ArrayDataset, Dataset, Field, Sample};
+pub use loader::{DataLoader, Epoch};
+pub use mnist::{Mnist, Split};
+pub use sampler::{RandomSampler, Sampler, SequentialSampler};

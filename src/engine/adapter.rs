@@ -1,0 +1,215 @@
+//! Adapters: which there are, which is best, and what is asked of them.
+
+use std::fmt;
+
+use super::stream::StreamLimits;
+use crate::{Error, Result};
+
+/// How a GPU device is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct GpuOptions {
+    /// Ask for exactly WebGPU's guaranteed limits and no optional feature, instead of all that the adapter offers.
+    pub webgpu_minimum: bool,
+}
+
+impl GpuOptions {
+    /// All that the adapter offers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// WebGPU's guaranteed limits and no optional feature: what any adapter can run, and the setting that tests use to
+    /// see that everything works there.
+    pub fn webgpu_minimum() -> Self {
+        GpuOptions { webgpu_minimum: true }
+    }
+}
+
+/// What kernels and the stream are chosen by.
+#[derive(Clone, Debug)]
+pub struct AdapterFacts {
+    /// The adapter's name.
+    pub name: String,
+    /// Driver and its version.
+    pub driver: String,
+    /// Vulkan, Metal, Dx12, Gl or BrowserWebGpu.
+    pub backend: String,
+    /// Discrete, integrated, virtual or software.
+    pub kind: AdapterKind,
+    /// Smallest and largest subgroup.
+    pub subgroup: (u32, u32),
+    /// Optional features that lumigrad has use for.
+    pub features: Vec<&'static str>,
+    /// What the adapter allows.
+    pub limits: AdapterLimits,
+}
+
+/// The limits that decide what fits.
+#[derive(Clone, Copy, Debug)]
+pub struct AdapterLimits {
+    /// Storage buffers that one kernel can bind.
+    pub storage_buffers: u32,
+    /// Bytes of the largest tensor.
+    pub binding_bytes: u64,
+    /// Bytes of workgroup memory.
+    pub workgroup_bytes: u32,
+    /// Threads of a workgroup.
+    pub workgroup_threads: u32,
+}
+
+/// The kind of an adapter, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AdapterKind {
+    /// A card with memory of its own.
+    Discrete,
+    /// A GPU that shares memory with the processor.
+    Integrated,
+    /// A GPU handed through to a virtual machine.
+    Virtual,
+    /// Anything else that claims to be a GPU.
+    Other,
+    /// A driver that runs shaders on the processor.
+    Software,
+}
+
+impl fmt::Display for AdapterKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AdapterKind::Discrete => "discrete GPU",
+            AdapterKind::Integrated => "integrated GPU",
+            AdapterKind::Virtual => "virtual GPU",
+            AdapterKind::Other => "other",
+            AdapterKind::Software => "software",
+        })
+    }
+}
+
+impl AdapterFacts {
+    pub(crate) fn of(adapter: &wgpu::Adapter) -> Self {
+        let info = adapter.get_info();
+        let limits = adapter.limits();
+        let offered = adapter.features();
+        let named = [
+            (wgpu::Features::SUBGROUP, "subgroups"),
+            (wgpu::Features::SHADER_F16, "f16"),
+            (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
+            (wgpu::Features::IMMEDIATES, "immediates"),
+            (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative matrix"),
+        ];
+        AdapterFacts {
+            driver: [info.driver, info.driver_info].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" "),
+            backend: format!("{:?}", info.backend),
+            kind: kind(info.device_type, &info.name),
+            subgroup: (info.subgroup_min_size, info.subgroup_max_size),
+            features: named.iter().filter(|(f, _)| offered.contains(*f)).map(|(_, n)| *n).collect(),
+            limits: AdapterLimits {
+                storage_buffers: limits.max_storage_buffers_per_shader_stage,
+                binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+                workgroup_bytes: limits.max_compute_workgroup_storage_size,
+                workgroup_threads: limits.max_compute_invocations_per_workgroup,
+            },
+            name: info.name,
+        }
+    }
+
+    /// Whether shaders run on the processor, where barriers and dispatches are dear and workgroup memory gains nothing.
+    pub fn is_software(&self) -> bool {
+        self.kind == AdapterKind::Software
+    }
+
+    /// On lavapipe `submit` blocks while the submission before it runs: flushing every 64 dispatches cost 30 to 60%
+    /// more in all than every 256 or more (4,096 dependent dispatches). A GPU should rather get its work early.
+    pub(crate) fn stream_limits(&self) -> StreamLimits {
+        let (dispatches, work) = match self.kind {
+            AdapterKind::Software => (512, 4e9),
+            AdapterKind::Integrated => (128, 1e11),
+            AdapterKind::Discrete => (128, 1e12),
+            AdapterKind::Virtual | AdapterKind::Other => (128, 1e10),
+        };
+        StreamLimits { dispatches, work: work as u64 }
+    }
+}
+
+impl fmt::Display for AdapterFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {}", self.name, self.kind, self.backend)?;
+        if !self.driver.is_empty() {
+            write!(f, ", {}", self.driver)?;
+        }
+        f.write_str(")")
+    }
+}
+
+fn kind(device_type: wgpu::DeviceType, name: &str) -> AdapterKind {
+    // GL drivers do not tell what they are; the common software ones have these names.
+    let software = ["llvmpipe", "swiftshader", "softpipe", "lavapipe", "basic render"];
+    let lower = name.to_lowercase();
+    match device_type {
+        _ if software.iter().any(|s| lower.contains(s)) => AdapterKind::Software,
+        wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
+        wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+        wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
+        wgpu::DeviceType::Cpu => AdapterKind::Software,
+        wgpu::DeviceType::Other => AdapterKind::Other,
+    }
+}
+
+/// Every adapter that can run lumigrad, best first: discrete before integrated before software, native backends
+/// before GL.
+pub(crate) async fn usable() -> Vec<wgpu::Adapter> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let mut adapters: Vec<_> = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    adapters.retain(is_usable);
+    adapters.sort_by_key(|a| {
+        let info = a.get_info();
+        (kind(info.device_type, &info.name), info.backend == wgpu::Backend::Gl)
+    });
+    adapters
+}
+
+fn is_usable(adapter: &wgpu::Adapter) -> bool {
+    let compute = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
+    let (needed, offered) = (wgpu::Limits::default(), adapter.limits());
+    compute
+        && offered.max_storage_buffers_per_shader_stage >= needed.max_storage_buffers_per_shader_stage
+        && offered.max_storage_buffer_binding_size >= needed.max_storage_buffer_binding_size
+        && offered.max_compute_invocations_per_workgroup >= needed.max_compute_invocations_per_workgroup
+        && offered.max_compute_workgroup_storage_size >= needed.max_compute_workgroup_storage_size
+}
+
+/// The best adapter, or the best one with `part` in its name.
+pub(crate) async fn choose(part: Option<&str>) -> Result<wgpu::Adapter> {
+    let adapters = usable().await;
+    let Some(part) = part else {
+        return adapters.into_iter().next().ok_or(Error::NoAdapter { detail: String::new() });
+    };
+    let wanted = part.to_lowercase();
+    let names: Vec<_> = adapters.iter().map(|a| a.get_info().name).collect();
+    adapters.into_iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted)).ok_or_else(|| {
+        let mut available = vec!["reference".to_string(), "gpu".into(), "shadow".into()];
+        available.extend(names);
+        Error::UnknownDevice { name: part.to_string(), available: available.join(", ") }
+    })
+}
+
+pub(crate) async fn request_device(
+    adapter: &wgpu::Adapter,
+    options: &GpuOptions,
+) -> Result<(wgpu::Device, wgpu::Queue)> {
+    let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+    let (required_limits, required_features) = if options.webgpu_minimum {
+        (wgpu::Limits::default(), wgpu::Features::empty())
+    } else {
+        (adapter.limits(), adapter.features() & wanted)
+    };
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("lumigrad"),
+        required_features,
+        required_limits,
+        memory_hints: wgpu::MemoryHints::Performance,
+        ..Default::default()
+    };
+    let name = adapter.get_info().name;
+    adapter.request_device(&descriptor).await.map_err(|e| Error::Driver(format!("{name} can't be opened: {e}")))
+}

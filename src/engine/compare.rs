@@ -1,0 +1,165 @@
+//! Holding a kernel's two bodies against each other.
+
+use super::kernel::{Bound, Kernel, Params};
+use super::host::run_copy;
+use crate::Result;
+use crate::dtype::HostData;
+
+/// ε of f32.
+const EPSILON: f64 = f32::EPSILON as f64;
+
+/// One output of one dispatch, compared.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// The variant's label.
+    pub variant: &'static str,
+    /// The binding that was compared.
+    pub binding: &'static str,
+    /// Elements compared, guard band included.
+    pub elements: usize,
+    /// The element that is furthest from the twin's, measured in its bound.
+    pub worst: Option<Worst>,
+    /// From recording to the end of the run, in nanoseconds.
+    pub nanos: u64,
+}
+
+/// The worst element of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Worst {
+    /// Position in the buffer.
+    pub index: usize,
+    /// What the shader wrote.
+    pub got: f64,
+    /// What the twin wrote.
+    pub want: f64,
+    /// Their distance divided by what is allowed; over 1 is a failure. Infinite where a NaN or an infinity has no
+    /// counterpart, or nothing but equality is allowed.
+    pub ratio: f64,
+    /// Whether the element lies behind the tensor's end.
+    pub in_guard: bool,
+}
+
+impl Comparison {
+    /// Whether every element is within its bound.
+    pub fn passed(&self) -> bool {
+        self.worst.is_none_or(|w| w.ratio <= 1.0)
+    }
+}
+
+/// Runs the twin on the inputs of a dispatch and compares what the shader wrote.
+///
+/// `before` and `after` hold the operands' whole allocations; `lens` how many elements of each belong to the tensor.
+pub(crate) fn check(
+    kernel: &'static Kernel,
+    variant: usize,
+    params: Params<'_>,
+    before: Vec<HostData>,
+    after: &[Option<HostData>],
+    lens: &[usize],
+) -> Result<Vec<Comparison>> {
+    let bound = (kernel.bound)(&params);
+    let magnitudes = match bound {
+        Bound::Magnitude { .. } => {
+            let absolute = before.iter().map(absolute).collect();
+            Some(run_copy(kernel, kernel.reference, variant, absolute, params)?)
+        }
+        Bound::Scaled { magnitude, .. } => Some(run_copy(kernel, magnitude, variant, before.clone(), params)?),
+        Bound::Exact | Bound::Relative { .. } => None,
+    };
+    let twin = run_copy(kernel, kernel.reference, variant, before, params)?;
+    let operands = kernel.bindings.iter().filter(|b| b.is_operand()).enumerate();
+    let mut comparisons = Vec::new();
+    for (written, (operand, binding)) in operands.filter(|(_, b)| b.is_written()).enumerate() {
+        let got = after[operand].as_ref().expect("what was written was read back");
+        let scale = magnitudes.as_ref().map(|m| &m[written]);
+        comparisons.push(Comparison {
+            kernel: kernel.name,
+            variant: kernel.variants[variant].label,
+            binding: binding.name(),
+            elements: got.len(),
+            worst: worst(got, &twin[written], scale, bound, lens[operand]),
+            nanos: 0,
+        });
+    }
+    Ok(comparisons)
+}
+
+fn absolute(data: &HostData) -> HostData {
+    match data {
+        HostData::F32(v) => HostData::F32(v.iter().map(|x| x.abs()).collect()),
+        other => other.clone(),
+    }
+}
+
+fn worst(got: &HostData, want: &HostData, scale: Option<&HostData>, bound: Bound, len: usize) -> Option<Worst> {
+    let mut worst: Option<Worst> = None;
+    for index in 0..got.len() {
+        let (g, w) = (got.get_f64(index), want.get_f64(index));
+        let in_guard = index >= len;
+        let bound = if in_guard || !matches!(got, HostData::F32(_)) { Bound::Exact } else { bound };
+        let ratio = ratio(g, w, scale.map(|s| s.get_f64(index)), bound);
+        // The first element counts even when it is exact, so that a table has something to show.
+        if worst.is_none_or(|old| ratio > old.ratio) {
+            worst = Some(Worst { index, got: g, want: w, ratio, in_guard });
+        }
+    }
+    worst
+}
+
+/// How far `got` is from `want`, in units of what is allowed.
+pub(crate) fn ratio(got: f64, want: f64, magnitude: Option<f64>, bound: Bound) -> f64 {
+    if got == want || (got.is_nan() && want.is_nan()) {
+        return 0.0;
+    }
+    if !got.is_finite() || !want.is_finite() {
+        return f64::INFINITY;
+    }
+    let allowed = match bound {
+        Bound::Exact => return f64::INFINITY,
+        Bound::Relative { ulps, floor } => ulps * EPSILON * want.abs().max(floor),
+        Bound::Magnitude { ulps } | Bound::Scaled { ulps, .. } => {
+            ulps * EPSILON * magnitude.map_or(want.abs(), f64::abs)
+        }
+    };
+    (got - want).abs() / (allowed + f64::from(f32::MIN_POSITIVE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_mean_what_they_say() {
+        assert_eq!(ratio(1.0, 1.0, None, Bound::Exact), 0.0);
+        assert!(ratio(1.0 + EPSILON, 1.0, None, Bound::Exact).is_infinite());
+        assert!(ratio(1.0 + EPSILON, 1.0, None, Bound::ulps(1.0)) <= 1.0);
+        assert!(ratio(1.0 + 3.0 * EPSILON, 1.0, None, Bound::ulps(2.0)) > 1.0);
+        assert!(ratio(EPSILON, 0.0, None, Bound::ulps(2.0)) > 1.0);
+        assert!(ratio(EPSILON, 0.0, None, Bound::Relative { ulps: 2.0, floor: 1.0 }) <= 1.0);
+        assert!(ratio(10.0 * EPSILON, 0.0, Some(20.0), Bound::Magnitude { ulps: 1.0 }) <= 1.0);
+        assert!(ratio(1e-40, 0.0, None, Bound::ulps(1.0)) <= 1.0, "denormals may be flushed");
+    }
+
+    #[test]
+    fn kinds_must_agree() {
+        for (got, want) in [(f64::NAN, 1.0), (1.0, f64::NAN), (f64::INFINITY, 3e38), (f64::INFINITY, f64::NEG_INFINITY)]
+        {
+            assert!(ratio(got, want, None, Bound::ulps(1e9)).is_infinite());
+        }
+        assert_eq!(ratio(f64::NAN, f64::NAN, None, Bound::Exact), 0.0);
+    }
+
+    #[test]
+    fn a_write_behind_the_end_is_a_failure() {
+        let w = worst(
+            &HostData::F32(vec![1.0, 7.0]),
+            &HostData::F32(vec![1.0, 7.0000001]),
+            None,
+            Bound::ulps(1e6),
+            1,
+        );
+        assert!(w.unwrap().in_guard && w.unwrap().ratio.is_infinite());
+    }
+}

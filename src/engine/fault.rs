@@ -1,0 +1,105 @@
+//! Bad indices: where an index kernel was called from, and the error that a fault becomes.
+//!
+//! A kernel's params carry a *site*, a small number that stands for the operation and the caller's line. When a shader
+//! meets an index outside its range it stores site, value and bound in the device's fault buffer; the next read-back
+//! brings them to the host.
+
+use std::cell::Cell;
+use std::panic::Location;
+use std::sync::{Mutex, PoisonError};
+
+use rustc_hash::FxHashMap;
+
+use crate::Error;
+
+/// `u32` words of the fault buffer: site (0: no fault), value, bound, unused.
+pub(crate) const WORDS: usize = 4;
+
+type Site = (&'static str, &'static Location<'static>);
+
+#[derive(Default)]
+struct Sites {
+    list: Vec<Site>,
+    numbers: FxHashMap<Site, u32>,
+}
+
+static SITES: Mutex<Option<Sites>> = Mutex::new(None);
+
+thread_local! {
+    static CALLER: Cell<Option<&'static Location<'static>>> = const { Cell::new(None) };
+}
+
+/// Remembers the user's line while a method runs; the outermost method wins.
+pub(crate) struct CallerScope(bool);
+
+impl CallerScope {
+    #[track_caller]
+    pub fn enter() -> Self {
+        let here = Location::caller();
+        CALLER.with(|c| {
+            let outermost = c.get().is_none();
+            if outermost {
+                c.set(Some(here));
+            }
+            CallerScope(outermost)
+        })
+    }
+}
+
+impl Drop for CallerScope {
+    fn drop(&mut self) {
+        if self.0 {
+            CALLER.with(|c| c.set(None));
+        }
+    }
+}
+
+/// The number of `op` called from the current user line.
+#[track_caller]
+pub(crate) fn site(op: &'static str) -> u32 {
+    let location = CALLER.with(Cell::get).unwrap_or_else(Location::caller);
+    let mut guard = SITES.lock().unwrap_or_else(PoisonError::into_inner);
+    let sites = guard.get_or_insert_with(Sites::default);
+    let key = (op, location);
+    if let Some(&n) = sites.numbers.get(&key) {
+        return n;
+    }
+    sites.list.push(key);
+    let n = sites.list.len() as u32;
+    sites.numbers.insert(key, n);
+    n
+}
+
+/// What a fault means to the user.
+pub(crate) fn error(site: u32, value: i64, bound: i64) -> Error {
+    let guard = SITES.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = guard.as_ref().and_then(|s| s.list.get((site as usize).wrapping_sub(1)));
+    let (op, at) = known.map_or(("index", String::new()), |(op, l)| (*op, format!("{}:{}", l.file(), l.line())));
+    Error::Index { op, value, bound, at }
+}
+
+/// Decodes the fault buffer's words.
+pub(crate) fn decode(words: [u32; WORDS]) -> Option<Error> {
+    (words[0] != 0).then(|| error(words[0], i64::from(words[1] as i32), i64::from(words[2] as i32)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_names_operation_and_line() {
+        let n = site("gather");
+        assert_eq!(n, site_again(n));
+        let text = decode([n, (-3i32) as u32, 7, 0]).unwrap().to_string();
+        assert!(text.contains("gather") && text.contains("-3") && text.contains("0 to 6"), "{text}");
+        assert!(text.contains("fault.rs"), "{text}");
+        assert!(decode([0; 4]).is_none());
+    }
+
+    fn site_again(n: u32) -> u32 {
+        // another line of the same operation is another site
+        assert_ne!(site("gather"), n);
+        n
+    }
+}

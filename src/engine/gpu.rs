@@ -1,0 +1,365 @@
+//! A GPU opened through wgpu: allocation, upload, dispatch, read-back.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+
+use futures::channel::oneshot;
+
+use super::adapter::{self, AdapterFacts};
+use super::counters::AtomicCounters;
+use super::fault;
+use super::kernel::{Grid, Kernel, Params};
+use super::pool::{Buffer, Memory, RawBuffer, size_class};
+use super::stream::Stream;
+use crate::dtype::DType;
+use crate::{Error, Result};
+
+/// Bytes behind every tensor in guarded mode, to see kernels that write past the end.
+const GUARD_BYTES: u64 = 256;
+
+/// What fresh memory is filled with in guarded mode: a quiet NaN that no computation produces, so that an element that
+/// a kernel forgot to write shows.
+pub(crate) const SENTINEL: u32 = 0x7fc5_a5a5;
+
+/// Usages of every tensor buffer.
+const USAGE: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
+
+pub(crate) struct Gpu {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub facts: AdapterFacts,
+    pub limits: wgpu::Limits,
+    pub counters: Arc<AtomicCounters>,
+    stream: Mutex<Stream>,
+    returns: mpsc::Sender<RawBuffer>,
+    faults: wgpu::Buffer,
+    health: Arc<Health>,
+    budget: AtomicU64,
+    /// Allocate with guard bands and sentinels (the shadow device).
+    guarded: bool,
+}
+
+/// What went wrong outside of any call, told by wgpu's callbacks.
+#[derive(Default)]
+struct Health {
+    lost: OnceLock<String>,
+    error: Mutex<Option<Error>>,
+}
+
+impl Gpu {
+    pub async fn open(adapter: wgpu::Adapter, options: &adapter::GpuOptions, guarded: bool) -> Result<Gpu> {
+        let facts = AdapterFacts::of(&adapter);
+        let (device, queue) = adapter::request_device(&adapter, options).await?;
+        let health = Arc::new(Health::default());
+        let (lost, errors) = (health.clone(), health.clone());
+        device.set_device_lost_callback(move |reason, message| {
+            let _ = lost.lost.set(format!("{message} ({reason:?})"));
+        });
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            log::error!("wgpu: {error}");
+            let mut slot = errors.error.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.get_or_insert_with(|| Error::Driver(error.to_string()));
+        }));
+        let (returns, returned) = mpsc::channel();
+        let faults = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("faults"),
+            size: (fault::WORDS * 4) as u64,
+            usage: USAGE,
+            mapped_at_creation: false,
+        });
+        let limits = device.limits();
+        let stream = Mutex::new(Stream::new(&device, facts.stream_limits(), returned));
+        let counters = Arc::default();
+        let budget = AtomicU64::new(u64::MAX);
+        Ok(Gpu { device, queue, facts, limits, counters, stream, returns, faults, health, budget, guarded })
+    }
+
+    fn stream(&self) -> MutexGuard<'_, Stream> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The device's state: an error that came in from the side is returned once, a lost device for ever.
+    pub fn health(&self) -> Result<()> {
+        if let Some(reason) = self.health.lost.get() {
+            return Err(Error::DeviceLost(reason.clone()));
+        }
+        match self.health.error.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    pub fn set_budget(&self, bytes: Option<u64>) {
+        self.budget.store(bytes.unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// The largest number of elements of one tensor.
+    pub fn max_elements(&self) -> usize {
+        let bytes = self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size);
+        // Indices in shaders are u32 and one bit is kept for sums of two of them.
+        ((bytes - if self.guarded { GUARD_BYTES } else { 0 }) / DType::SIZE as u64).min(1 << 31) as usize
+    }
+
+    /// Memory for `len` elements. `for_upload` asks for a buffer that no recorded command uses.
+    pub fn alloc(&self, dtype: DType, len: usize, for_upload: bool) -> Result<Buffer> {
+        if len > self.max_elements() {
+            let max = self.max_elements();
+            let detail = format!("a tensor of {len} elements does not fit this device, which binds at most {max}");
+            return Err(Error::Limit { op: "allocate", detail });
+        }
+        if let Some(reason) = self.health.lost.get() {
+            return Err(Error::DeviceLost(reason.clone()));
+        }
+        let guard = if self.guarded { GUARD_BYTES } else { 0 };
+        let bytes = size_class((len * DType::SIZE) as u64 + guard, self.limits.max_storage_buffer_binding_size);
+        let mut stream = self.stream();
+        let recording = stream.recording();
+        let raw = match stream.pool.take(bytes, for_upload.then_some(recording)) {
+            Some(raw) => {
+                AtomicCounters::add(&self.counters.buffers_reused, 1);
+                raw
+            }
+            None => self.create(&mut stream, bytes)?,
+        };
+        self.counters.pooled_bytes.store(stream.pool.free_bytes(), Relaxed);
+        drop(stream);
+        let buffer = Buffer::gpu(raw, dtype, len, self.returns.clone(), &self.counters);
+        if self.guarded {
+            self.flush();
+            let sentinels = SENTINEL.to_le_bytes().repeat(bytes as usize / 4);
+            self.write(&buffer, 0, &sentinels);
+        }
+        Ok(buffer)
+    }
+
+    fn create(&self, stream: &mut Stream, bytes: u64) -> Result<RawBuffer> {
+        let budget = self.budget.load(Relaxed);
+        let live = || self.counters.live_bytes.load(Relaxed);
+        let out_of_memory = |budget| Error::OutOfMemory { requested: bytes, live: live(), budget };
+        if live() + stream.pool.free_bytes() + bytes > budget {
+            self.trim(stream);
+            if live() + bytes > budget {
+                return Err(out_of_memory(Some(budget)));
+            }
+        }
+        if let Some(wgpu) = self.try_create(bytes) {
+            return Ok(stream.raw(bytes, wgpu));
+        }
+        // The driver has no memory left: give back what waits for reuse, let finished work go, and ask once more.
+        self.trim(stream);
+        stream.submit(&self.device, &self.queue, &self.counters);
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+        match self.try_create(bytes) {
+            Some(wgpu) => Ok(stream.raw(bytes, wgpu)),
+            None => Err(out_of_memory(None)),
+        }
+    }
+
+    fn trim(&self, stream: &mut Stream) {
+        let gone = stream.pool.drain();
+        stream.pipelines.forget(&gone);
+    }
+
+    fn try_create(&self, size: u64) -> Option<wgpu::Buffer> {
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage: USAGE,
+            mapped_at_creation: false,
+        });
+        let error = pollster::block_on(memory.pop());
+        if let Some(error) = pollster::block_on(validation.pop()).or(error) {
+            log::warn!("no buffer of {size} bytes: {error}");
+            return None;
+        }
+        AtomicCounters::add(&self.counters.buffers_created, 1);
+        Some(buffer)
+    }
+
+    /// A buffer with this content.
+    pub fn upload(&self, dtype: DType, bytes: &[u8]) -> Result<Buffer> {
+        let buffer = self.alloc(dtype, bytes.len() / DType::SIZE, true)?;
+        if !bytes.is_empty() {
+            self.write(&buffer, 0, bytes);
+        }
+        Ok(buffer)
+    }
+
+    /// Writes into a buffer from the host, in recording order: a write takes place before the recorded commands, so if
+    /// one of them uses the buffer, they are submitted first.
+    pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) {
+        let Memory::Gpu { wgpu, last_use, .. } = &buffer.memory else {
+            unreachable!("a GPU writes to its own buffers")
+        };
+        let mut stream = self.stream();
+        if last_use.load(Relaxed) == stream.recording() {
+            stream.submit(&self.device, &self.queue, &self.counters);
+        }
+        stream.stage(&self.device, wgpu, offset, bytes);
+        last_use.store(stream.recording(), Relaxed);
+        AtomicCounters::add(&self.counters.uploads, 1);
+    }
+
+    /// Records one kernel.
+    pub fn dispatch(
+        &self,
+        kernel: &'static Kernel,
+        variant: usize,
+        operands: &[&Buffer],
+        params: Params<'_>,
+        grid: Grid,
+    ) -> Result<()> {
+        let mut guard = self.stream();
+        let stream = &mut *guard;
+        let pipeline = stream.pipelines.get(&self.device, kernel, variant, &self.counters)?;
+        let group =
+            stream.pipelines.bind_group(&self.device, kernel, &pipeline, operands, &self.faults, &self.counters);
+        let recording = stream.recording();
+        for operand in operands {
+            if let Memory::Gpu { last_use, .. } = &operand.memory {
+                last_use.store(recording, Relaxed);
+            }
+        }
+        stream.dispatch(pipeline.wgpu, group, params.0, grid);
+        AtomicCounters::add(&self.counters.dispatches, 1);
+        if stream.is_full() {
+            stream.submit(&self.device, &self.queue, &self.counters);
+            let overdue = stream.overdue();
+            drop(guard);
+            self.keep_up(overdue);
+        }
+        Ok(())
+    }
+
+    /// Hands everything recorded to the driver, without waiting.
+    pub fn flush(&self) {
+        let mut stream = self.stream();
+        stream.submit(&self.device, &self.queue, &self.counters);
+        let overdue = stream.overdue();
+        drop(stream);
+        self.keep_up(overdue);
+    }
+
+    /// Lets wgpu clean up behind finished work; when too much is under way, waits for the oldest. The stream's lock is
+    /// not held meanwhile. An error comes back at the next read, through [`Self::health`].
+    fn keep_up(&self, overdue: Option<wgpu::SubmissionIndex>) {
+        let result = match overdue {
+            Some(index) => self.wait(Some(index)),
+            None => self.device.poll(wgpu::PollType::Poll).map(|_| ()).map_err(|e| Error::Driver(e.to_string())),
+        };
+        if let Err(error) = result {
+            self.health.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+    }
+
+    /// Waits until everything recorded has run.
+    pub fn synchronize(&self) -> Result<()> {
+        self.flush();
+        self.wait(None)?;
+        self.health()
+    }
+
+    fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let poll = self.device.poll(wgpu::PollType::Wait { submission_index, timeout: None });
+        poll.map(|_| ()).map_err(|e| Error::Driver(format!("waiting for the device: {e}")))
+    }
+
+    /// Starts reading `len` bytes of a buffer from byte `offset`; the commands so far are submitted.
+    pub fn begin_read(&self, buffer: &Buffer, offset: u64, len: u64) -> Result<PendingRead<'_>> {
+        self.health()?;
+        let Memory::Gpu { wgpu, .. } = &buffer.memory else { unreachable!("a GPU reads its own buffers") };
+        let mut stream = self.stream();
+        // The fault words come with every read, behind the data.
+        let fault_bytes = (fault::WORDS * 4) as u64;
+        let staging = stream.staging(&self.device, len + fault_bytes);
+        let index = stream.submit_with(&self.device, &self.queue, &self.counters, |encoder| {
+            if len > 0 {
+                encoder.copy_buffer_to_buffer(wgpu, offset, &staging, 0, len);
+            }
+            encoder.copy_buffer_to_buffer(&self.faults, 0, &staging, len, fault_bytes);
+        });
+        drop(stream);
+        let (sender, mapped) = oneshot::channel();
+        staging.slice(..len + fault_bytes).map_async(wgpu::MapMode::Read, move |result| {
+            let _ = sender.send(result);
+        });
+        AtomicCounters::add(&self.counters.read_backs, 1);
+        Ok(PendingRead { gpu: self, staging, len, index: Some(index), mapped })
+    }
+
+    fn clear_faults(&self) {
+        let mut stream = self.stream();
+        stream.submit_with(&self.device, &self.queue, &self.counters, |encoder| {
+            encoder.clear_buffer(&self.faults, 0, None);
+        });
+    }
+
+    pub fn replace(&self, kernel: &'static Kernel, variant: usize, wgsl: Option<String>) {
+        self.stream().pipelines.replace(kernel, variant, wgsl);
+    }
+}
+
+/// A read-back under way.
+pub(crate) struct PendingRead<'a> {
+    gpu: &'a Gpu,
+    staging: wgpu::Buffer,
+    len: u64,
+    index: Option<wgpu::SubmissionIndex>,
+    mapped: oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
+}
+
+impl PendingRead<'_> {
+    /// Waits for the data.
+    pub fn wait(mut self) -> Result<Vec<u8>> {
+        self.gpu.wait(self.index.take())?;
+        let mapped = self.mapped.try_recv().ok().flatten();
+        self.finish(mapped)
+    }
+
+    /// Waits for the data without blocking the thread. Where nobody else polls the device, the future does it each
+    /// time it is polled, and asks to be polled again.
+    pub async fn wait_async(mut self) -> Result<Vec<u8>> {
+        let device = self.gpu.device.clone();
+        let mapped = std::future::poll_fn(|cx| {
+            let _ = device.poll(wgpu::PollType::Poll);
+            let state = std::pin::Pin::new(&mut self.mapped).poll(cx);
+            if state.is_pending() && cfg!(not(target_arch = "wasm32")) {
+                cx.waker().wake_by_ref();
+            }
+            state
+        })
+        .await
+        .ok();
+        self.finish(mapped)
+    }
+
+    fn finish(self, mapped: Option<Result<(), wgpu::BufferAsyncError>>) -> Result<Vec<u8>> {
+        self.gpu.health()?;
+        match mapped {
+            Some(Ok(())) => {}
+            Some(Err(e)) => return Err(Error::Driver(format!("reading back: {e}"))),
+            None => return Err(Error::Driver("reading back: the device did not answer".into())),
+        }
+        let view = self.staging.get_mapped_range(..).map_err(|e| Error::Driver(format!("reading back: {e}")))?;
+        let len = self.len as usize;
+        let data = view[..len].to_vec();
+        let words: Vec<u32> = view[len..len + fault::WORDS * 4]
+            .chunks_exact(4)
+            .map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]))
+            .collect();
+        drop(view);
+        self.staging.unmap();
+        self.gpu.stream().reclaim(self.staging);
+        match fault::decode(std::array::from_fn(|i| words[i])) {
+            Some(error) => {
+                self.gpu.clear_faults();
+                Err(error)
+            }
+            None => Ok(data),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The engine: devices, kernels, and everything that names wgpu.
+//!
+//! The order of one dispatch: [`Device`] → (reference) [`host`](HostCall) or (GPU) stream → pipelines, pool.
+
+mod adapter;
+mod compare;
+mod counters;
+mod device;
+pub(crate) mod fault;
+mod gpu;
+mod host;
+pub(crate) mod kernel;
+mod pipelines;
+mod pool;
+mod shader;
+mod shadow;
+mod stream;
+
+pub use adapter::{AdapterFacts, AdapterKind, AdapterLimits, GpuOptions};
+pub use compare::{Comparison, Worst};
+pub use counters::Counters;
+pub use device::{DEVICE_VARIABLE, Device, RandomState};
+pub use host::{Floats, HostCall, Ints, Words};
+pub use kernel::{
+    Binding, Bound, Grid, Item, Kernel, MAX_GROUPS, MAX_RANK, Params, ParamsBlock, ParamsLayout, Variant, WORKGROUP,
+};
+pub use shader::{assemble, imports};
+pub use shadow::Observer;
+
+pub(crate) use pool::Buffer;

@@ -1,0 +1,201 @@
+//! The only place that records and submits.
+//!
+//! Commands are first kept in a list and encoded, at a flush, into one long compute pass. Uploads go into an encoder of
+//! their own that is submitted before it, so they never break the pass; [`super::gpu::Gpu::write`] sees to it that no
+//! recorded command uses the memory they write.
+
+use std::collections::VecDeque;
+use std::sync::mpsc;
+
+use super::counters::AtomicCounters;
+use super::kernel::Grid;
+use super::pipelines::{PARAMS_BYTES, Pipelines};
+use super::pool::{Pool, RawBuffer};
+
+/// When a stream submits, a property of the adapter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamLimits {
+    /// Dispatches of one submission.
+    pub dispatches: usize,
+    /// Scalar operations of one submission, to stay far below the 2 s after which a driver may end it.
+    pub work: u64,
+}
+
+/// Submissions that may be under way before the host waits for the oldest.
+const MAX_IN_FLIGHT: usize = 3;
+
+/// Chunks of the staging belt; a larger upload gets a chunk of its own.
+const STAGING_CHUNK: u64 = 1 << 20;
+
+/// Staged bytes after which a submission is due, so that a loop of uploads does not pile up host memory.
+const MAX_STAGED: u64 = 64 << 20;
+
+/// Read-back buffers that wait for reuse.
+const MAX_STAGING_BUFFERS: usize = 8;
+
+struct Dispatch {
+    pipeline: wgpu::ComputePipeline,
+    group: wgpu::BindGroup,
+    params: u32,
+    groups: [u32; 3],
+}
+
+pub(crate) struct Stream {
+    pub pool: Pool,
+    pub pipelines: Pipelines,
+    commands: Vec<Dispatch>,
+    params: Vec<u8>,
+    arena: wgpu::Buffer,
+    params_group: wgpu::BindGroup,
+    limits: StreamLimits,
+    work: u64,
+    recording: u64,
+    belt: wgpu::util::StagingBelt,
+    uploads: Option<wgpu::CommandEncoder>,
+    staged: u64,
+    in_flight: VecDeque<wgpu::SubmissionIndex>,
+    staging: Vec<wgpu::Buffer>,
+}
+
+impl Stream {
+    pub fn new(
+        device: &wgpu::Device,
+        limits: StreamLimits,
+        returned: mpsc::Receiver<RawBuffer>,
+    ) -> Self {
+        let arena = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("params arena"),
+            size: limits.dispatches as u64 * PARAMS_BYTES,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let pipelines = Pipelines::new(device);
+        let params_group = pipelines.params_group(device, &arena);
+        Stream {
+            pool: Pool::new(returned),
+            pipelines,
+            commands: Vec::with_capacity(limits.dispatches),
+            params: Vec::with_capacity(limits.dispatches * PARAMS_BYTES as usize),
+            arena,
+            params_group,
+            limits,
+            work: 0,
+            recording: 1,
+            belt: wgpu::util::StagingBelt::new(device.clone(), STAGING_CHUNK),
+            uploads: None,
+            staged: 0,
+            in_flight: VecDeque::new(),
+            staging: Vec::new(),
+        }
+    }
+
+    /// The number of the recording that the next submission ends.
+    pub fn recording(&self) -> u64 {
+        self.recording
+    }
+
+    pub fn raw(&mut self, bytes: u64, wgpu: wgpu::Buffer) -> RawBuffer {
+        RawBuffer { id: self.pool.next_id(), bytes, wgpu, last_use: 0 }
+    }
+
+    pub fn dispatch(&mut self, pipeline: wgpu::ComputePipeline, group: wgpu::BindGroup, params: &[u8], grid: Grid) {
+        let offset = self.params.len();
+        self.params.extend_from_slice(params);
+        self.params.resize(offset + PARAMS_BYTES as usize, 0);
+        self.commands.push(Dispatch { pipeline, group, params: offset as u32, groups: grid.groups });
+        self.work += grid.work;
+    }
+
+    /// Whether it is time to submit.
+    pub fn is_full(&self) -> bool {
+        self.commands.len() >= self.limits.dispatches || self.work >= self.limits.work || self.staged >= MAX_STAGED
+    }
+
+    /// Copies host bytes into reused staging memory; the transfer runs before the recorded commands.
+    pub fn stage(&mut self, device: &wgpu::Device, target: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
+        let encoder = self.uploads.get_or_insert_with(|| {
+            device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("uploads") })
+        });
+        let Some(size) = wgpu::BufferSize::new(bytes.len() as u64) else { return };
+        self.belt.write_buffer(encoder, target, offset, size).copy_from_slice(bytes);
+        self.staged += bytes.len() as u64;
+    }
+
+    /// Encodes and submits everything recorded, if there is anything.
+    pub fn submit(&mut self, device: &wgpu::Device, queue: &wgpu::Queue, counters: &AtomicCounters) {
+        if !self.commands.is_empty() || self.uploads.is_some() {
+            self.submit_with(device, queue, counters, |_| ());
+        }
+    }
+
+    /// Encodes and submits everything recorded, then the commands that `tail` adds.
+    pub fn submit_with(
+        &mut self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        counters: &AtomicCounters,
+        tail: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> wgpu::SubmissionIndex {
+        let uploads = self.uploads.take().map(|encoder| {
+            self.belt.finish_and_recall_on_submit(&encoder);
+            encoder.finish()
+        });
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
+        self.encode(queue, &mut encoder);
+        tail(&mut encoder);
+        let index = queue.submit(uploads.into_iter().chain([encoder.finish()]));
+        AtomicCounters::add(&counters.submits, 1);
+        self.work = 0;
+        self.staged = 0;
+        self.recording += 1;
+        self.in_flight.push_back(index.clone());
+        index
+    }
+
+    fn encode(&mut self, queue: &wgpu::Queue, encoder: &mut wgpu::CommandEncoder) {
+        if self.commands.is_empty() {
+            return;
+        }
+        // Queue writes run before the submission that follows and after the one before: one arena is enough.
+        queue.write_buffer(&self.arena, 0, &self.params);
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let mut current: Option<wgpu::ComputePipeline> = None;
+        for command in self.commands.drain(..) {
+            if current.as_ref() != Some(&command.pipeline) {
+                pass.set_pipeline(&command.pipeline);
+                current = Some(command.pipeline);
+            }
+            pass.set_bind_group(0, &command.group, &[]);
+            pass.set_bind_group(1, &self.params_group, &[command.params]);
+            let [x, y, z] = command.groups;
+            pass.dispatch_workgroups(x, y, z);
+        }
+        self.params.clear();
+    }
+
+    /// The submission that the host should wait for before it records on, if too many are under way.
+    pub fn overdue(&mut self) -> Option<wgpu::SubmissionIndex> {
+        (self.in_flight.len() > MAX_IN_FLIGHT).then(|| self.in_flight.pop_front()).flatten()
+    }
+
+    /// A staging buffer to read back through, with room for `bytes`.
+    pub fn staging(&mut self, device: &wgpu::Device, bytes: u64) -> wgpu::Buffer {
+        let fits = self.staging.iter().position(|b| b.size() >= bytes && b.size() <= bytes.max(4096) * 4);
+        if let Some(position) = fits {
+            return self.staging.swap_remove(position);
+        }
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read-back"),
+            size: bytes.next_power_of_two().max(4096),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// Takes an unmapped staging buffer back for the next read.
+    pub fn reclaim(&mut self, staging: wgpu::Buffer) {
+        if self.staging.len() < MAX_STAGING_BUFFERS {
+            self.staging.push(staging);
+        }
+    }
+}

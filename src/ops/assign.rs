@@ -1,0 +1,111 @@
+//! Writing into a tensor's memory: a copy, and a sum.
+
+use smallvec::smallvec;
+
+use super::elementwise::{ElementwiseParams, grid};
+use super::{Attrs, Call, Operation, Outputs, apply, cases};
+use crate::engine::{Binding, Bound, HostCall, Kernel, ParamsLayout, Variant};
+use crate::tensor::Tensor;
+use crate::tensor::shape::broadcast;
+use crate::{Error, Result};
+
+macro_rules! assign_kernel {
+    ($name:literal, $entry:literal, $y:expr, $twin:expr) => {
+        Kernel {
+            name: $name,
+            source: &[include_str!("../../shaders/assign.wgsl")],
+            entry: $entry,
+            bindings: &[Binding::Read("x"), $y],
+            params: ParamsLayout::of::<ElementwiseParams>(),
+            variants: Variant::STORAGE,
+            grid,
+            reference: $twin,
+            bound: |_| Bound::ulps(1.0),
+        }
+    };
+}
+
+static COPY: Kernel = assign_kernel!("assign.copy", "copy", Binding::ReadWrite("y"), |c| twin(c, |_, x| x, |_, x| x));
+static ADD: Kernel = assign_kernel!("assign.add", "add", Binding::ReadWrite("y"), |c| twin(
+    c,
+    |y, x| y + x,
+    |y, x| y.wrapping_add(x)
+));
+
+fn twin(call: &HostCall<'_>, floats: fn(f64, f64) -> f64, ints: fn(i64, i64) -> i64) -> Result<()> {
+    let p: &ElementwiseParams = call.params();
+    let places = (0..p.n).map(|i| (p.operand(i, 0), p.operand(i, 1)));
+    match call.variant() {
+        0 => {
+            let (x, mut y) = (call.floats(0), call.floats_mut(1));
+            places.for_each(|(from, to)| y[to] = floats(y[to], x[from]));
+        }
+        1 => {
+            let (x, mut y) = (call.ints(0), call.ints_mut(1));
+            places.for_each(|(from, to)| y[to] = ints(i64::from(y[to]), i64::from(x[from])) as i32);
+        }
+        _ => {
+            let (x, mut y) = (call.words(0), call.words_mut(1));
+            places.for_each(|(from, to)| y[to] = ints(i64::from(y[to]), i64::from(x[from])) as u32);
+        }
+    }
+    Ok(())
+}
+
+fn forward(call: &mut Call<'_>, kernel: &'static Kernel) -> Result<Outputs> {
+    let (target, source) = (call.input(0), call.input(1));
+    if target.dtype() != source.dtype() {
+        let detail = format!("the target holds {}, the source {}", target.dtype(), source.dtype());
+        return Err(Error::dtype(call.op(), detail));
+    }
+    if broadcast(call.op(), target.shape(), source.shape())?.as_slice() != target.shape() {
+        let detail = format!("a source of shape {:?} does not fit a target of shape {:?}", source.shape(), target.shape());
+        return Err(Error::shape(call.op(), detail));
+    }
+    // A kernel can't read and write one buffer: views of one storage go through a copy.
+    let copied;
+    let same = matches!((source.buffer(), target.buffer()), (Ok(a), Ok(b)) if std::sync::Arc::ptr_eq(a, b));
+    let source = if same {
+        copied = source.detach().try_copy()?;
+        &copied
+    } else {
+        source
+    };
+    let params = ElementwiseParams::new(call.op(), target.shape(), &[source, target], target)?;
+    call.dispatch(kernel, target.dtype().storage_variant(), &[source, target], &params);
+    target.bump_version();
+    Ok(smallvec![])
+}
+
+/// The operation `copy_`.
+pub(crate) static ASSIGN: Operation =
+    Operation { name: "copy_", kernels: &[&COPY], forward: |call| forward(call, &COPY), vjp: None, cases };
+
+/// The operation `add_`.
+pub(crate) static ADD_IN_PLACE: Operation =
+    Operation { name: "add_", kernels: &[&ADD], forward: |call| forward(call, &ADD), vjp: None, cases };
+
+fn cases() -> Vec<cases::Case> {
+    use cases::{Arrangement, Case, Input};
+    let unsigned = |shape: &[usize]| Input::ints(shape, 0, 9).dtype(crate::DType::U32);
+    let mut list = vec![
+        Case::new("typical", vec![Input::floats(&[4, 6]), Input::floats(&[4, 6])]),
+        Case::new("broadcast", vec![Input::floats(&[3, 5]), Input::floats(&[5])]),
+        Case::new("strided", vec![
+            Input::floats(&[2, 3, 4]).arranged(Arrangement::Strided),
+            Input::floats(&[2, 3, 4]).arranged(Arrangement::Transposed),
+        ]),
+        Case::new("i32", vec![Input::ints(&[3, 7], -9, 9), Input::ints(&[7], -9, 9)]),
+        Case::new("u32", vec![unsigned(&[3, 7]), unsigned(&[7])]),
+        Case::new("empty", vec![Input::floats(&[0, 3]), Input::floats(&[3])]),
+        Case::new("grows", vec![Input::floats(&[3]), Input::floats(&[2, 3])]).fails(),
+        Case::new("dtypes", vec![Input::floats(&[3]), Input::ints(&[3], 0, 2)]).fails(),
+    ];
+    list.iter_mut().for_each(|c| c.gradcheck = false);
+    list
+}
+
+/// Copies `source` into the memory of `target`, whatever the graph says.
+pub(crate) fn assign(target: &Tensor, source: &Tensor) -> Result<()> {
+    apply(&ASSIGN, &[target, source], Attrs::new()).map(|_| ())
+}

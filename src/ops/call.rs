@@ -1,0 +1,318 @@
+//! One run of an operation, forward or back, and the function that every public method goes through.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::{Attrs, Operation};
+use crate::autograd::{self, Edge, Leaf, Node, SavedTensor, Target};
+use crate::dtype::DType;
+use crate::engine::{Buffer, Device, Kernel, ParamsBlock};
+use crate::tensor::{Gradient, Shape, Tensor};
+use crate::{Error, Result};
+
+/// What an operation gives back.
+pub type Outputs = SmallVec<[Tensor; 1]>;
+
+/// The gradients that a vector-Jacobian product gives back, one for each input; `None` for an input without gradient.
+/// They may be larger than the input where it was broadcast.
+pub type Gradients = SmallVec<[Option<Tensor>; 2]>;
+
+/// Where an operation's kernels run.
+///
+/// A failure of the device does not stop the run: what follows is skipped and every output carries the error.
+pub struct Run<'a> {
+    device: &'a Device,
+    poison: Option<Error>,
+}
+
+impl<'a> Run<'a> {
+    /// The device.
+    pub fn device(&self) -> &'a Device {
+        self.device
+    }
+
+    /// Fresh memory; its content is whatever was there before.
+    pub fn output(&mut self, dtype: DType, shape: &[usize]) -> Tensor {
+        let content = match &self.poison {
+            Some(error) => Err(error.clone()),
+            None => self.device.alloc(dtype, crate::tensor::shape::numel(shape)).map(Arc::new),
+        };
+        if let Err(error) = &content {
+            self.poison.get_or_insert_with(|| error.clone());
+        }
+        Tensor::from_content(content, shape.into(), dtype, self.device.clone())
+    }
+
+    /// Runs a kernel on these operands, in the order of its bindings.
+    pub fn dispatch<P: ParamsBlock>(
+        &mut self,
+        kernel: &'static Kernel,
+        variant: usize,
+        operands: &[&Tensor],
+        params: &P,
+    ) {
+        if self.poison.is_some() {
+            return;
+        }
+        let buffers: Result<SmallVec<[&Buffer; 8]>> = operands.iter().map(|t| t.buffer().map(|b| &**b)).collect();
+        let result = buffers.and_then(|buffers| self.device.dispatch(kernel, variant, &buffers, params));
+        if let Err(error) = result {
+            self.poison = Some(error);
+        }
+    }
+
+    /// Writes into an existing tensor's memory count as a change of it.
+    pub fn dispatch_in_place<P: ParamsBlock>(
+        &mut self,
+        kernel: &'static Kernel,
+        variant: usize,
+        operands: &[&Tensor],
+        changed: &Tensor,
+        params: &P,
+    ) {
+        self.dispatch(kernel, variant, operands, params);
+        changed.bump_version();
+    }
+
+    /// The failure so far.
+    pub(crate) fn failure(&self) -> Option<&Error> {
+        self.poison.as_ref()
+    }
+
+    /// The tensor, or the failure in its place when a dispatch that writes it failed.
+    fn seal(&self, tensor: Tensor) -> Tensor {
+        match &self.poison {
+            Some(error) if tensor.poison().is_none() => {
+                let shape = tensor.shape().into();
+                Tensor::from_content(Err(error.clone()), shape, tensor.dtype(), tensor.device().clone())
+            }
+            _ => tensor,
+        }
+    }
+}
+
+/// One forward run: inputs, arguments, and what is saved for the gradient.
+pub struct Call<'a> {
+    run: Run<'a>,
+    operation: &'static Operation,
+    inputs: &'a [&'a Tensor],
+    attrs: &'a Attrs,
+    recording: bool,
+    saved: SmallVec<[SavedTensor; 2]>,
+}
+
+impl<'a> Call<'a> {
+    /// The operation's name, for errors.
+    pub fn op(&self) -> &'static str {
+        self.operation.name
+    }
+
+    /// Input `i`.
+    pub fn input(&self, i: usize) -> &'a Tensor {
+        self.inputs[i]
+    }
+
+    /// All inputs.
+    pub fn inputs(&self) -> &'a [&'a Tensor] {
+        self.inputs
+    }
+
+    /// The arguments.
+    pub fn attrs(&self) -> &'a Attrs {
+        self.attrs
+    }
+
+    /// Whether the run is recorded for a gradient.
+    pub fn is_recording(&self) -> bool {
+        self.recording
+    }
+
+    /// Whether the gradient of input `i` will be asked for.
+    pub fn needs_gradient(&self, i: usize) -> bool {
+        self.recording && self.inputs[i].is_requires_grad()
+    }
+
+    /// Keeps a tensor for the gradient, if there is to be one. The vector-Jacobian product finds them in this order.
+    pub fn save(&mut self, tensor: &Tensor) {
+        if self.recording {
+            self.saved.push(SavedTensor::new(tensor));
+        }
+    }
+}
+
+impl<'a> Deref for Call<'a> {
+    type Target = Run<'a>;
+    fn deref(&self) -> &Run<'a> {
+        &self.run
+    }
+}
+
+impl DerefMut for Call<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.run
+    }
+}
+
+/// One backward run: the gradients of the outputs, what was saved, and where results may go.
+pub struct Vjp<'a> {
+    run: Run<'a>,
+    node: &'a Node,
+    gradients: &'a [Option<Tensor>],
+    saved: SmallVec<[Tensor; 2]>,
+    destination: &'a dyn Fn(&Arc<Leaf>) -> Option<Tensor>,
+}
+
+impl<'a> Vjp<'a> {
+    pub(crate) fn new(
+        node: &'a Node,
+        gradients: &'a [Option<Tensor>],
+        saved: SmallVec<[Tensor; 2]>,
+        destination: &'a dyn Fn(&Arc<Leaf>) -> Option<Tensor>,
+    ) -> Self {
+        let device = gradients.iter().flatten().next().expect("a node is reached by a gradient").device();
+        Vjp { run: Run { device, poison: None }, node, gradients, saved, destination }
+    }
+
+    /// The failure of a dispatch, if there was one.
+    pub(crate) fn finish(self) -> Result<()> {
+        self.run.poison.map_or(Ok(()), Err)
+    }
+
+    /// The gradient of the first output.
+    pub fn gradient(&self) -> &'a Tensor {
+        self.gradient_of(0).expect("an operation with one output is reached through it")
+    }
+
+    /// The gradient of output `i`; `None` when nothing depends on it.
+    pub fn gradient_of(&self, i: usize) -> Option<&'a Tensor> {
+        self.gradients[i].as_ref()
+    }
+
+    /// Saved tensor `i`.
+    pub fn saved(&self, i: usize) -> Tensor {
+        self.saved[i].clone()
+    }
+
+    /// How many tensors were saved.
+    pub fn saved_len(&self) -> usize {
+        self.saved.len()
+    }
+
+    /// The arguments of the forward run.
+    pub fn attrs(&self) -> &'a Attrs {
+        &self.node.attrs
+    }
+
+    /// Whether input `i` needs a gradient.
+    pub fn needs(&self, i: usize) -> bool {
+        self.node.inputs[i].target.is_some()
+    }
+
+    /// How many inputs there were.
+    pub fn inputs_len(&self) -> usize {
+        self.node.inputs.len()
+    }
+
+    /// The shape of input `i`.
+    pub fn input_shape(&self, i: usize) -> &'a [usize] {
+        &self.node.inputs[i].shape
+    }
+
+    /// The shape of output `i`.
+    pub fn output_shape(&self, i: usize) -> &'a [usize] {
+        &self.node.outputs[i]
+    }
+
+    /// Memory for the gradient of input `i`, in its shape: an optimiser's own where it may be written there.
+    /// A kernel finds its first element at [`offset_of`].
+    pub fn gradient_output(&mut self, i: usize) -> Tensor {
+        let edge = &self.node.inputs[i];
+        if let Some(autograd::Target::Leaf(leaf)) = &edge.target
+            && let Some(home) = (self.destination)(leaf)
+            && home.shape() == edge.shape.as_slice()
+            && home.device() == self.run.device
+        {
+            home.bump_version();
+            return home;
+        }
+        self.run.output(DType::F32, &edge.shape)
+    }
+}
+
+/// Where a tensor starts in its buffer, as kernels take it.
+pub fn offset_of(tensor: &Tensor) -> u32 {
+    tensor.offset() as u32
+}
+
+impl<'a> Deref for Vjp<'a> {
+    type Target = Run<'a>;
+    fn deref(&self) -> &Run<'a> {
+        &self.run
+    }
+}
+
+impl DerefMut for Vjp<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.run
+    }
+}
+
+/// Runs an operation: the one way in. Checks devices, runs `forward`, makes the node.
+///
+/// # Errors
+/// Mistakes of the program only; a failure of the device poisons the outputs.
+pub(crate) fn apply(operation: &'static Operation, inputs: &[&Tensor], attrs: Attrs) -> Result<Outputs> {
+    let device = inputs.first().expect("an operation without inputs names its device").device();
+    apply_on(device, operation, inputs, attrs)
+}
+
+/// [`apply`] for operations that may have no input.
+pub(crate) fn apply_on(
+    device: &Device,
+    operation: &'static Operation,
+    inputs: &[&Tensor],
+    attrs: Attrs,
+) -> Result<Outputs> {
+    for input in inputs {
+        if input.device() != device {
+            let (first, second) = (device.to_string(), input.device().to_string());
+            return Err(Error::Devices { op: operation.name, first, second });
+        }
+    }
+    let differentiable = operation.vjp.is_some() && autograd::is_grad_enabled();
+    let recording = differentiable && inputs.iter().any(|t| t.is_requires_grad());
+    let poison = inputs.iter().find_map(|t| t.poison().cloned());
+    let run = Run { device, poison };
+    let mut call = Call { run, operation, inputs, attrs: &attrs, recording, saved: SmallVec::new() };
+    let outputs = (operation.forward)(&mut call)?;
+    let Call { run, saved, .. } = call;
+    let outputs: Outputs =
+        if run.poison.is_some() { outputs.into_iter().map(|t| run.seal(t)).collect() } else { outputs };
+    if !recording {
+        return Ok(outputs);
+    }
+    Ok(attach(operation, inputs, attrs, saved, outputs))
+}
+
+fn attach(
+    operation: &'static Operation,
+    inputs: &[&Tensor],
+    attrs: Attrs,
+    saved: SmallVec<[SavedTensor; 2]>,
+    outputs: Outputs,
+) -> Outputs {
+    let edges = inputs.iter().map(|t| Edge { shape: t.shape().into(), target: Target::of(t) }).collect();
+    let shapes: SmallVec<[Shape; 1]> = outputs.iter().map(|t| t.shape().into()).collect();
+    let node = Node::new(operation, attrs, edges, shapes, saved);
+    let attached = outputs.into_iter().enumerate().map(|(i, output)| {
+        if output.dtype().is_float() { output.with_gradient(Gradient::Node(node.clone(), i)) } else { output }
+    });
+    attached.collect()
+}
+
+/// The only output of an operation that has one.
+pub(crate) fn single(outputs: Result<Outputs>) -> Result<Tensor> {
+    outputs.map(|mut o| o.pop().expect("the operation has an output"))
+}

@@ -1,0 +1,31 @@
+//! `x / c` for a number c: `dx = g/c`.
+
+use smallvec::smallvec;
+
+use super::{Saves, scalar_of, unary_apply, unary_forward, unary_kernel};
+use crate::dtype::DType;
+use crate::engine::{Bound, Kernel};
+use crate::ops::{Attrs, Operation, cases, methods};
+use crate::tensor::Tensor;
+
+// Vulkan allows 2.5 ulp for a division.
+static FORWARD: Kernel = unary_kernel!("div_scalar", |x, a| x / a[0], Bound::ulps(3.0));
+
+/// The operation `div_scalar`.
+pub(crate) static DIV_SCALAR: Operation = Operation {
+    name: "div_scalar",
+    kernels: &[&FORWARD],
+    forward: |call| unary_forward(call, &FORWARD, scalar_of, Saves::Nothing),
+    vjp: Some(|v| {
+        let (g, scalars) = (v.gradient(), scalar_of(v.attrs()));
+        Ok(smallvec![Some(v.map(&FORWARD, g, scalars)?)])
+    }),
+    cases: || cases::with_attrs(cases::unary(cases::ANY), Attrs::new().float("other", -3.0)),
+};
+
+methods! {
+    /// `self / other` for a number; also as the operator `/`. Integers become floats first.
+    pub fn div_scalar / try_div_scalar (&self, other: f64) -> Tensor {
+        unary_apply(&DIV_SCALAR, &self.try_to_dtype(DType::F32)?, Attrs::new().float("other", other))
+    }
+}

@@ -1,0 +1,278 @@
+//! Matrix products: `C = A·B`, `dA = dC·Bᵀ`, `dB = Aᵀ·dC`, with batch dims broadcast and transposed operands read in place.
+//!
+//! <https://pytorch.org/docs/stable/generated/torch.matmul.html>
+
+use smallvec::smallvec;
+
+use super::{Attrs, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods, single};
+use crate::dtype::DType;
+use crate::engine::kernel::params;
+use crate::engine::{Binding, Bound, Grid, HostCall, Kernel, Params, ParamsLayout, Variant};
+use crate::tensor::shape::{Walk, broadcast, broadcast_strides, numel, strided_offset};
+use crate::tensor::{Layout, Shape, Tensor};
+use crate::{Error, Result};
+
+params! {
+    /// Twin of `Params` in `shaders/common/matmul.wgsl`.
+    pub struct MatmulParams {
+        m: u32,
+        n: u32,
+        k: u32,
+        batches: u32,
+        rank: u32,
+        has_bias: u32,
+        padding: [u32; 2],
+        offsets: [u32; 4],
+        a_strides: [u32; 2],
+        b_strides: [u32; 2],
+        shape: [u32; 8],
+        a_batch: [u32; 8],
+        b_batch: [u32; 8],
+    }
+}
+
+const BINDINGS: &[Binding] = &[Binding::Read("a"), Binding::Read("b"), Binding::Read("bias"), Binding::Write("c")];
+
+/// A 64×64 tile a workgroup of 16×16 threads, panels of both operands in workgroup memory: for GPUs.
+static TILED: Kernel = Kernel {
+    name: "matmul.tiled",
+    source: &[include_str!("../../shaders/matmul_tiled.wgsl")],
+    entry: "main",
+    bindings: BINDINGS,
+    params: ParamsLayout::of::<MatmulParams>(),
+    variants: Variant::ONLY,
+    grid: |p| grid(p, 64, 64),
+    reference: twin,
+    bound: |p| bound(p),
+};
+
+/// A 4×8 block a thread, in registers, no workgroup memory: for software drivers, where a barrier costs more than the
+/// loads that it saves.
+static REGISTERS: Kernel = Kernel {
+    name: "matmul.registers",
+    source: &[include_str!("../../shaders/matmul_registers.wgsl")],
+    entry: "main",
+    bindings: BINDINGS,
+    params: ParamsLayout::of::<MatmulParams>(),
+    variants: Variant::ONLY,
+    grid: |p| grid(p, 16, 64),
+    reference: twin,
+    bound: |p| bound(p),
+};
+
+/// The family of kernels that compute a matrix product, for [`crate::Device::force_choice`].
+pub(crate) const FAMILY: (&str, &[&str]) = ("matmul", &["tiled", "registers"]);
+
+fn grid(params: &Params<'_>, rows: u32, columns: u32) -> Grid {
+    let p: &MatmulParams = params.get();
+    let tiles = u64::from(p.m.div_ceil(rows)) * u64::from(p.n.div_ceil(columns));
+    let work = u64::from(p.m) * u64::from(p.n) * u64::from(p.k.max(1)) * u64::from(p.batches);
+    Grid::groups(tiles * u64::from(p.batches)).work(work)
+}
+
+/// Sums of products: each rounding is at most half an ulp of a partial sum, and there are k of them at worst. The
+/// square root is what random rounding gives; 4 covers what was seen.
+fn bound(params: &Params<'_>) -> Bound {
+    Bound::Magnitude { ulps: 2.0 + 4.0 * f64::from(params.get::<MatmulParams>().k).sqrt() }
+}
+
+/// Row by row, k in order, accumulated in f64.
+fn twin(call: &HostCall<'_>) -> Result<()> {
+    let p: &MatmulParams = call.params();
+    let (a, b, bias, mut c) = (call.floats(0), call.floats(1), call.floats(2), call.floats_mut(3));
+    let (m, n, k) = (p.m as usize, p.n as usize, p.k as usize);
+    let [a_row, a_col] = p.a_strides.map(|s| s as usize);
+    let [b_row, b_col] = p.b_strides.map(|s| s as usize);
+    let mut row = vec![0.0; n];
+    for batch in 0..p.batches {
+        let a = &a[p.offsets[0] as usize + strided_offset(batch, p.rank, &p.shape, &p.a_batch)..];
+        let b = &b[p.offsets[1] as usize + strided_offset(batch, p.rank, &p.shape, &p.b_batch)..];
+        for i in 0..m {
+            for (j, sum) in row.iter_mut().enumerate() {
+                *sum = if p.has_bias != 0 { bias[p.offsets[2] as usize + j] } else { 0.0 };
+            }
+            for l in 0..k {
+                let x = a[i * a_row + l * a_col];
+                let line = &b[l * b_row..];
+                if b_col == 1 {
+                    row.iter_mut().zip(line).for_each(|(sum, y)| *sum += x * y);
+                } else {
+                    row.iter_mut().zip(line.iter().step_by(b_col)).for_each(|(sum, y)| *sum += x * y);
+                }
+            }
+            let start = p.offsets[3] as usize + (batch as usize * m + i) * n;
+            c[start..start + n].copy_from_slice(&row);
+        }
+    }
+    Ok(())
+}
+
+/// `a·b + bias` into `c`, which is contiguous. `a` is `[…, m, k]`, `b` is `[…, k, n]`, batch dims broadcast to those of
+/// `c`; `bias` is `[n]` and contiguous.
+pub(crate) fn multiply(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Tensor) -> Result<()> {
+    let rank = c.dim();
+    let (batch, m, n) = (&c.shape()[..rank - 2], c.shape()[rank - 2], c.shape()[rank - 1]);
+    let k = a.shape()[a.dim() - 1];
+    let batch_strides = |t: &Tensor| {
+        let outer = t.dim() - 2;
+        broadcast_strides(&t.shape()[..outer], &t.strides()[..outer], batch)
+    };
+    let (walk, _) = Walk::new("matmul", batch, [&batch_strides(a), &batch_strides(b)], batch.len())?;
+    let last_two = |t: &Tensor| [t.strides()[t.dim() - 2] as u32, t.strides()[t.dim() - 1] as u32];
+    let params = MatmulParams {
+        m: m as u32,
+        n: n as u32,
+        k: k as u32,
+        batches: numel(batch) as u32,
+        rank: walk.rank,
+        has_bias: u32::from(bias.is_some()),
+        padding: [0; 2],
+        offsets: [a.offset() as u32, b.offset() as u32, bias.map_or(0, |t| t.offset() as u32), c.offset() as u32],
+        a_strides: last_two(a),
+        b_strides: last_two(b),
+        shape: walk.shape,
+        a_batch: walk.strides[0],
+        b_batch: walk.strides[1],
+    };
+    let device = run.device();
+    let software = device.adapter().is_none_or(|facts| facts.is_software());
+    let kernel = match device.forced_choice(FAMILY.0) {
+        Some("tiled") => &TILED,
+        Some("registers") => &REGISTERS,
+        _ if software => &REGISTERS,
+        _ => &TILED,
+    };
+    // Without a bias something has to be bound in its place; it is not read.
+    run.dispatch(kernel, 0, &[a, b, bias.unwrap_or(a), c], &params);
+    Ok(())
+}
+
+/// A view with the last two dims exchanged.
+pub(crate) fn transposed(t: &Tensor) -> Tensor {
+    let (mut shape, mut strides): (Shape, Shape) = (t.shape().into(), t.strides().into());
+    let rank = shape.len();
+    shape.swap(rank - 2, rank - 1);
+    strides.swap(rank - 2, rank - 1);
+    t.view_as_layout(Layout { shape, strides, offset: t.offset() })
+}
+
+/// The operation `matmul`, of operands with at least two dims; the method brings others to that form.
+pub(crate) static MATMUL: Operation =
+    Operation { name: "matmul", kernels: &[&TILED, &REGISTERS], forward, vjp: Some(vjp), cases };
+
+fn forward(call: &mut super::Call<'_>) -> Result<Outputs> {
+    let (a, b) = (call.input(0), call.input(1));
+    check_floats(call.op(), &[a, b])?;
+    let shape = product_shape(a.shape(), b.shape())?;
+    let c = call.output(DType::F32, &shape);
+    multiply(call, a, b, None, &c)?;
+    call.save(a);
+    call.save(b);
+    Ok(smallvec![c])
+}
+
+fn product_shape(a: &[usize], b: &[usize]) -> Result<Shape> {
+    let ([outer_a @ .., m, k], [outer_b @ .., l, n]) = (a, b) else {
+        return Err(Error::shape("matmul", format!("operands of shapes {a:?} and {b:?} need at least 2 dims here")));
+    };
+    if k != l {
+        let detail = format!("shapes {a:?} and {b:?} do not fit: {k} columns on the left, {l} rows on the right");
+        return Err(Error::shape("matmul", detail));
+    }
+    let mut shape = broadcast("matmul", outer_a, outer_b)?;
+    shape.extend([*m, *n]);
+    Ok(shape)
+}
+
+fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
+    let (g, a, b) = (v.gradient(), v.saved(0), v.saved(1));
+    let da = if v.needs(0) { Some(gradient(v, 0, g, &transposed(&b))?) } else { None };
+    let db = if v.needs(1) { Some(gradient(v, 1, &transposed(&a), g)?) } else { None };
+    Ok(smallvec![da, db])
+}
+
+/// One operand's gradient, over the broadcast batch.
+fn gradient(v: &mut Vjp<'_>, i: usize, left: &Tensor, right: &Tensor) -> Result<Tensor> {
+    let shape = product_shape(left.shape(), right.shape())?;
+    let d = if v.input_shape(i) == shape.as_slice() { v.gradient_output(i) } else { v.output(DType::F32, &shape) };
+    multiply(v, left, right, None, &d)?;
+    Ok(d)
+}
+
+pub(crate) fn check_floats(op: &'static str, tensors: &[&Tensor]) -> Result<()> {
+    match tensors.iter().find(|t| !t.dtype().is_float()) {
+        Some(t) => Err(Error::dtype(op, format!("takes f32, not {}; convert with `.to_dtype(DType::F32)`", t.dtype()))),
+        None => Ok(()),
+    }
+}
+
+fn cases() -> Vec<cases::Case> {
+    use cases::{Arrangement, Case, Input};
+    let pair = |name: &str, a: &[usize], b: &[usize]| Case::new(name, vec![Input::floats(a), Input::floats(b)]);
+    vec![
+        pair("square", &[4, 4], &[4, 4]),
+        pair("odd", &[3, 5], &[5, 7]),
+        pair("one", &[1, 1], &[1, 1]),
+        pair("row", &[1, 9], &[9, 4]),
+        pair("column", &[5, 3], &[3, 1]),
+        pair("no k", &[3, 0], &[0, 4]),
+        pair("no rows", &[0, 3], &[3, 4]),
+        pair("batch", &[2, 3, 4], &[2, 4, 5]),
+        pair("broadcast batch", &[2, 1, 3, 4], &[3, 4, 2]),
+        pair("tile edges", &[65, 33], &[33, 66]).no_gradcheck(),
+        pair("several tiles", &[130, 70], &[70, 129]).no_gradcheck(),
+        Case::new("transposed left", vec![
+            Input::floats(&[5, 3]).arranged(Arrangement::Transposed),
+            Input::floats(&[3, 4]),
+        ]),
+        Case::new("transposed right", vec![
+            Input::floats(&[5, 3]),
+            Input::floats(&[3, 70]).arranged(Arrangement::Transposed),
+        ]),
+        Case::new("strided", vec![
+            Input::floats(&[3, 4]).arranged(Arrangement::Strided),
+            Input::floats(&[4, 3]).arranged(Arrangement::Strided),
+        ]),
+        pair("inner dims", &[2, 3], &[4, 2]).fails(),
+        pair("batches", &[2, 3, 4], &[3, 4, 2]).fails(),
+        Case::new("integers", vec![Input::ints(&[2, 2], 0, 3), Input::ints(&[2, 2], 0, 3)]).fails(),
+    ]
+}
+
+methods! {
+    /// The matrix product: of two vectors their dot product, of a matrix and a vector a vector, of anything larger
+    /// products of matrices with the outer dims broadcast.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let a = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2]);
+    /// let x = Tensor::from_slice(&[1.0f32, 1.0], &[2]);
+    /// assert_eq!(a.matmul(&x).to_vec::<f32>()?, [3.0, 7.0]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    pub fn matmul / try_matmul (&self, other: &Tensor) -> Tensor {
+        if self.dim() == 0 || other.dim() == 0 {
+            let detail = format!("shapes {:?} and {:?}: both need at least one dim", self.shape(), other.shape());
+            return Err(Error::shape("matmul", detail));
+        }
+        let left = if self.dim() == 1 { self.try_unsqueeze(0)? } else { self.clone() };
+        let right = if other.dim() == 1 { other.try_unsqueeze(1)? } else { other.clone() };
+        let mut c = single(apply(&MATMUL, &[&left, &right], Attrs::new()))?;
+        if other.dim() == 1 {
+            c = c.try_squeeze_dim(-1)?;
+        }
+        if self.dim() == 1 {
+            c = c.try_squeeze_dim(if other.dim() == 1 { -1 } else { -2 })?;
+        }
+        Ok(c)
+    }
+
+    /// The batched matrix product of two 3-d tensors, without broadcasting.
+    pub fn bmm / try_bmm (&self, other: &Tensor) -> Tensor {
+        if self.dim() != 3 || other.dim() != 3 || self.shape()[0] != other.shape()[0] {
+            let detail = format!("needs two 3-d tensors of equal batch, got {:?} and {:?}", self.shape(), other.shape());
+            return Err(Error::shape("bmm", detail));
+        }
+        single(apply(&MATMUL, &[self, other], Attrs::new()))
+    }
+}

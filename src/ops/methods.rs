@@ -1,0 +1,87 @@
+//! Both forms of a method, from one body.
+
+use crate::tensor::Tensor;
+use crate::{Error, Result};
+
+/// Declares methods in pairs: `name`, which panics at the caller's line on a mistake, and `try_name`, which returns it.
+///
+/// The body gives a `Result`. The first form passes poisoned tensors on, the second returns what poisoned them.
+macro_rules! methods {
+    ($(
+        $(#[$meta:meta])*
+        pub fn $name:ident / $try:ident (&$self:ident $(, $arg:ident : $ty:ty)* $(,)?) -> $ret:ty $body:block
+    )*) => {
+        impl $crate::tensor::Tensor {
+            $(
+                $(#[$meta])*
+                #[track_caller]
+                pub fn $name(&$self $(, $arg: $ty)*) -> $ret {
+                    let _caller = $crate::engine::fault::CallerScope::enter();
+                    let result: $crate::Result<$ret> = (|| $body)();
+                    $crate::ops::methods_support::or_panic(result)
+                }
+
+                #[doc = concat!("[`Self::", stringify!($name), "`], with mistakes as errors.\n\n# Errors\n",
+                                "A mistake in the arguments, or a failure of the device.")]
+                #[track_caller]
+                pub fn $try(&$self $(, $arg: $ty)*) -> $crate::Result<$ret> {
+                    let _caller = $crate::engine::fault::CallerScope::enter();
+                    let result: $crate::Result<$ret> = (|| $body)();
+                    result.and_then($crate::ops::methods_support::Healthy::into_healthy)
+                }
+            )*
+        }
+    };
+}
+pub(crate) use methods;
+
+/// Panics at the user's line with a mistake.
+#[track_caller]
+pub(crate) fn or_panic<T>(result: Result<T>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Values of methods: tensors, which can be poisoned, and groups of them.
+pub(crate) trait Healthy: Sized {
+    fn into_healthy(self) -> Result<Self>;
+}
+
+impl Healthy for Tensor {
+    fn into_healthy(self) -> Result<Self> {
+        self.healthy()
+    }
+}
+
+impl Healthy for (Tensor, Tensor) {
+    fn into_healthy(self) -> Result<Self> {
+        Ok((self.0.healthy()?, self.1.healthy()?))
+    }
+}
+
+impl Healthy for Vec<Tensor> {
+    fn into_healthy(self) -> Result<Self> {
+        self.into_iter().map(Tensor::healthy).collect()
+    }
+}
+
+impl Healthy for () {
+    fn into_healthy(self) -> Result<Self> {
+        Ok(self)
+    }
+}
+
+/// A failure that is no mistake: kept in a poisoned tensor instead of a panic.
+pub(crate) fn is_failure(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::DeviceLost(_)
+            | Error::OutOfMemory { .. }
+            | Error::Driver(_)
+            | Error::Index { .. }
+            | Error::Diverged { .. }
+            | Error::Kernel { .. }
+    )
+}

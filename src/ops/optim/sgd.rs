@@ -1,0 +1,183 @@
+//! One step of SGD: `g ← g + λ·p`; with momentum `v ← μ·v + (1−τ)·g` (the first time `v ← g`) and `g ← v`, or for
+//! Nesterov `g ← g + μ·v`; `p ← p − lr·g`.
+//!
+//! <https://pytorch.org/docs/stable/generated/torch.optim.SGD.html>
+
+use smallvec::smallvec;
+
+use super::Span;
+use crate::Result;
+use crate::engine::kernel::params;
+use crate::engine::{Binding, Bound, Grid, HostCall, Kernel, Params, ParamsLayout, Variant};
+use crate::ops::{Attrs, Operation, apply, cases};
+use crate::tensor::Tensor;
+
+params! {
+    /// Twin of `Params` in `shaders/optim/sgd.wgsl`.
+    pub struct SgdParams {
+        first: u32,
+        n: u32,
+        lr: f32,
+        momentum: f32,
+        dampening: f32,
+        weight_decay: f32,
+        sign: f32,
+        first_step: u32,
+        nesterov: u32,
+    }
+}
+
+static PLAIN: Kernel = Kernel {
+    name: "sgd.plain",
+    source: &[include_str!("../../../shaders/optim/sgd.wgsl")],
+    entry: "plain",
+    bindings: &[Binding::Read("gradient"), Binding::ReadWrite("parameter"), Binding::FaultFlag],
+    params: ParamsLayout::of::<SgdParams>(),
+    variants: Variant::ONLY,
+    grid,
+    reference: |call| plain_twin(call, false),
+    bound: |_| Bound::Scaled { ulps: 4.0, magnitude: |call| plain_twin(call, true) },
+};
+
+static MOMENTUM: Kernel = Kernel {
+    name: "sgd.momentum",
+    source: &[include_str!("../../../shaders/optim/sgd.wgsl")],
+    entry: "momentum",
+    bindings: &[
+        Binding::Read("gradient"),
+        Binding::ReadWrite("parameter"),
+        Binding::FaultFlag,
+        Binding::ReadWrite("velocity"),
+    ],
+    params: ParamsLayout::of::<SgdParams>(),
+    variants: Variant::ONLY,
+    grid,
+    reference: |call| momentum_twin(call, false),
+    bound: |_| Bound::Scaled { ulps: 6.0, magnitude: |call| momentum_twin(call, true) },
+};
+
+fn grid(params: &Params<'_>) -> Grid {
+    Grid::elements(params.get::<SgdParams>().n)
+}
+
+/// The scale of a sum's error: its terms' magnitudes.
+fn add(a: f64, b: f64, magnitude: bool) -> f64 {
+    if magnitude { a.abs() + b.abs() } else { a + b }
+}
+
+fn plain_twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
+    let p: &SgdParams = call.params();
+    let [lr, decay, sign] = [p.lr, p.weight_decay, p.sign].map(f64::from);
+    let (gradient, mut parameter) = (call.floats(0), call.floats_mut(1));
+    for i in p.first as usize..(p.first + p.n) as usize {
+        let g = add(sign * gradient[i], decay * parameter[i], magnitude);
+        parameter[i] = add(parameter[i], -lr * g, magnitude);
+    }
+    Ok(())
+}
+
+fn momentum_twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
+    let p: &SgdParams = call.params();
+    let [lr, momentum, dampening, decay, sign] =
+        [p.lr, p.momentum, p.dampening, p.weight_decay, p.sign].map(f64::from);
+    // The fault flag stands third among the bindings.
+    let (gradient, mut parameter, mut velocity) = (call.floats(0), call.floats_mut(1), call.floats_mut(3));
+    for i in p.first as usize..(p.first + p.n) as usize {
+        let g = add(sign * gradient[i], decay * parameter[i], magnitude);
+        let v = if p.first_step != 0 { g } else { add(momentum * velocity[i], (1.0 - dampening) * g, magnitude) };
+        velocity[i] = v;
+        let direction = if p.nesterov != 0 { add(g, momentum * v, magnitude) } else { v };
+        parameter[i] = add(parameter[i], -lr * direction, magnitude);
+    }
+    Ok(())
+}
+
+/// The numbers of one step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SgdStep {
+    pub lr: f64,
+    pub momentum: f64,
+    pub dampening: f64,
+    pub weight_decay: f64,
+    pub nesterov: bool,
+    pub maximize: bool,
+    pub first_step: bool,
+}
+
+impl SgdStep {
+    fn attrs(&self, span: Span) -> Attrs {
+        let attrs = span.attrs().float("lr", self.lr).float("momentum", self.momentum);
+        let attrs = attrs.float("dampening", self.dampening).float("weight_decay", self.weight_decay);
+        attrs.bool("nesterov", self.nesterov).bool("maximize", self.maximize).bool("first_step", self.first_step)
+    }
+
+    fn params(attrs: &Attrs) -> SgdParams {
+        let (first, n) = Span::of(attrs);
+        let float = |name| attrs.get_float(name) as f32;
+        SgdParams {
+            first,
+            n,
+            lr: float("lr"),
+            momentum: float("momentum"),
+            dampening: float("dampening"),
+            weight_decay: float("weight_decay"),
+            sign: if attrs.get_bool("maximize") { -1.0 } else { 1.0 },
+            first_step: u32::from(attrs.get_bool("first_step")),
+            nesterov: u32::from(attrs.get_bool("nesterov")),
+        }
+    }
+}
+
+/// The operation `sgd`: inputs gradient, parameter, and with momentum the velocity; changes all but the first.
+pub(crate) static SGD: Operation = Operation {
+    name: "sgd",
+    kernels: &[&PLAIN, &MOMENTUM],
+    forward: |call| {
+        let params = SgdStep::params(call.attrs());
+        let inputs = call.inputs();
+        let kernel = if inputs.len() == 3 { &MOMENTUM } else { &PLAIN };
+        call.dispatch(kernel, 0, inputs, &params);
+        inputs[1..].iter().for_each(|t| t.bump_version());
+        Ok(smallvec![])
+    },
+    vjp: None,
+    cases: || {
+        let plain = SgdStep {
+            lr: 0.1,
+            momentum: 0.0,
+            dampening: 0.0,
+            weight_decay: 0.01,
+            nesterov: false,
+            maximize: false,
+            first_step: true,
+        };
+        let case = |name: &str, inputs: usize, first, len, step: SgdStep| {
+            let flat = cases::Input::floats(&[130]).constant();
+            cases::Case::new(name, vec![flat; inputs]).attrs(step.attrs(Span { first, len }))
+        };
+        let momentum = SgdStep { momentum: 0.9, dampening: 0.1, ..plain };
+        vec![
+            case("plain", 2, 0, 130, plain),
+            case("range", 2, 64, 3, SgdStep { maximize: true, ..plain }),
+            case("first momentum", 3, 0, 130, momentum),
+            case("momentum", 3, 1, 129, SgdStep { first_step: false, ..momentum }),
+            case("nesterov", 3, 0, 70, SgdStep { first_step: false, nesterov: true, dampening: 0.0, ..momentum }),
+        ]
+    },
+};
+
+/// Runs one step; `velocity` is there with momentum.
+pub(crate) fn step(
+    span: Span,
+    numbers: &SgdStep,
+    gradient: &Tensor,
+    parameter: &Tensor,
+    velocity: Option<&Tensor>,
+) -> Result<()> {
+    let attrs = numbers.attrs(span);
+    match velocity {
+        Some(velocity) => apply(&SGD, &[gradient, parameter, velocity], attrs),
+        None => apply(&SGD, &[gradient, parameter], attrs),
+    }
+    .map(|_| ())
+}

@@ -1,0 +1,223 @@
+//! Reductions over any dims: the machinery that the pages here share.
+
+pub(crate) mod sum;
+
+use smallvec::SmallVec;
+
+use crate::dtype::DType;
+use crate::engine::kernel::params;
+use crate::engine::{Bound, Grid, HostCall, Kernel, Params, WORKGROUP};
+use crate::ops::Run;
+use crate::tensor::shape::{Walk, numel, strided_offset};
+use crate::tensor::{Shape, Tensor};
+use crate::{Error, Result};
+
+params! {
+    /// Twin of `Params` in `shaders/common/reduce.wgsl`.
+    pub struct ReduceParams {
+        n: u32,
+        r: u32,
+        splits: u32,
+        part: u32,
+        kept_rank: u32,
+        rank: u32,
+        offset: u32,
+        result_offset: u32,
+        scale: f32,
+        padding: [u32; 3],
+        shape: [u32; 8],
+        strides: [u32; 8],
+    }
+}
+
+impl ReduceParams {
+    /// Params that reduce `dims` (sorted) of `x` into `y`, in one part.
+    pub fn new(op: &'static str, x: &Tensor, dims: &[usize], y: &Tensor) -> Result<Self> {
+        let kept: SmallVec<[usize; 4]> = (0..x.dim()).filter(|d| !dims.contains(d)).collect();
+        let order = kept.iter().chain(dims);
+        let (shape, strides): (Shape, Shape) = order.map(|&d| (x.shape()[d], x.strides()[d])).unzip();
+        let (walk, kept_rank) = Walk::new(op, &shape, [&strides], kept.len())?;
+        let (n, r) = (numel(&shape[..kept.len()]), numel(&shape[kept.len()..]));
+        Ok(ReduceParams {
+            n: n as u32,
+            r: r as u32,
+            splits: 1,
+            part: r as u32,
+            kept_rank,
+            rank: walk.rank,
+            offset: x.offset() as u32,
+            result_offset: y.offset() as u32,
+            scale: 1.0,
+            padding: [0; 3],
+            shape: walk.shape,
+            strides: walk.strides[0],
+        })
+    }
+
+    /// Where the elements of an output start: twin of `output_base`.
+    pub fn output_base(&self, output: u32) -> usize {
+        let kept = self.kept_rank as usize;
+        self.offset as usize + if kept == 0 { 0 } else { strided_offset(output, self.kept_rank, &self.shape, &self.strides) }
+    }
+
+    /// Where element `j` of an output lies: twin of `element_offset`.
+    pub fn element_offset(&self, j: u32) -> usize {
+        let kept = self.kept_rank as usize;
+        let rank = self.rank - self.kept_rank;
+        if rank == 0 { 0 } else { strided_offset(j, rank, &self.shape[kept..], &self.strides[kept..]) }
+    }
+}
+
+/// The two kernels of a reduction.
+pub(crate) struct Pair {
+    pub by_thread: &'static Kernel,
+    pub by_group: &'static Kernel,
+}
+
+/// The family of kernels that reduce, for [`crate::Device::force_choice`].
+pub(crate) const FAMILY: (&str, &[&str]) = ("reduce", &["by_thread", "by_group"]);
+
+/// Outputs from which a thread each keeps a device busy: on a software driver a few vectors for every core, on a GPU
+/// some warps for every multiprocessor.
+const BUSY: (u32, u32) = (64, 16_384);
+
+/// Elements up to which a thread reduces an output alone although there are few outputs.
+const SHORT: u32 = 64;
+
+/// Elements that a workgroup reduces before it pays to split an output into parts, each of at least this many.
+const LONG: u32 = 16_384;
+
+/// The most parts: they are reduced in their turn.
+const MAX_SPLITS: u32 = 256;
+
+/// Whether a thread or a workgroup should reduce each output.
+pub(crate) fn by_thread(run: &Run<'_>, params: &ReduceParams) -> bool {
+    let software = run.device().adapter().is_none_or(|facts| facts.is_software());
+    let busy = if software { BUSY.0 } else { BUSY.1 };
+    match run.device().forced_choice(FAMILY.0) {
+        Some("by_thread") => true,
+        Some("by_group") => false,
+        _ => params.r <= SHORT || params.n >= busy,
+    }
+}
+
+/// Reduces `dims` of `x` into the contiguous `y`; the result is multiplied by `scale` (1 for integers).
+pub(crate) fn reduce(run: &mut Run<'_>, pair: &Pair, x: &Tensor, dims: &[usize], y: &Tensor, scale: f32) -> Result<()> {
+    let mut params = ReduceParams::new(pair.by_group.name, x, dims, y)?;
+    let variant = x.dtype().storage_variant();
+    if by_thread(run, &params) {
+        params.scale = scale;
+        run.dispatch(pair.by_thread, variant, &[x, y], &params);
+        return Ok(());
+    }
+    let wanted = (params.r / LONG).clamp(1, MAX_SPLITS);
+    let splits = if params.n >= MAX_SPLITS { 1 } else { wanted };
+    if splits == 1 {
+        params.scale = scale;
+        run.dispatch(pair.by_group, variant, &[x, y], &params);
+        return Ok(());
+    }
+    params.part = params.r.div_ceil(splits);
+    params.splits = params.r.div_ceil(params.part);
+    params.result_offset = 0;
+    let parts = run.output(x.dtype(), &[params.n as usize, params.splits as usize]);
+    run.dispatch(pair.by_group, variant, &[x, &parts], &params);
+    let mut last = ReduceParams::new(pair.by_group.name, &parts, &[1], y)?;
+    last.scale = scale;
+    run.dispatch(pair.by_group, variant, &[&parts, y], &last);
+    Ok(())
+}
+
+pub(crate) fn grid_by_thread(params: &Params<'_>) -> Grid {
+    let p: &ReduceParams = params.get();
+    Grid::elements(p.n * p.splits).work(u64::from(p.n) * u64::from(p.r) * 4)
+}
+
+pub(crate) fn grid_by_group(params: &Params<'_>) -> Grid {
+    let p: &ReduceParams = params.get();
+    Grid::groups(u64::from(p.n * p.splits)).work(u64::from(p.n) * u64::from(p.r.max(WORKGROUP)) * 4)
+}
+
+/// Sums: as for matrix products, in the square root of the number of terms.
+pub(crate) fn sum_bound(params: &Params<'_>) -> Bound {
+    Bound::Magnitude { ulps: 2.0 + 2.0 * f64::from(params.get::<ReduceParams>().part).sqrt() }
+}
+
+/// The twin of both kernels: identity, combine, finish, on floats and on integers in 64 bits.
+pub(crate) fn twin(
+    call: &HostCall<'_>,
+    floats: (f64, fn(f64, f64) -> f64),
+    ints: (fn(DType) -> i64, fn(i64, i64) -> i64),
+) -> Result<()> {
+    let p: &ReduceParams = call.params();
+    let outputs = (0..p.n * p.splits).map(|i| {
+        let first = i % p.splits * p.part;
+        let range = first..(first + p.part).min(p.r);
+        let base = p.output_base(i / p.splits);
+        ((p.result_offset + i) as usize, range.map(move |j| base + p.element_offset(j)))
+    });
+    match call.variant() {
+        0 => {
+            let (x, mut y) = (call.floats(0), call.floats_mut(1));
+            for (at, places) in outputs {
+                y[at] = places.fold(floats.0, |acc, i| floats.1(acc, x[i])) * f64::from(p.scale);
+            }
+        }
+        1 => {
+            let (x, mut y) = (call.ints(0), call.ints_mut(1));
+            for (at, places) in outputs {
+                y[at] = places.fold(ints.0(DType::I32), |acc, i| ints.1(acc, i64::from(x[i]))) as i32;
+            }
+        }
+        _ => {
+            let (x, mut y) = (call.words(0), call.words_mut(1));
+            for (at, places) in outputs {
+                y[at] = places.fold(ints.0(DType::U32), |acc, i| ints.1(acc, i64::from(x[i]))) as u32;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Declares one of the two kernels of a reduction from `shaders/reduce/NAME.wgsl`.
+macro_rules! reduce_kernel {
+    ($name:literal, $entry:literal, $grid:expr, $twin:expr, $bound:expr) => {
+        $crate::engine::Kernel {
+            name: concat!($name, ".", $entry),
+            source: &[
+                include_str!("../../../shaders/reduce/reduce.wgsl"),
+                include_str!(concat!("../../../shaders/reduce/", $name, ".wgsl")),
+            ],
+            entry: $entry,
+            bindings: &[$crate::engine::Binding::Read("x"), $crate::engine::Binding::Write("y")],
+            params: $crate::engine::ParamsLayout::of::<$crate::ops::reduce::ReduceParams>(),
+            variants: $crate::engine::Variant::STORAGE,
+            grid: $grid,
+            reference: $twin,
+            bound: $bound,
+        }
+    };
+}
+pub(crate) use reduce_kernel;
+
+/// The shape of a reduction's result.
+pub(crate) fn reduced_shape(shape: &[usize], dims: &[usize], keepdim: bool) -> Shape {
+    let kept = |d: usize| !dims.contains(&d);
+    if keepdim {
+        return (0..shape.len()).map(|d| if kept(d) { shape[d] } else { 1 }).collect();
+    }
+    (0..shape.len()).filter(|&d| kept(d)).map(|d| shape[d]).collect()
+}
+
+/// A gradient of a reduction's result, seen in the input's shape.
+pub(crate) fn spread(g: &Tensor, shape: &[usize], dims: &[usize]) -> Result<Tensor> {
+    g.try_reshape(&reduced_shape(shape, dims, true)[..])?.try_expand(shape)
+}
+
+/// The error of a reduction that has no value for no elements.
+pub(crate) fn refuse_empty(op: &'static str, shape: &[usize], dims: &[usize]) -> Result<()> {
+    match dims.iter().find(|&&d| shape[d] == 0) {
+        Some(d) => Err(Error::shape(op, format!("dim {d} of shape {shape:?} has no elements, and there is no identity"))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,105 @@
+//! `sum` over any dims. The gradient is spread over the elements.
+//!
+//! <https://pytorch.org/docs/stable/generated/torch.sum.html>
+
+use smallvec::smallvec;
+
+use super::{Pair, grid_by_group, grid_by_thread, reduce, reduce_kernel, reduced_shape, spread, sum_bound, twin};
+use crate::Result;
+use crate::dtype::DType;
+use crate::engine::{HostCall, Kernel};
+use crate::ops::{Attrs, Operation, Run, apply, cases, methods, single};
+use crate::tensor::Tensor;
+use crate::tensor::shape::dim_indices;
+
+static BY_THREAD: Kernel = reduce_kernel!("sum", "by_thread", grid_by_thread, sum_twin, |p| sum_bound(p));
+static BY_GROUP: Kernel = reduce_kernel!("sum", "by_group", grid_by_group, sum_twin, |p| sum_bound(p));
+
+/// The kernels of a sum.
+pub(crate) static SUM_KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP };
+
+fn sum_twin(call: &HostCall<'_>) -> Result<()> {
+    twin(call, (0.0, |a, b| a + b), (|_| 0, |a, b| a.wrapping_add(b)))
+}
+
+/// The operation `sum`.
+pub(crate) static SUM: Operation = Operation {
+    name: "sum",
+    kernels: &[&BY_THREAD, &BY_GROUP],
+    forward: |call| {
+        let x = call.input(0);
+        let dims = dim_indices(call.op(), call.attrs().get_ints("dim"), x.dim())?;
+        let shape = reduced_shape(x.shape(), &dims, call.attrs().get_bool("keepdim"));
+        let y = call.output(x.dtype(), &shape);
+        reduce(call, &SUM_KERNELS, x, &dims, &y, 1.0)?;
+        Ok(smallvec![y])
+    },
+    vjp: Some(|v| {
+        let shape = v.input_shape(0);
+        let dims = dim_indices("sum", v.attrs().get_ints("dim"), shape.len())?;
+        Ok(smallvec![Some(spread(v.gradient(), shape, &dims)?)])
+    }),
+    cases: || sum_cases(),
+};
+
+/// Sums `dims` of `x` into the contiguous `y`.
+pub(crate) fn sum_into(run: &mut Run<'_>, x: &Tensor, dims: &[usize], y: &Tensor) -> Result<()> {
+    reduce(run, &SUM_KERNELS, x, dims, y, 1.0)
+}
+
+fn sum_cases() -> Vec<cases::Case> {
+    use cases::{Case, Input};
+    let mut list = reduction_cases();
+    list.push(Case::new("i32", vec![Input::ints(&[3, 70], -9, 9)]).attrs(dims(&[1], false)));
+    list.push(Case::new("u32", vec![Input::ints(&[70, 3], 0, 9).dtype(DType::U32)]).attrs(dims(&[0], false)));
+    list
+}
+
+fn dims(dims: &[i64], keepdim: bool) -> Attrs {
+    Attrs::new().ints("dim", dims).bool("keepdim", keepdim)
+}
+
+/// Cases of a reduction of floats that has an identity.
+pub(crate) fn reduction_cases() -> Vec<cases::Case> {
+    use cases::{ANY, Arrangement, Case, EXTREME, Input};
+    let case = |name: &str, shape: &[usize], attrs| Case::new(name, vec![Input::floats(shape).fill(ANY)]).attrs(attrs);
+    vec![
+        case("all", &[4, 6], dims(&[], false)),
+        case("last", &[3, 5], dims(&[-1], false)),
+        case("first", &[5, 3], dims(&[0], false)),
+        case("middle", &[2, 5, 3], dims(&[1], true)),
+        case("outer two", &[2, 3, 4], dims(&[0, 1], false)),
+        case("around", &[2, 3, 4], dims(&[0, 2], true)),
+        case("0-d", &[], dims(&[], false)),
+        case("one", &[1, 1], dims(&[0], false)),
+        case("nothing", &[0, 3], dims(&[0], false)),
+        case("empty result", &[0, 3], dims(&[1], false)),
+        Case::new("transposed", vec![Input::floats(&[5, 3]).arranged(Arrangement::Transposed)]).attrs(dims(&[1], false)),
+        Case::new("strided", vec![Input::floats(&[3, 7]).arranged(Arrangement::Strided)]).attrs(dims(&[1], false)),
+        case("long", &[3, 1000], dims(&[1], false)).no_gradcheck(),
+        case("longer", &[2, 40_000], dims(&[1], false)).no_gradcheck(),
+        case("many", &[700, 3], dims(&[1], false)).no_gradcheck(),
+        Case::new("extreme", vec![Input::floats(&[17, 2]).fill(EXTREME)]).attrs(dims(&[1], false)).no_gradcheck(),
+        case("bad dim", &[2, 3], dims(&[2], false)).fails(),
+        case("twice", &[2, 3], dims(&[1, -1], false)).fails(),
+    ]
+}
+
+methods! {
+    /// The sum of all elements, 0-d. Truth values are counted as i32.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// assert_eq!(Tensor::from_slice(&[1.0f32, 2.0, 3.0], &[3]).sum().item::<f32>()?, 6.0);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    pub fn sum / try_sum (&self) -> Tensor {
+        self.try_sum_dims(&[], false)
+    }
+
+    /// The sum over some dims; all of them if the list is empty. `keepdim` leaves them with size 1.
+    pub fn sum_dims / try_sum_dims (&self, dims: &[i64], keepdim: bool) -> Tensor {
+        let x = if self.dtype() == DType::Bool { self.try_to_dtype(DType::I32)? } else { self.clone() };
+        single(apply(&SUM, &[&x], Attrs::new().ints("dim", dims).bool("keepdim", keepdim)))
+    }
+}

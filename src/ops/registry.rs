@@ -1,0 +1,48 @@
+//! The list of all operations: one line for each.
+
+use super::Operation;
+use super::elementwise as e;
+use crate::engine::Kernel;
+
+/// Every operation. Gradcheck, parity, shader validation, doctor and the table of operations walk it.
+pub static REGISTRY: &[&Operation] = &[
+    &e::add::ADD,
+    &e::add_scalar::ADD_SCALAR,
+    &e::div::DIV,
+    &e::div_scalar::DIV_SCALAR,
+    &e::mul::MUL,
+    &e::mul_scalar::MUL_SCALAR,
+    &e::neg::NEG,
+    &e::powi::POWI,
+    &e::reciprocal::RECIPROCAL,
+    &e::relu::RELU,
+    &e::sub::SUB,
+    &super::assign::ADD_IN_PLACE,
+    &super::assign::ASSIGN,
+    &super::cast::CAST,
+    &super::cross_entropy::CROSS_ENTROPY,
+    &super::fill::FILL_IN_PLACE,
+    &super::fill::FULL,
+    &super::linear::LINEAR,
+    &super::matmul::MATMUL,
+    &super::optim::adam::ADAM,
+    &super::optim::sgd::SGD,
+    &super::random::RAND,
+    &super::random::RANDINT,
+    &super::random::RANDN,
+    &super::reduce::sum::SUM,
+    &super::transfer::TRANSFER,
+    &super::views::EXPAND,
+    &super::views::PERMUTE,
+    &super::views::RESHAPE_ONES,
+    &super::views::SLICE,
+    &super::views::VIEW,
+];
+
+/// Every kernel of every operation.
+pub fn kernels() -> impl Iterator<Item = (&'static Operation, &'static Kernel)> {
+    REGISTRY.iter().flat_map(|op| op.kernels.iter().map(move |kernel| (*op, *kernel)))
+}
+
+/// Families of kernels that compute the same, with their options: what [`crate::Device::force_choice`] takes.
+pub static FAMILIES: &[(&str, &[&str])] = &[super::matmul::FAMILY, super::reduce::FAMILY];
