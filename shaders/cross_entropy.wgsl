@@ -48,11 +48,11 @@ struct Params {
 @group(0) @binding(5) var<storage, read> divided_by: array<f32>;
 @group(0) @binding(6) var<storage, read_write> dx: array<f32>;
 
-fn class_weight(class: u32) -> f32 {
+fn class_weight(category: u32) -> f32 {
     if params.has_weight == 0u {
         return 1.0;
     }
-    return weight[params.weight_offset + class];
+    return weight[params.weight_offset + category];
 }
 
 // A row's loss, its weight, and the logarithm of its sum of exponentials.
@@ -140,7 +140,7 @@ fn backward(
         return;
     }
     let place = i % params.inner;
-    let class = i / params.inner % params.classes;
+    let category = i / params.inner % params.classes;
     let sample = i / params.inner / params.classes;
     let row = sample * params.inner + place;
     let at = params.result_offset + i;
@@ -154,17 +154,17 @@ fn backward(
         dx[at] = nan_f32();
         return;
     }
-    let logit = x[params.x_offset + sample * params.x_sample + class * params.x_class + place * params.x_place];
+    let logit = x[params.x_offset + sample * params.x_sample + category * params.x_class + place * params.x_place];
     let probability = lg_exp(logit - row_log_sums[row]);
-    let hit = select(0.0, 1.0, class == u32(label));
+    let hit = select(0.0, 1.0, category == u32(label));
     var d = class_weight(u32(label)) * (probability - hit);
     if params.label_smoothing > 0.0 {
         var all = 0.0;
         for (var c = 0u; c < params.classes; c += 1u) {
             all += class_weight(c);
         }
-        let smooth = probability * all - class_weight(class);
-        d = (1.0 - params.label_smoothing) * d + params.label_smoothing / f32(params.classes) * smooth;
+        let spread = probability * all - class_weight(category);
+        d = (1.0 - params.label_smoothing) * d + params.label_smoothing / f32(params.classes) * spread;
     }
     dx[at] = g[params.g_offset + row * params.g_step] / divided_by[0] * d;
 }

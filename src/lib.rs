@@ -21,6 +21,7 @@ extern crate self as lumigrad;
 
 pub mod autograd;
 pub mod data;
+pub mod doctor;
 mod dtype;
 pub mod engine;
 mod error;

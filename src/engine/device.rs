@@ -204,6 +204,11 @@ impl Device {
         self.open_gpu().is_none()
     }
 
+    /// Whether every dispatch is compared with the reference.
+    pub fn is_shadow(&self) -> bool {
+        matches!(self.0.body, Body::Shadow(..))
+    }
+
     /// The adapter, unless this is the reference.
     pub fn adapter(&self) -> Option<&AdapterFacts> {
         self.open_gpu().map(|gpu| &gpu.facts)

@@ -174,8 +174,9 @@ impl Pipelines {
                     ty: wgpu::BindingType::Buffer {
                         ty: wgpu::BufferBindingType::Storage { read_only: access.written >> binding & 1 == 0 },
                         has_dynamic_offset: false,
-                        // Stated so that wgpu checks it once, at bind-group creation, and not at every dispatch.
-                        min_binding_size: wgpu::BufferSize::new(4),
+                        // Stated so that wgpu checks it once, at bind-group creation, and not at every dispatch. No
+                        // buffer is smaller, and no element is larger.
+                        min_binding_size: wgpu::BufferSize::new(16),
                     },
                     count: None,
                 })

@@ -63,6 +63,10 @@ static REGISTERS: Kernel = Kernel {
 /// The family of kernels that compute a matrix product, for [`crate::Device::force_choice`].
 pub(crate) const FAMILY: (&str, &[&str]) = ("matmul", &["tiled", "registers"]);
 
+/// Columns of the left operand up to which the kernels (registers, tiled) run on lavapipe, which ends all loops of a
+/// shader after 65,535 iterations together: one a column, and five for sixteen.
+const MAX_DEPTH: (usize, usize) = (60_000, 200_000);
+
 fn grid(params: &Params<'_>, rows: u32, columns: u32) -> Grid {
     let p: &MatmulParams = params.get();
     let tiles = u64::from(p.m.div_ceil(rows)) * u64::from(p.n.div_ceil(columns));
@@ -136,10 +140,14 @@ pub(crate) fn multiply(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&
     };
     let device = run.device();
     let software = device.adapter().is_none_or(|facts| facts.is_software());
+    if software && k > MAX_DEPTH.1 {
+        let detail = format!("{k} columns on the left: software drivers end a kernel's loops after {} of them", MAX_DEPTH.1);
+        return Err(Error::Limit { op: "matmul", detail });
+    }
     let kernel = match device.forced_choice(FAMILY.0) {
         Some("tiled") => &TILED,
         Some("registers") => &REGISTERS,
-        _ if software => &REGISTERS,
+        _ if software && k <= MAX_DEPTH.0 => &REGISTERS,
         _ => &TILED,
     };
     // Without a bias something has to be bound in its place; it is not read.
@@ -219,6 +227,8 @@ fn cases() -> Vec<cases::Case> {
         pair("no rows", &[0, 3], &[3, 4]),
         pair("batch", &[2, 3, 4], &[2, 4, 5]),
         pair("broadcast batch", &[2, 1, 3, 4], &[3, 4, 2]),
+        pair("deep", &[2, 3000], &[3000, 2]).no_gradcheck(),
+        pair("deeper than lavapipe's loops", &[1, 70_001], &[70_001, 1]).no_gradcheck(),
         pair("tile edges", &[65, 33], &[33, 66]).no_gradcheck(),
         pair("several tiles", &[130, 70], &[70, 129]).no_gradcheck(),
         Case::new("transposed left", vec![

@@ -84,11 +84,16 @@ const BUSY: (u32, u32) = (64, 16_384);
 /// Elements up to which a thread reduces an output alone although there are few outputs.
 const SHORT: u32 = 64;
 
-/// Elements that a workgroup reduces before it pays to split an output into parts, each of at least this many.
+/// Elements of a part: what a thread, or a workgroup, reduces at most before an output is split and the parts are reduced
+/// in their turn. lavapipe ends all loops of a shader after 65,535 iterations together, without a word; an element takes
+/// one and up to eight for its place.
+const PART: (u32, u32) = (4_096, 262_144);
+
+/// Elements of an output that a workgroup should have before splitting it pays.
 const LONG: u32 = 16_384;
 
-/// The most parts: they are reduced in their turn.
-const MAX_SPLITS: u32 = 256;
+/// Parts over which a long output is spread if nothing else keeps the device busy.
+const SPREAD: u32 = 256;
 
 /// Whether a thread or a workgroup should reduce each output.
 pub(crate) fn by_thread(run: &Run<'_>, params: &ReduceParams) -> bool {
@@ -105,27 +110,20 @@ pub(crate) fn by_thread(run: &Run<'_>, params: &ReduceParams) -> bool {
 pub(crate) fn reduce(run: &mut Run<'_>, pair: &Pair, x: &Tensor, dims: &[usize], y: &Tensor, scale: f32) -> Result<()> {
     let mut params = ReduceParams::new(pair.by_group.name, x, dims, y)?;
     let variant = x.dtype().storage_variant();
-    if by_thread(run, &params) {
+    let alone = by_thread(run, &params);
+    let (kernel, most) = if alone { (pair.by_thread, PART.0) } else { (pair.by_group, PART.1) };
+    let spread = if alone || params.n >= SPREAD { 1 } else { (params.r / LONG).clamp(1, SPREAD) };
+    params.part = params.r.div_ceil(spread).clamp(1, most);
+    params.splits = params.r.div_ceil(params.part).max(1);
+    if params.splits == 1 {
         params.scale = scale;
-        run.dispatch(pair.by_thread, variant, &[x, y], &params);
+        run.dispatch(kernel, variant, &[x, y], &params);
         return Ok(());
     }
-    let wanted = (params.r / LONG).clamp(1, MAX_SPLITS);
-    let splits = if params.n >= MAX_SPLITS { 1 } else { wanted };
-    if splits == 1 {
-        params.scale = scale;
-        run.dispatch(pair.by_group, variant, &[x, y], &params);
-        return Ok(());
-    }
-    params.part = params.r.div_ceil(splits);
-    params.splits = params.r.div_ceil(params.part);
     params.result_offset = 0;
     let parts = run.output(x.dtype(), &[params.n as usize, params.splits as usize]);
-    run.dispatch(pair.by_group, variant, &[x, &parts], &params);
-    let mut last = ReduceParams::new(pair.by_group.name, &parts, &[1], y)?;
-    last.scale = scale;
-    run.dispatch(pair.by_group, variant, &[&parts, y], &last);
-    Ok(())
+    run.dispatch(kernel, variant, &[x, &parts], &params);
+    reduce(run, pair, &parts, &[1], y, scale)
 }
 
 pub(crate) fn grid_by_thread(params: &Params<'_>) -> Grid {

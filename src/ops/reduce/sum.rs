@@ -78,6 +78,7 @@ pub(crate) fn reduction_cases() -> Vec<cases::Case> {
         Case::new("strided", vec![Input::floats(&[3, 7]).arranged(Arrangement::Strided)]).attrs(dims(&[1], false)),
         case("long", &[3, 1000], dims(&[1], false)).no_gradcheck(),
         case("longer", &[2, 40_000], dims(&[1], false)).no_gradcheck(),
+        case("longest", &[2, 150_001], dims(&[1], false)).no_gradcheck(),
         case("many", &[700, 3], dims(&[1], false)).no_gradcheck(),
         Case::new("extreme", vec![Input::floats(&[17, 2]).fill(EXTREME)]).attrs(dims(&[1], false)).no_gradcheck(),
         case("bad dim", &[2, 3], dims(&[2], false)).fails(),

@@ -1,0 +1,199 @@
+//! Every kernel × variant × case on an adapter, against the reference.
+//!
+//! The same walk serves the `lumigrad doctor` command and the parity tests: each operation of the registry is run on its
+//! cases, forward and back, on a shadow device, which compares every dispatch with the kernel's scalar twin, guard
+//! bands included. Where several kernels compute the same, each is forced in turn.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::engine::{Comparison, Device, Worst};
+use crate::ops::cases::Case;
+use crate::ops::{FAMILIES, Operation, REGISTRY, kernels};
+use crate::tensor::Tensor;
+use crate::{Error, Result};
+
+/// What was found about one kernel variant.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// The variant's label; empty for the only one.
+    pub variant: &'static str,
+    /// Dispatches that were compared.
+    pub dispatches: usize,
+    /// Elements that were compared.
+    pub elements: usize,
+    /// The worst element over all cases, with its operation, case and binding.
+    pub worst: Option<(Worst, String)>,
+    /// The fastest dispatch, from recording to the end of the run, in nanoseconds.
+    pub nanos: u64,
+    /// Every comparison that failed, or case that could not be run.
+    pub failures: Vec<String>,
+}
+
+/// What the doctor found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// One row a kernel variant, in the order of their names.
+    pub rows: Vec<Row>,
+    /// Cases run.
+    pub cases: usize,
+    /// Cases that failed for a reason that no kernel is to blame for.
+    pub failures: Vec<String>,
+    /// Kernel variants of the registry that no case reached, when everything was run.
+    pub unreached: Vec<String>,
+}
+
+impl Report {
+    /// How many kernels have at least one row.
+    pub fn kernels(&self) -> usize {
+        let mut names: Vec<_> = self.rows.iter().map(|r| r.kernel).collect();
+        names.dedup();
+        names.len()
+    }
+
+    /// All failures.
+    pub fn failures(&self) -> impl Iterator<Item = &String> {
+        self.failures.iter().chain(self.rows.iter().flat_map(|r| &r.failures))
+    }
+
+    /// Whether everything agreed.
+    pub fn passed(&self) -> bool {
+        self.failures().next().is_none() && self.unreached.is_empty()
+    }
+}
+
+type Rows = BTreeMap<(&'static str, &'static str), Row>;
+
+/// Runs every case of every operation whose name, or one of whose kernels' names, contains `filter`.
+///
+/// `device` must be a shadow device. `progress` is called before each operation with its number, the number of all and
+/// its name.
+///
+/// # Errors
+/// When `device` is no shadow device, or is lost.
+pub fn run(device: &Device, filter: &str, progress: &mut dyn FnMut(usize, usize, &str)) -> Result<Report> {
+    if !device.is_shadow() {
+        return Err(Error::argument("doctor", "needs a shadow device, which compares each dispatch"));
+    }
+    let chosen: Vec<&'static Operation> = REGISTRY.iter().copied().filter(|op| matches(op, filter)).collect();
+    let rows: Arc<Mutex<Rows>> = Arc::default();
+    let mut report = Report::default();
+    for (i, operation) in chosen.iter().enumerate() {
+        progress(i, chosen.len(), operation.name);
+        for choice in choices(operation) {
+            for case in (operation.cases)().iter().filter(|c| !c.fails) {
+                report.cases += 1;
+                let place = match choice {
+                    Some((_, option)) => format!("{} / {} / {option}", operation.name, case.name),
+                    None => format!("{} / {}", operation.name, case.name),
+                };
+                observe(device, &rows, &place);
+                set_choice(device, choice, true);
+                let result = run_case(device, operation, case);
+                set_choice(device, choice, false);
+                device.observe(None);
+                match result {
+                    Err(error @ Error::DeviceLost(_)) => return Err(error),
+                    Err(error) => report.failures.push(format!("{place}: {error}")),
+                    Ok(()) => {}
+                }
+            }
+        }
+    }
+    report.rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner)).into_values().collect();
+    if filter.is_empty() {
+        report.unreached = unreached(&report.rows);
+    }
+    Ok(report)
+}
+
+fn matches(operation: &Operation, filter: &str) -> bool {
+    operation.name.contains(filter) || operation.kernels.iter().any(|k| k.name.contains(filter))
+}
+
+/// The families of kernels that an operation may be served by: each option once, or nothing to choose.
+fn choices(operation: &Operation) -> Vec<Option<(&'static str, &'static str)>> {
+    let own = |family: &str| operation.kernels.iter().any(|k| k.name.ends_with(family));
+    let family = FAMILIES.iter().find(|(_, options)| options.iter().any(|option| own(option)));
+    match family {
+        Some((name, options)) => options.iter().map(|option| Some((*name, *option))).collect(),
+        None => vec![None],
+    }
+}
+
+fn set_choice(device: &Device, choice: Option<(&'static str, &'static str)>, on: bool) {
+    if let Some((family, option)) = choice {
+        device.force_choice(family, on.then_some(option));
+    }
+}
+
+fn observe(device: &Device, rows: &Arc<Mutex<Rows>>, place: &str) {
+    let (rows, place) = (rows.clone(), place.to_string());
+    device.observe(Some(Arc::new(move |comparison: &Comparison| {
+        let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = rows.entry((comparison.kernel, comparison.variant)).or_insert_with(|| Row {
+            kernel: comparison.kernel,
+            variant: comparison.variant,
+            dispatches: 0,
+            elements: 0,
+            worst: None,
+            nanos: u64::MAX,
+            failures: Vec::new(),
+        });
+        record(row, comparison, &place);
+    })));
+}
+
+fn record(row: &mut Row, comparison: &Comparison, place: &str) {
+    row.dispatches += 1;
+    row.elements += comparison.elements;
+    row.nanos = row.nanos.min(comparison.nanos);
+    let Some(worst) = comparison.worst else { return };
+    let place = format!("{place} / {}", comparison.binding);
+    if !comparison.passed() {
+        let guard = if worst.in_guard { " behind the end" } else { "" };
+        row.failures.push(format!(
+            "{place}[{}]{guard}: the shader gives {:?}, the reference {:?}, {:.1} times the allowed distance",
+            worst.index, worst.got, worst.want, worst.ratio
+        ));
+    }
+    if row.worst.as_ref().is_none_or(|(old, _)| worst.ratio > old.ratio) {
+        row.worst = Some((worst, place));
+    }
+}
+
+/// Forward, and back where there is a gradient, with an upstream gradient that is not 1.
+fn run_case(device: &Device, operation: &'static Operation, case: &Case) -> Result<()> {
+    let inputs: Vec<Tensor> = case
+        .make_inputs(device)
+        .into_iter()
+        .zip(&case.inputs)
+        .map(|(tensor, input)| if input.differentiable { tensor.detach().requires_grad() } else { tensor })
+        .collect();
+    let outputs = case.run(operation, device, &inputs)?;
+    for output in &outputs {
+        output.to_vec::<f64>()?;
+        if output.is_requires_grad() && output.numel() > 0 {
+            let upstream = Tensor::uniform_on(output.shape(), 0.5, 1.5, device);
+            crate::autograd::Backward::new().gradient(&upstream).retain_graph().run(output)?;
+        }
+    }
+    // What the cases left behind is read, so that a failure on the device comes out here.
+    for input in &inputs {
+        if let Some(gradient) = input.grad() {
+            gradient.to_vec::<f64>()?;
+        }
+    }
+    Ok(())
+}
+
+fn unreached(rows: &[Row]) -> Vec<String> {
+    let all = kernels().flat_map(|(_, kernel)| (0..kernel.variants.len()).map(move |v| (kernel, v)));
+    let missing = all.filter(|(kernel, variant)| {
+        let label = kernel.variants[*variant].label;
+        !rows.iter().any(|row| row.kernel == kernel.name && row.variant == label)
+    });
+    missing.map(|(kernel, variant)| kernel.label(variant)).collect()
+}
