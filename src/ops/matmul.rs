@@ -139,15 +139,13 @@ pub(crate) fn multiply(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&
         b_batch: walk.strides[1],
     };
     let device = run.device();
-    let software = device.adapter().is_none_or(|facts| facts.is_software());
+    let software = device.adapter().is_some_and(|facts| facts.is_software());
     if software && k > MAX_DEPTH.1 {
         let detail = format!("{k} columns on the left: software drivers end a kernel's loops after {} of them", MAX_DEPTH.1);
         return Err(Error::Limit { op: "matmul", detail });
     }
-    let kernel = match device.forced_choice(FAMILY.0) {
-        Some("tiled") => &TILED,
-        Some("registers") => &REGISTERS,
-        _ if software && k <= MAX_DEPTH.0 => &REGISTERS,
+    let kernel = match device.forced_choice(FAMILY.0).unwrap_or(if software { "registers" } else { "tiled" }) {
+        "registers" if !software || k <= MAX_DEPTH.0 => &REGISTERS,
         _ => &TILED,
     };
     // Without a bias something has to be bound in its place; it is not read.
