@@ -1,1 +1,5 @@
-//! io
+//! Tensors in files.
+
+mod safetensors;
+
+pub use self::safetensors::{load_safetensors, save_safetensors};

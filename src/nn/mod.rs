@@ -1,1 +1,43 @@
-//! nn
+//! Layers, and the module tree that they form.
+//!
+//! A module is a struct of modules with `#[derive(Module)]`; [`Forward`] says what it computes. Layers have PyTorch's
+//! arguments, initialisation and weight layout, so that a `state_dict` fits in both directions.
+
+mod activation;
+mod linear;
+mod loss;
+mod module;
+mod parameter;
+mod sequential;
+mod state;
+
+pub use activation::ReLU;
+pub use linear::{Flatten, Linear};
+pub use loss::CrossEntropyLoss;
+pub use lumigrad_derive::Module;
+pub use module::{Forward, Layer, Module, Part, Visitor};
+pub use parameter::{Buffer, Parameter, Training};
+pub use sequential::Sequential;
+pub use state::StateDict;
+
+/// Declares layers without state: a unit struct and the method that it calls.
+macro_rules! stateless {
+    ($($(#[$meta:meta])* $name:ident => |$x:ident| $body:expr;)*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct $name;
+
+        impl $crate::nn::Module for $name {
+            fn visit(&self, _visitor: &mut $crate::nn::Visitor<'_>) {}
+        }
+
+        impl $crate::nn::Forward for $name {
+            type Output = $crate::Tensor;
+            #[track_caller]
+            fn forward(&self, $x: &$crate::Tensor) -> $crate::Tensor {
+                $body
+            }
+        }
+    )*};
+}
+pub(crate) use stateless;

@@ -80,8 +80,7 @@ pub(crate) fn grid(params: &Params<'_>) -> Grid {
 }
 
 /// The variant of operations on floats only.
-pub(crate) const FLOAT: &[Variant] =
-    &[Variant::new("", &[Item::Alias("elem", "f32"), Item::Alias("result", "f32")])];
+pub(crate) const FLOAT: &[Variant] = &[Variant::new("", &[Item::Alias("elem", "f32"), Item::Alias("result", "f32")])];
 
 /// Variants for floats and integers, in the order of [`DType::storage_variant`].
 pub(crate) const NUMERIC: &[Variant] = &[
@@ -313,7 +312,8 @@ pub(crate) fn binary_forward(
 ) -> Result<Outputs> {
     let (x, y) = (call.input(0), call.input(1));
     if x.dtype() != y.dtype() {
-        let detail = format!("the operands have dtypes {} and {}; convert one with `.to_dtype(..)`", x.dtype(), y.dtype());
+        let detail =
+            format!("the operands have dtypes {} and {}; convert one with `.to_dtype(..)`", x.dtype(), y.dtype());
         return Err(Error::dtype(call.op(), detail));
     }
     let variant = match x.dtype() {

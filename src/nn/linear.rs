@@ -1,0 +1,102 @@
+//! Fully connected layers.
+
+use super::{Forward, Module, Parameter};
+use crate::engine::Device;
+use crate::tensor::Tensor;
+
+/// `y = x·Wᵀ + b` over the last dim: `[…, in_features]` to `[…, out_features]`.
+///
+/// `weight` is `[out_features, in_features]`, `bias` `[out_features]`; both start uniform in ±1/√in_features, which is
+/// PyTorch's Kaiming initialisation with a = √5. <https://pytorch.org/docs/stable/generated/torch.nn.Linear.html>
+///
+/// ```
+/// use lumigrad::{nn, prelude::*};
+/// let layer = nn::Linear::new(784, 10);
+/// assert_eq!(layer.forward(&Tensor::zeros(&[64, 784])).shape(), [64, 10]);
+/// ```
+#[derive(Clone, Debug, Module)]
+pub struct Linear {
+    /// The matrix.
+    pub weight: Parameter,
+    /// What is added.
+    pub bias: Option<Parameter>,
+}
+
+impl Linear {
+    /// A layer with bias, on the current device.
+    #[track_caller]
+    pub fn new(in_features: usize, out_features: usize) -> Linear {
+        Self::with_bias(in_features, out_features, true)
+    }
+
+    /// A layer with or without bias, on the current device.
+    #[track_caller]
+    pub fn with_bias(in_features: usize, out_features: usize, bias: bool) -> Linear {
+        // Without inputs there is nothing to scale; PyTorch leaves such a weight empty too.
+        let bound = if in_features == 0 { 0.0 } else { 1.0 / (in_features as f64).sqrt() };
+        let device = Device::current();
+        let make = |shape: &[usize]| Parameter::new(Tensor::uniform_on(shape, -bound, bound, &device));
+        let weight = make(&[out_features, in_features]);
+        Linear { weight, bias: bias.then(|| make(&[out_features])) }
+    }
+
+    /// The size of the last dim that it takes.
+    pub fn in_features(&self) -> usize {
+        self.weight.shape()[1]
+    }
+
+    /// The size of the last dim that it gives.
+    pub fn out_features(&self) -> usize {
+        self.weight.shape()[0]
+    }
+}
+
+impl Forward for Linear {
+    type Output = Tensor;
+
+    /// # Panics
+    /// When the last dim of `x` is not `in_features`.
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let bias = self.bias.as_ref().map(Parameter::get);
+        x.linear(&self.weight.get(), bias.as_ref())
+    }
+}
+
+/// Merges the dims from `start_dim` to `end_dim`: `[N, C, H, W]` to `[N, C·H·W]` by default.
+///
+/// <https://pytorch.org/docs/stable/generated/torch.nn.Flatten.html>
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Module)]
+pub struct Flatten {
+    #[module(skip)]
+    start_dim: i64,
+    #[module(skip)]
+    end_dim: i64,
+}
+
+impl Flatten {
+    /// All dims but the first.
+    pub fn new() -> Flatten {
+        Flatten::dims(1, -1)
+    }
+
+    /// These dims, both included.
+    pub fn dims(start_dim: i64, end_dim: i64) -> Flatten {
+        Flatten { start_dim, end_dim }
+    }
+}
+
+impl Default for Flatten {
+    fn default() -> Self {
+        Flatten::new()
+    }
+}
+
+impl Forward for Flatten {
+    type Output = Tensor;
+
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        x.flatten(self.start_dim, self.end_dim)
+    }
+}

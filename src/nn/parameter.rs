@@ -1,0 +1,217 @@
+//! What a module holds: parameters, buffers, and whether it is being trained.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::{Module, Part, Visitor};
+use crate::Result;
+use crate::autograd::{Leaf, no_grad};
+use crate::engine::Device;
+use crate::ops::copy_into;
+use crate::tensor::{Gradient, Tensor};
+
+/// A tensor that is trained.
+///
+/// A handle with an identity: clones are the same parameter, so an optimiser, a module and another module that shares
+/// the weight all see one tensor. What it holds can be exchanged (by `to`, by `load_state_dict`, by an optimiser that
+/// moves it into its arena) without any of them noticing.
+///
+/// ```
+/// use lumigrad::prelude::*;
+/// let w = Parameter::new(Tensor::ones(&[2]));
+/// (w.get() * 3.0).sum().backward()?;
+/// assert_eq!(w.grad().unwrap().to_vec::<f32>()?, [3.0, 3.0]);
+/// # Ok::<(), lumigrad::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Parameter(Arc<RwLock<Tensor>>);
+
+impl Parameter {
+    /// A parameter that starts from this tensor's elements, outside of the graph that made them.
+    ///
+    /// # Panics
+    /// When the elements are not floats.
+    #[track_caller]
+    pub fn new(tensor: Tensor) -> Parameter {
+        Parameter(Arc::new(RwLock::new(tensor.detach().requires_grad())))
+    }
+
+    /// The tensor, a leaf of the graph.
+    pub fn get(&self) -> Tensor {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The gradient collected so far.
+    pub fn grad(&self) -> Option<Tensor> {
+        self.get().grad()
+    }
+
+    /// Forgets the gradient.
+    pub fn zero_grad(&self) {
+        self.leaf().set_grad(None);
+    }
+
+    /// Sizes of the dims.
+    pub fn shape(&self) -> crate::tensor::Shape {
+        self.get().shape().into()
+    }
+
+    /// The number of elements.
+    pub fn numel(&self) -> usize {
+        self.get().numel()
+    }
+
+    /// Whether both are the same parameter.
+    pub fn is(&self, other: &Parameter) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Overwrites the elements; the tensor keeps its place.
+    ///
+    /// # Errors
+    /// When the shapes differ or the device fails.
+    pub fn set(&self, values: &Tensor) -> Result<()> {
+        let own = self.get();
+        if own.shape() != values.shape() {
+            let detail = format!("a parameter of shape {:?} can't take values of {:?}", own.shape(), values.shape());
+            return Err(crate::Error::shape("set", detail));
+        }
+        no_grad(|| copy_into(&own, &values.detach().to(own.device())))
+    }
+
+    pub(crate) fn leaf(&self) -> Arc<Leaf> {
+        match self.get().gradient() {
+            Gradient::Leaf(leaf) => leaf.clone(),
+            _ => unreachable!("a parameter holds a leaf"),
+        }
+    }
+
+    /// Puts the elements elsewhere; the gradient and the place that it goes to stay.
+    pub(crate) fn rehome(&self, tensor: Tensor) {
+        let leaf = Gradient::Leaf(self.leaf());
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = tensor.with_gradient(leaf);
+    }
+
+    /// Identity, for maps.
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
+    fn move_to(&self, device: &Device) -> Result<()> {
+        let own = self.get();
+        if own.device() == device {
+            return Ok(());
+        }
+        let moved = no_grad(|| own.detach().to(device)).healthy()?;
+        let leaf = self.leaf();
+        // An optimiser's memory is on the old device; it makes new at its next step.
+        leaf.set_destination(None);
+        let grad = leaf.grad().map(|g| no_grad(|| g.to(device)));
+        leaf.set_grad(grad);
+        self.rehome(moved);
+        Ok(())
+    }
+}
+
+impl Module for Parameter {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        visitor.part(Part::Parameter(self));
+    }
+}
+
+impl fmt::Debug for Parameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Parameter({:?})", self.get())
+    }
+}
+
+/// A tensor that belongs to a module's state but is not trained, such as a running mean.
+///
+/// Like [`Parameter`] a handle with an identity; it changes through `&self`.
+#[derive(Clone)]
+pub struct Buffer(Arc<RwLock<Tensor>>);
+
+impl Buffer {
+    /// A buffer with these elements.
+    pub fn new(tensor: Tensor) -> Buffer {
+        Buffer(Arc::new(RwLock::new(tensor.detach())))
+    }
+
+    /// The tensor.
+    pub fn get(&self) -> Tensor {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another tensor in its place.
+    pub fn set(&self, tensor: &Tensor) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = tensor.detach();
+    }
+
+    fn move_to(&self, device: &Device) -> Result<()> {
+        let moved = no_grad(|| self.get().to(device)).healthy()?;
+        self.set(&moved);
+        Ok(())
+    }
+}
+
+impl Module for Buffer {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        visitor.part(Part::Buffer(self));
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffer({:?})", self.get())
+    }
+}
+
+/// Whether a layer that cares (dropout, batch norm) is being trained; `train()` and `eval()` of the module around it
+/// switch it.
+#[derive(Clone, Debug)]
+pub struct Training(Arc<AtomicBool>);
+
+impl Training {
+    /// In training, as new modules are.
+    pub fn new() -> Self {
+        Training(Arc::new(AtomicBool::new(true)))
+    }
+
+    /// Whether the module is being trained.
+    pub fn is_training(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+
+    pub(crate) fn switch(&self, on: bool) {
+        self.0.store(on, Relaxed);
+    }
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Module for Training {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        visitor.part(Part::Training(self));
+    }
+}
+
+/// Moves everything that a module holds to a device.
+pub(crate) fn move_all(module: &(impl Module + ?Sized), device: &Device) -> Result<()> {
+    let mut result = Ok(());
+    module.visit(&mut Visitor::new(&mut |_, part| {
+        let moved = match part {
+            Part::Parameter(p) => p.move_to(device),
+            Part::Buffer(b) => b.move_to(device),
+            Part::Training(_) => Ok(()),
+        };
+        if result.is_ok() {
+            result = moved;
+        }
+    }));
+    result
+}

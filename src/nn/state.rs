@@ -1,0 +1,141 @@
+//! The flat view of a module: tensors by name.
+
+use super::{Part, Visitor};
+use crate::autograd::no_grad;
+use crate::ops::copy_into;
+use crate::tensor::Tensor;
+use crate::{Error, Result};
+
+/// Tensors by name, in order: a module's `state_dict`.
+#[derive(Clone, Debug, Default)]
+pub struct StateDict(Vec<(String, Tensor)>);
+
+impl StateDict {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a tensor, or replaces the one of this name.
+    pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) {
+        let name = name.into();
+        match self.0.iter_mut().find(|(n, _)| *n == name) {
+            Some(entry) => entry.1 = tensor,
+            None => self.0.push((name, tensor)),
+        }
+    }
+
+    /// The tensor of this name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, t)| t)
+    }
+
+    /// All entries, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.0.iter().map(|(n, t)| (n.as_str(), t))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(String, Tensor)> for StateDict {
+    fn from_iter<I: IntoIterator<Item = (String, Tensor)>>(entries: I) -> Self {
+        let mut state = StateDict::new();
+        entries.into_iter().for_each(|(name, tensor)| state.insert(name, tensor));
+        state
+    }
+}
+
+/// One tensor of a module, and how to overwrite it.
+struct Entry {
+    name: String,
+    current: Tensor,
+}
+
+/// Checks every key, brings every tensor to its device, and only then overwrites.
+pub(super) fn load(visit: &dyn Fn(&mut Visitor<'_>), state: &StateDict) -> Result<()> {
+    let mut entries = Vec::new();
+    visit(&mut Visitor::new(&mut |path, part| match part {
+        Part::Parameter(p) => entries.push(Entry { name: path.to_string(), current: p.get().detach() }),
+        Part::Buffer(b) => entries.push(Entry { name: path.to_string(), current: b.get() }),
+        Part::Training(_) => {}
+    }));
+    let problems = problems(&entries, state);
+    if !problems.is_empty() {
+        return Err(Error::StateDict(problems));
+    }
+    no_grad(|| {
+        let moved = entries
+            .iter()
+            .map(|e| state.get(&e.name).expect("checked above").detach().to(e.current.device()).healthy())
+            .collect::<Result<Vec<_>>>()?;
+        entries.iter().zip(&moved).try_for_each(|(e, new)| copy_into(&e.current, new))
+    })
+}
+
+fn problems(entries: &[Entry], state: &StateDict) -> Vec<String> {
+    let mut problems = Vec::new();
+    for entry in entries {
+        let (name, own) = (&entry.name, &entry.current);
+        match state.get(name) {
+            None => problems.push(format!("missing key {name:?}{}", nearest(name, state.iter().map(|(n, _)| n)))),
+            Some(t) if t.shape() != own.shape() => {
+                problems.push(format!("{name:?} has shape {:?}, the module needs {:?}", t.shape(), own.shape()));
+            }
+            Some(t) if t.dtype() != own.dtype() => {
+                problems.push(format!("{name:?} holds {}, the module needs {}", t.dtype(), own.dtype()));
+            }
+            Some(_) => {}
+        }
+    }
+    for (name, _) in state.iter().filter(|(name, _)| !entries.iter().any(|e| e.name == *name)) {
+        problems.push(format!("unexpected key {name:?}{}", nearest(name, entries.iter().map(|e| e.name.as_str()))));
+    }
+    problems
+}
+
+/// A hint at the most similar name, if one is near.
+fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+    let best = candidates.map(|c| (edits(name, c), c)).min();
+    match best {
+        Some((distance, candidate)) if distance <= name.len() / 2 => format!(" (did you mean {candidate:?}?)"),
+        _ => String::new(),
+    }
+}
+
+/// The number of single-letter changes between two names (Levenshtein 1966).
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substitute = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substitute.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edit_distance() {
+        assert_eq!(edits("kitten", "sitting"), 3);
+        assert_eq!(edits("", "abc"), 3);
+        assert_eq!(nearest("fc1.wieght", ["fc1.weight", "fc2.bias"].into_iter()), " (did you mean \"fc1.weight\"?)");
+        assert_eq!(nearest("x", ["something"].into_iter()), "");
+    }
+}
