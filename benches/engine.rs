@@ -1,0 +1,119 @@
+//! What an operation costs on the host, matrix products, and steps of the MNIST MLP.
+//!
+//!     cargo bench --bench engine
+//!
+//! Runs on the default device (`LUMIGRAD_DEVICE` chooses another).
+
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use lumigrad::{nn, optim, prelude::*};
+
+/// Dependent additions of one element: the time to record, encode and submit them, without the time that they run.
+fn host_cost(c: &mut Criterion) {
+    // Fewer than any adapter's limit of a submission, so that no submission waits for the one before.
+    const ADDS: u64 = 100;
+    let device = Device::current();
+    let one = Tensor::ones(&[1]);
+    let mut group = c.benchmark_group("host");
+    group.throughput(Throughput::Elements(ADDS));
+    group.bench_function("100 dependent adds", |b| {
+        b.iter_custom(|rounds| {
+            let mut total = Duration::ZERO;
+            for _ in 0..rounds {
+                let mut x = one.clone();
+                let start = Instant::now();
+                for _ in 0..ADDS {
+                    x = x.add(&one);
+                }
+                device.flush();
+                total += start.elapsed();
+                device.synchronize().expect("the device works");
+            }
+            total
+        });
+    });
+    group.bench_function("100 dependent adds, recorded for gradients", |b| {
+        let leaf = Tensor::ones(&[1]).requires_grad();
+        b.iter_custom(|rounds| {
+            let mut total = Duration::ZERO;
+            for _ in 0..rounds {
+                let start = Instant::now();
+                let mut x = leaf.add(&one);
+                for _ in 1..ADDS {
+                    x = x.add(&one);
+                }
+                device.flush();
+                total += start.elapsed();
+                device.synchronize().expect("the device works");
+            }
+            total
+        });
+    });
+    group.finish();
+}
+
+/// Square products one after the other; the throughput is in floating-point operations.
+fn matmul(c: &mut Criterion) {
+    let device = Device::current();
+    let mut group = c.benchmark_group("matmul");
+    group.sample_size(10);
+    for n in [256usize, 512, 1024] {
+        let (a, b) = (Tensor::rand(&[n, n]), Tensor::rand(&[n, n]));
+        group.throughput(Throughput::Elements(2 * (n * n * n) as u64));
+        group.bench_function(format!("{n}"), |bench| {
+            bench.iter_custom(|rounds| {
+                device.synchronize().expect("the device works");
+                let start = Instant::now();
+                for _ in 0..rounds {
+                    a.matmul(&b);
+                }
+                device.synchronize().expect("the device works");
+                start.elapsed()
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Training steps of 784-512-256-10, batch 64, Adam: upload, forward, backward and update; nothing is read.
+fn mlp(c: &mut Criterion) {
+    let device = Device::current();
+    let model = nn::Sequential::new()
+        .add(nn::Linear::new(784, 512))
+        .add(nn::ReLU)
+        .add(nn::Linear::new(512, 256))
+        .add(nn::ReLU)
+        .add(nn::Linear::new(256, 10));
+    let mut optimizer = optim::Adam::new(model.parameters(), 1e-3);
+    let pixels: Vec<f32> = (0..64 * 784).map(|i| (i * 37 % 256) as f32 / 255.0).collect();
+    let labels: Vec<i32> = (0..64).map(|i| i % 10).collect();
+    let mut step = || -> Result<()> {
+        let (x, y) = (Tensor::from_slice(&pixels, &[64, 784]), Tensor::from_slice(&labels, &[64]));
+        let loss = model.forward(&x).cross_entropy(&y);
+        optimizer.zero_grad();
+        loss.backward()?;
+        optimizer.step()
+    };
+    for _ in 0..5 {
+        step().expect("the device works");
+    }
+    let mut group = c.benchmark_group("mlp");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("step", |b| {
+        b.iter_custom(|rounds| {
+            device.synchronize().expect("the device works");
+            let start = Instant::now();
+            for _ in 0..rounds {
+                step().expect("the device works");
+            }
+            device.synchronize().expect("the device works");
+            start.elapsed()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, host_cost, matmul, mlp);
+criterion_main!(benches);
