@@ -14,6 +14,10 @@ struct Params {
     result_offset: u32,
     // a number that `finish` multiplies with, 1 while parts are left
     scale: f32,
+    // whether the input holds the best elements of parts and not all (positions of extrema)
+    merging: u32,
+    // elements between neighbours of a row in a contiguous result (softmax)
+    inner: u32,
     shape: array<vec4<u32>, 2>,
     strides: array<vec4<u32>, 2>,
 }

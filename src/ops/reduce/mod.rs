@@ -1,5 +1,8 @@
 //! Reductions over any dims: the machinery that the pages here share.
 
+pub(crate) mod extrema;
+pub(crate) mod extrema_dim;
+pub(crate) mod mean;
 pub(crate) mod sum;
 
 use smallvec::SmallVec;
@@ -24,7 +27,9 @@ params! {
         offset: u32,
         result_offset: u32,
         scale: f32,
-        padding: [u32; 3],
+        merging: u32,
+        inner: u32,
+        padding: u32,
         shape: [u32; 8],
         strides: [u32; 8],
     }
@@ -48,7 +53,9 @@ impl ReduceParams {
             offset: x.offset() as u32,
             result_offset: y.offset() as u32,
             scale: 1.0,
-            padding: [0; 3],
+            merging: 0,
+            inner: 1,
+            padding: 0,
             shape: walk.shape,
             strides: walk.strides[0],
         })
@@ -107,15 +114,21 @@ pub(crate) fn by_thread(run: &Run<'_>, params: &ReduceParams) -> bool {
     }
 }
 
+/// Splits long outputs into parts; gives whether a thread each reduces them, and not a workgroup.
+pub(crate) fn plan(run: &Run<'_>, params: &mut ReduceParams) -> bool {
+    let alone = by_thread(run, params);
+    let most = if alone { PART.0 } else { PART.1 };
+    let spread = if alone || params.n >= SPREAD { 1 } else { (params.r / LONG).clamp(1, SPREAD) };
+    params.part = params.r.div_ceil(spread).clamp(1, most);
+    params.splits = params.r.div_ceil(params.part).max(1);
+    alone
+}
+
 /// Reduces `dims` of `x` into the contiguous `y`; the result is multiplied by `scale` (1 for integers).
 pub(crate) fn reduce(run: &mut Run<'_>, pair: &Pair, x: &Tensor, dims: &[usize], y: &Tensor, scale: f32) -> Result<()> {
     let mut params = ReduceParams::new(pair.by_group.name, x, dims, y)?;
     let variant = x.dtype().storage_variant();
-    let alone = by_thread(run, &params);
-    let (kernel, most) = if alone { (pair.by_thread, PART.0) } else { (pair.by_group, PART.1) };
-    let spread = if alone || params.n >= SPREAD { 1 } else { (params.r / LONG).clamp(1, SPREAD) };
-    params.part = params.r.div_ceil(spread).clamp(1, most);
-    params.splits = params.r.div_ceil(params.part).max(1);
+    let kernel = if plan(run, &mut params) { pair.by_thread } else { pair.by_group };
     if params.splits == 1 {
         params.scale = scale;
         run.dispatch(kernel, variant, &[x, y], &params);

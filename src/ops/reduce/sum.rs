@@ -55,7 +55,8 @@ fn sum_cases() -> Vec<cases::Case> {
     list
 }
 
-fn dims(dims: &[i64], keepdim: bool) -> Attrs {
+/// The arguments of a reduction.
+pub(super) fn dims(dims: &[i64], keepdim: bool) -> Attrs {
     Attrs::new().ints("dim", dims).bool("keepdim", keepdim)
 }
 
