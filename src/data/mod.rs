@@ -33,6 +33,7 @@ pub mod idx;
 mod loader;
 mod mnist;
 mod sampler;
+mod upload;
 
 pub use array::{HostArray, HostData, HostElement, Kind};
 pub use batch::Batch;

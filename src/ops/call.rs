@@ -262,7 +262,7 @@ impl DerefMut for Vjp<'_> {
 /// Runs an operation: the one way in. Checks devices, runs `forward`, makes the node.
 ///
 /// # Errors
-/// Mistakes of the program only; a failure of the device poisons the outputs.
+/// Mistakes of the program; a failure of the device poisons the outputs and is only returned where there are none.
 pub(crate) fn apply(operation: &'static Operation, inputs: &[&Tensor], attrs: Attrs) -> Result<Outputs> {
     let device = inputs.first().expect("an operation without inputs names its device").device();
     apply_on(device, operation, inputs, attrs)
@@ -275,7 +275,8 @@ pub(crate) fn apply_on(
     inputs: &[&Tensor],
     attrs: Attrs,
 ) -> Result<Outputs> {
-    for input in inputs {
+    let poison = inputs.iter().find_map(|t| t.poison().cloned());
+    for input in inputs.iter().filter(|_| poison.is_none()) {
         if input.device() != device {
             let (first, second) = (device.to_string(), input.device().to_string());
             return Err(Error::Devices { op: operation.name, first, second });
@@ -283,11 +284,14 @@ pub(crate) fn apply_on(
     }
     let differentiable = operation.vjp.is_some() && autograd::is_grad_enabled();
     let recording = differentiable && inputs.iter().any(|t| t.is_requires_grad());
-    let poison = inputs.iter().find_map(|t| t.poison().cloned());
-    let run = Run { device, poison };
+    let run = Run { device, poison: poison.clone() };
     let mut call = Call { run, operation, inputs, attrs: &attrs, recording, saved: SmallVec::new() };
-    let outputs = (operation.forward)(&mut call)?;
+    // The shape of a poisoned input may be unknown: then it is the poison that is wrong and not the program.
+    let outputs = (operation.forward)(&mut call).map_err(|mistake| poison.unwrap_or(mistake))?;
     let Call { run, saved, .. } = call;
+    if let (true, Some(error)) = (outputs.is_empty(), &run.poison) {
+        return Err(error.clone());
+    }
     let outputs: Outputs =
         if run.poison.is_some() { outputs.into_iter().map(|t| run.seal(t)).collect() } else { outputs };
     if !recording {

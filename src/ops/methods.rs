@@ -1,5 +1,7 @@
 //! Both forms of a method, from one body.
 
+use crate::dtype::DType;
+use crate::engine::Device;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -35,23 +37,32 @@ macro_rules! methods {
 }
 pub(crate) use methods;
 
-/// Panics at the user's line with a mistake.
+/// Panics at the user's line with a mistake; a failure of the device goes on as a poisoned value.
 #[track_caller]
-pub(crate) fn or_panic<T>(result: Result<T>) -> T {
+pub(crate) fn or_panic<T: Healthy>(result: Result<T>) -> T {
     match result {
         Ok(value) => value,
+        Err(error) if is_failure(&error) => T::poisoned(error),
         Err(error) => panic!("{error}"),
     }
 }
 
 /// Values of methods: tensors, which can be poisoned, and groups of them.
 pub(crate) trait Healthy: Sized {
+    /// The value, or the failure that it carries.
     fn into_healthy(self) -> Result<Self>;
+
+    /// A value that carries a failure, where its shape is not known.
+    fn poisoned(error: Error) -> Self;
 }
 
 impl Healthy for Tensor {
     fn into_healthy(self) -> Result<Self> {
         self.healthy()
+    }
+
+    fn poisoned(error: Error) -> Self {
+        Tensor::from_content(Err(error), Default::default(), DType::F32, Device::reference())
     }
 }
 
@@ -59,17 +70,19 @@ impl Healthy for (Tensor, Tensor) {
     fn into_healthy(self) -> Result<Self> {
         Ok((self.0.healthy()?, self.1.healthy()?))
     }
+
+    fn poisoned(error: Error) -> Self {
+        (Tensor::poisoned(error.clone()), Tensor::poisoned(error))
+    }
 }
 
 impl Healthy for Vec<Tensor> {
     fn into_healthy(self) -> Result<Self> {
         self.into_iter().map(Tensor::healthy).collect()
     }
-}
 
-impl Healthy for () {
-    fn into_healthy(self) -> Result<Self> {
-        Ok(self)
+    fn poisoned(error: Error) -> Self {
+        vec![Tensor::poisoned(error)]
     }
 }
 

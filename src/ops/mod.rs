@@ -16,6 +16,7 @@ pub(crate) mod cast;
 pub(crate) mod cross_entropy;
 pub(crate) mod elementwise;
 pub(crate) mod fill;
+pub(crate) mod from_bytes;
 pub(crate) mod linear;
 pub(crate) mod matmul;
 pub mod optim;

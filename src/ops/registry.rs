@@ -23,6 +23,7 @@ pub static REGISTRY: &[&Operation] = &[
     &super::cross_entropy::CROSS_ENTROPY,
     &super::fill::FILL_IN_PLACE,
     &super::fill::FULL,
+    &super::from_bytes::FROM_BYTES,
     &super::linear::LINEAR,
     &super::matmul::MATMUL,
     &super::optim::adam::ADAM,
