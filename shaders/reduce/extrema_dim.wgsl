@@ -37,10 +37,10 @@ fn best_of(base: u32, first: u32, end: u32, step: u32) -> Best {
 }
 
 fn store(i: u32, base: u32, best: Best) {
-    let from = base + element_offset(best.place);
-    values[i] = x[from];
+    let at = base + element_offset(best.place);
+    values[i] = x[at];
     if params.merging != 0u {
-        indices[i] = places[from];
+        indices[i] = places[at];
     } else {
         indices[i] = i32(best.place);
     }
