@@ -37,10 +37,10 @@ fn best_of(base: u32, first: u32, end: u32, step: u32) -> Best {
 }
 
 fn store(i: u32, base: u32, best: Best) {
-    let chosen = base + element_offset(best.place);
-    values[i] = x[chosen];
+    let at = base + element_offset(best.place);
+    values[i] = x[at];
     if params.merging != 0u {
-        indices[i] = places[chosen];
+        indices[i] = places[at];
     } else {
         indices[i] = i32(best.place);
     }

@@ -7,6 +7,7 @@ const COMMON: &[(&str, &str)] = &[
     ("common/index", include_str!("../../shaders/common/index.wgsl")),
     ("common/elementwise", include_str!("../../shaders/common/elementwise.wgsl")),
     ("common/fault", include_str!("../../shaders/common/fault.wgsl")),
+    ("common/group", include_str!("../../shaders/common/group.wgsl")),
     ("common/math", include_str!("../../shaders/common/math.wgsl")),
     ("common/matmul", include_str!("../../shaders/common/matmul.wgsl")),
     ("common/order", include_str!("../../shaders/common/order.wgsl")),

@@ -22,6 +22,7 @@ pub(crate) mod matmul;
 pub mod optim;
 pub(crate) mod random;
 pub(crate) mod reduce;
+pub(crate) mod softmax;
 pub(crate) mod transfer;
 pub(crate) mod views;
 

@@ -39,6 +39,8 @@ pub static REGISTRY: &[&Operation] = &[
     &super::reduce::extrema_dim::MIN_DIM,
     &super::reduce::mean::MEAN,
     &super::reduce::sum::SUM,
+    &super::softmax::LOG_SOFTMAX,
+    &super::softmax::SOFTMAX,
     &super::transfer::TRANSFER,
     &super::views::EXPAND,
     &super::views::PERMUTE,
