@@ -1,8 +1,8 @@
 //! Datasets and batches.
 //!
 //! A [`Dataset`] writes samples into host memory, a [`Sampler`] says in which order, and a [`DataLoader`] makes batches
-//! of them ahead of the training, in memory that is used again and again. Everything here is on the host: a
-//! [`Batch`] becomes tensors when it is uploaded to a device.
+//! of them ahead of the training, in memory that is used again and again. Everything here is on the host, until a
+//! [`Batch`] is uploaded: [`Batch::to_tensors`].
 //!
 //! ```
 //! use lumigrad::data::{ArrayDataset, DataLoader, HostArray};

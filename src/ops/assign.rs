@@ -25,7 +25,9 @@ macro_rules! assign_kernel {
     };
 }
 
-static COPY: Kernel = assign_kernel!("assign.copy", "copy", Binding::ReadWrite("y"), |c| twin(c, |_, x| x, |_, x| x));
+/// Copies a strided tensor into the memory of another one of the same shape.
+pub(crate) static COPY: Kernel =
+    assign_kernel!("assign.copy", "copy", Binding::ReadWrite("y"), |c| twin(c, |_, x| x, |_, x| x));
 static ADD: Kernel =
     assign_kernel!("assign.add", "add", Binding::ReadWrite("y"), |c| twin(c, |y, x| y + x, |y, x| y.wrapping_add(x)));
 

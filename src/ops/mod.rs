@@ -13,10 +13,12 @@ mod registry;
 
 pub(crate) mod assign;
 pub(crate) mod cast;
+pub(crate) mod cat;
 pub(crate) mod cross_entropy;
 pub(crate) mod elementwise;
 pub(crate) mod fill;
 pub(crate) mod from_bytes;
+pub(crate) mod indexing;
 pub(crate) mod linear;
 pub(crate) mod matmul;
 pub mod optim;

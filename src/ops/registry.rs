@@ -20,10 +20,15 @@ pub static REGISTRY: &[&Operation] = &[
     &super::assign::ADD_IN_PLACE,
     &super::assign::ASSIGN,
     &super::cast::CAST,
+    &super::cat::CAT,
     &super::cross_entropy::CROSS_ENTROPY,
     &super::fill::FILL_IN_PLACE,
     &super::fill::FULL,
     &super::from_bytes::FROM_BYTES,
+    &super::indexing::embedding::EMBEDDING,
+    &super::indexing::gather::GATHER,
+    &super::indexing::index_select::INDEX_SELECT,
+    &super::indexing::scatter_add::SCATTER_ADD,
     &super::linear::LINEAR,
     &super::matmul::MATMUL,
     &super::optim::adam::ADAM,
@@ -55,4 +60,5 @@ pub fn kernels() -> impl Iterator<Item = (&'static Operation, &'static Kernel)> 
 }
 
 /// Families of kernels that compute the same, with their options: what [`crate::Device::force_choice`] takes.
-pub static FAMILIES: &[(&str, &[&str])] = &[super::matmul::FAMILY, super::reduce::FAMILY];
+pub static FAMILIES: &[(&str, &[&str])] =
+    &[super::indexing::scatter_add::FAMILY, super::matmul::FAMILY, super::reduce::FAMILY];

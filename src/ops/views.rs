@@ -93,7 +93,8 @@ view_operation!(
     |call, x| {
         let (dim, start, len, step) = slice_range(call.attrs(), x.shape());
         let (mut shape, mut strides): (Shape, Shape) = (x.shape().into(), x.strides().into());
-        let offset = if len == 0 { x.offset() } else { x.offset() + start * strides[dim] };
+        // Without elements the start may lie behind the storage's end.
+        let offset = if len == 0 || x.numel() == 0 { x.offset() } else { x.offset() + start * strides[dim] };
         (shape[dim], strides[dim]) = (len, strides[dim] * step);
         Ok(Layout { shape, strides, offset })
     },
