@@ -114,7 +114,8 @@ fn cases() -> Vec<cases::Case> {
 }
 
 methods! {
-    /// `self·weightᵀ + bias`, where `self` is `[…, in]`, `weight` is `[out, in]` and `bias` is `[out]`.
+    /// `self·weightᵀ + bias`, where `self` is `[…, in]`, `weight` is `[out, in]` and `bias` is `[out]`. A weight `[in]`
+    /// gives one number a row, without a dim for it; its bias is 0-d.
     ///
     /// ```
     /// use lumigrad::prelude::*;
@@ -124,6 +125,13 @@ methods! {
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     pub fn linear / try_linear (&self, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        if weight.dim() == 1 {
+            if bias.is_some_and(|b| b.dim() != 0) {
+                return Err(Error::shape("linear", "the bias of a weight of shape [in] must be 0-d"));
+            }
+            let y = self.try_matmul(weight)?;
+            return bias.map_or(Ok(y.clone()), |b| y.try_add(b));
+        }
         match bias {
             Some(bias) => single(apply(&LINEAR, &[self, weight, bias], Attrs::new())),
             None => single(apply(&LINEAR, &[self, weight], Attrs::new())),

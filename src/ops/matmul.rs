@@ -89,19 +89,19 @@ fn twin(call: &HostCall<'_>) -> Result<()> {
     let [b_row, b_col] = p.b_strides.map(|s| s as usize);
     let mut row = vec![0.0; n];
     for batch in 0..p.batches {
-        let a = &a[p.offsets[0] as usize + strided_offset(batch, p.rank, &p.shape, &p.a_batch)..];
-        let b = &b[p.offsets[1] as usize + strided_offset(batch, p.rank, &p.shape, &p.b_batch)..];
+        let first_a = p.offsets[0] as usize + strided_offset(batch, p.rank, &p.shape, &p.a_batch);
+        let first_b = p.offsets[1] as usize + strided_offset(batch, p.rank, &p.shape, &p.b_batch);
         for i in 0..m {
             for (j, sum) in row.iter_mut().enumerate() {
                 *sum = if p.has_bias != 0 { bias[p.offsets[2] as usize + j] } else { 0.0 };
             }
             for l in 0..k {
-                let x = a[i * a_row + l * a_col];
-                let line = &b[l * b_row..];
+                let x = a[first_a + i * a_row + l * a_col];
+                let line = first_b + l * b_row;
                 if b_col == 1 {
-                    row.iter_mut().zip(line).for_each(|(sum, y)| *sum += x * y);
+                    row.iter_mut().zip(&b[line..]).for_each(|(sum, y)| *sum += x * y);
                 } else {
-                    row.iter_mut().zip(line.iter().step_by(b_col)).for_each(|(sum, y)| *sum += x * y);
+                    row.iter_mut().enumerate().for_each(|(j, sum)| *sum += x * b[line + j * b_col]);
                 }
             }
             let start = p.offsets[3] as usize + (batch as usize * m + i) * n;
@@ -223,6 +223,7 @@ fn cases() -> Vec<cases::Case> {
         pair("row", &[1, 9], &[9, 4]),
         pair("column", &[5, 3], &[3, 1]),
         pair("no k", &[3, 0], &[0, 4]),
+        pair("no k in a batch", &[2, 3, 0], &[2, 0, 4]),
         pair("no rows", &[0, 3], &[3, 4]),
         pair("batch", &[2, 3, 4], &[2, 4, 5]),
         pair("broadcast batch", &[2, 1, 3, 4], &[3, 4, 2]),
@@ -230,21 +231,22 @@ fn cases() -> Vec<cases::Case> {
         pair("deeper than lavapipe's loops", &[1, 70_001], &[70_001, 1]).no_gradcheck(),
         pair("tile edges", &[65, 33], &[33, 66]).no_gradcheck(),
         pair("several tiles", &[130, 70], &[70, 129]).no_gradcheck(),
-        Case::new(
-            "transposed left",
-            vec![Input::floats(&[5, 3]).arranged(Arrangement::Transposed), Input::floats(&[3, 4])],
-        ),
-        Case::new(
-            "transposed right",
-            vec![Input::floats(&[5, 3]), Input::floats(&[3, 70]).arranged(Arrangement::Transposed)],
-        ),
-        Case::new(
-            "strided",
-            vec![
-                Input::floats(&[3, 4]).arranged(Arrangement::Strided),
-                Input::floats(&[4, 3]).arranged(Arrangement::Strided),
-            ],
-        ),
+        Case::new("transposed left", vec![
+            Input::floats(&[5, 3]).arranged(Arrangement::Transposed),
+            Input::floats(&[3, 4]),
+        ]),
+        Case::new("transposed right", vec![
+            Input::floats(&[5, 3]),
+            Input::floats(&[3, 70]).arranged(Arrangement::Transposed),
+        ]),
+        Case::new("strided", vec![
+            Input::floats(&[3, 4]).arranged(Arrangement::Strided),
+            Input::floats(&[4, 3]).arranged(Arrangement::Strided),
+        ]),
+        Case::new("expanded", vec![
+            Input::floats(&[3, 4]).arranged(Arrangement::Expanded),
+            Input::floats(&[4, 3]).arranged(Arrangement::Expanded),
+        ]),
         pair("inner dims", &[2, 3], &[4, 2]).fails(),
         pair("batches", &[2, 3, 4], &[3, 4, 2]).fails(),
         Case::new("integers", vec![Input::ints(&[2, 2], 0, 3), Input::ints(&[2, 2], 0, 3)]).fails(),
@@ -286,5 +288,54 @@ methods! {
             return Err(Error::shape("bmm", detail));
         }
         single(apply(&MATMUL, &[self, other], Attrs::new()))
+    }
+
+    /// `beta·self + alpha·(left·right)` of two matrices; `self` is broadcast to the product's shape. With a `beta` of 0
+    /// `self` is not looked at, so that NaN in it does not pass on.
+    ///
+    /// <https://pytorch.org/docs/stable/generated/torch.addmm.html>
+    pub fn addmm / try_addmm (&self, left: &Tensor, right: &Tensor, beta: f64, alpha: f64) -> Tensor {
+        if left.dim() != 2 || right.dim() != 2 {
+            let detail = format!("needs two matrices, got shapes {:?} and {:?}", left.shape(), right.shape());
+            return Err(Error::shape("addmm", detail));
+        }
+        let product = left.try_matmul(right)?;
+        let own = self.try_expand(product.shape())?;
+        let product = if alpha == 1.0 { product } else { product.try_mul_scalar(alpha)? };
+        match beta {
+            0.0 => Ok(product),
+            1.0 => own.try_add(&product),
+            _ => own.try_mul_scalar(beta)?.try_add(&product),
+        }
+    }
+
+    /// Every element of one vector times every element of another: `self` along the rows.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let x = Tensor::from_slice(&[1.0f32, 2.0], &[2]);
+    /// assert_eq!(x.outer(&x).to_vec::<f32>()?, [1.0, 2.0, 2.0, 4.0]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    pub fn outer / try_outer (&self, other: &Tensor) -> Tensor {
+        if self.dim() != 1 || other.dim() != 1 {
+            let detail = format!("needs two vectors, got shapes {:?} and {:?}", self.shape(), other.shape());
+            return Err(Error::shape("outer", detail));
+        }
+        self.try_unsqueeze(1)?.try_mul(other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::Device;
+    use crate::tensor::Tensor;
+
+    #[test]
+    fn the_right_operand_may_be_one_column_repeated() {
+        let device = Device::reference();
+        let a = Tensor::from_slice_on(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2], &device);
+        let b = Tensor::from_slice_on(&[1.0f32, 10.0], &[2, 1], &device).expand([2, 3]);
+        assert_eq!(a.matmul(&b).to_vec::<f32>().unwrap(), [21.0, 21.0, 21.0, 43.0, 43.0, 43.0]);
     }
 }

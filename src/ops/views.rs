@@ -5,7 +5,7 @@ use smallvec::smallvec;
 
 use super::{Attrs, Call, Operation, Outputs, Vjp, apply, cases, copy_into, methods, single};
 use crate::dtype::DType;
-use crate::tensor::shape::{contiguous_strides, dim_index, numel};
+use crate::tensor::shape::{contiguous_strides, dim_index, dim_indices, numel};
 use crate::tensor::{IntoShape, Layout, Shape, Tensor};
 use crate::{Error, Result};
 
@@ -329,6 +329,17 @@ methods! {
         }
         let mut shape: Shape = self.shape().into();
         shape.remove(d);
+        ones(self, &shape)
+    }
+
+    /// Drops those of these dims whose size is 1.
+    pub fn squeeze_dims / try_squeeze_dims (&self, dims: &[i64]) -> Tensor {
+        if dims.is_empty() {
+            return Ok(self.clone());
+        }
+        let dims = dim_indices("squeeze", dims, self.dim())?;
+        let stays = |d: &usize| self.shape()[*d] != 1 || !dims.contains(d);
+        let shape: Shape = (0..self.dim()).filter(stays).map(|d| self.shape()[d]).collect();
         ones(self, &shape)
     }
 

@@ -1,0 +1,158 @@
+//! Every operation held to values that PyTorch computed: outputs, gradients, types, shapes and refusals, on both
+//! bodies. Recorded calls are in `data/`; how each is written here, in `operations/`.
+
+mod args;
+mod layout;
+mod operations;
+mod runner;
+mod values;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use lumigrad::{Device, Error};
+use operations::{NOT_RUN, NOT_YET};
+use runner::{Body, Call};
+use serde_json::Value as Json;
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // One device, and panics of one call must not be mixed with another's.
+    arguments.test_threads = Some(1);
+    let recorded = Arc::new(values::json("ops.json"));
+    let gpu = open_gpu();
+    let mut trials = vec![
+        Trial::test("tables_agree_with_the_files", {
+            let recorded = recorded.clone();
+            move || tables(&recorded)
+        }),
+        Trial::test("comparison_tells_wrong_from_right", || fail_with(runner::check_comparison())),
+    ];
+    for (name, call) in operations::all() {
+        for part in [Part::Reference, Part::Gpu, Part::GpuNonfinite] {
+            let device = if part == Part::Reference { Ok(Device::reference()) } else { gpu.clone() };
+            trials.extend(operation(name, call, &recorded, part, device));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// The GPU, or why there is none. An adapter that exists but can't be opened is a failure on any machine.
+fn open_gpu() -> Result<Device, String> {
+    match Device::gpu() {
+        Ok(device) => Ok(device),
+        Err(error @ Error::NoAdapter { .. }) => {
+            let required = std::env::var("LUMIGRAD_REQUIRE_GPU").is_ok_and(|v| v == "1");
+            assert!(!required, "LUMIGRAD_REQUIRE_GPU is set: {error}");
+            Err(error.to_string())
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn cases<'a>(recorded: &'a Json, operation: &str) -> &'a [Json] {
+    recorded[operation]["cases"].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn id(case: &Json) -> &str {
+    case["id"].as_str().expect("every case has an id")
+}
+
+/// The calls of an operation that make one trial.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Reference,
+    Gpu,
+    /// Calls with infinities or NaN, on the GPU. WGSL lets an implementation assume that there are none, so these are
+    /// judged apart.
+    GpuNonfinite,
+}
+
+impl Part {
+    fn label(self) -> &'static str {
+        match self {
+            Part::Reference => "reference",
+            Part::Gpu => "gpu",
+            Part::GpuNonfinite => "gpu::nonfinite",
+        }
+    }
+
+    fn body(self) -> Body {
+        if self == Part::Reference { Body::Reference } else { Body::Gpu }
+    }
+
+    fn has(self, case: &Json) -> bool {
+        let nonfinite = case["tags"].as_array().is_some_and(|tags| tags.iter().any(|tag| tag == "nonfinite"));
+        let here = match self {
+            Part::Reference => true,
+            Part::Gpu => !nonfinite,
+            Part::GpuNonfinite => nonfinite,
+        };
+        here && !NOT_RUN.iter().any(|(listed, _)| *listed == id(case))
+    }
+}
+
+/// The trial of one part of an operation's calls, if it has any.
+fn operation(
+    name: &'static str,
+    call: Call,
+    recorded: &Arc<Json>,
+    part: Part,
+    device: Result<Device, String>,
+) -> Option<Trial> {
+    let recorded = recorded.clone();
+    cases(&recorded, name).iter().find(|case| part.has(case))?;
+    Some(Trial::ignorable_test(format!("{name}::{}", part.label()), move || {
+        let device = match &device {
+            Ok(device) => device,
+            Err(reason) => return Ok(Completion::ignored_with(reason)),
+        };
+        let tensors = values::read(&format!("ops/{name}.safetensors"));
+        let mut problems = Vec::new();
+        for case in cases(&recorded, name).iter().filter(|case| part.has(case)) {
+            let wrong = runner::check(call, &recorded[name], case, &tensors, part.body(), device);
+            problems.extend(wrong.into_iter().map(|problem| format!("{}: {problem}", id(case))));
+        }
+        fail_with(problems).map(|()| Completion::Completed)
+    }))
+}
+
+fn fail_with(problems: Vec<String>) -> Result<(), Failed> {
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n").into()) }
+}
+
+/// Nothing is left out silently: every recorded call is run or listed with a reason, and no list names what is not
+/// there.
+fn tables(recorded: &Json) -> Result<(), Failed> {
+    let written: Vec<&str> = operations::all().map(|(name, _)| name).collect();
+    let known = recorded.as_object().expect("operations by name");
+    let mut problems = Vec::new();
+    for name in known.keys().map(String::as_str) {
+        match (written.contains(&name), NOT_YET.contains(&name)) {
+            (true, true) => problems.push(format!("`{name}` is written, and still in NOT_YET")),
+            (false, false) => problems.push(format!("`{name}` is neither written nor in NOT_YET")),
+            _ => {}
+        }
+        if cases(recorded, name).is_empty() {
+            problems.push(format!("`{name}` has no recorded call"));
+        }
+    }
+    let unknown = written.iter().chain(NOT_YET).filter(|name| !known.contains_key(**name));
+    problems.extend(unknown.map(|name| format!("`{name}` is not among the recorded operations")));
+    let ids: HashSet<&str> = written.iter().flat_map(|name| cases(recorded, name)).map(id).collect();
+    let unknown = NOT_RUN.iter().filter(|(listed, _)| !ids.contains(listed));
+    problems
+        .extend(unknown.map(|(listed, _)| format!("NOT_RUN names {listed}, which is no call of a written operation")));
+    let all = written.iter().chain(NOT_YET).copied().chain(NOT_RUN.iter().map(|(listed, _)| *listed));
+    let mut seen = HashSet::new();
+    problems.extend(all.filter(|name| !seen.insert(*name)).map(|name| format!("{name} is listed twice")));
+    let run = ids.len() - NOT_RUN.len();
+    println!(
+        "{} operations, {run} calls run on each body, {} listed; {} operations not yet",
+        written.len(),
+        NOT_RUN.len(),
+        NOT_YET.len()
+    );
+    fail_with(problems)
+}

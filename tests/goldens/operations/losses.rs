@@ -1,0 +1,27 @@
+//! Losses.
+
+use lumigrad::{CrossEntropyOptions, Reduction};
+
+use super::one;
+use crate::args::Args;
+use crate::runner::Call;
+
+pub const TABLE: &[(&str, Call)] = &[("cross_entropy", |a| {
+    let weight = a.opt_tensor("weight");
+    let options = CrossEntropyOptions {
+        weight: weight.as_ref(),
+        ignore_index: a.int("ignore_index"),
+        reduction: reduction(a),
+        label_smoothing: a.float("label_smoothing"),
+    };
+    one(a.tensor("input").try_cross_entropy_with(&a.tensor("target"), &options))
+})];
+
+fn reduction(a: &Args<'_>) -> Reduction {
+    match a.text("reduction") {
+        "mean" => Reduction::Mean,
+        "sum" => Reduction::Sum,
+        "none" => Reduction::None,
+        other => panic!("no reduction {other}"),
+    }
+}
