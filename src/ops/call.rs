@@ -226,7 +226,6 @@ impl<'a> Vjp<'a> {
     }
 
     /// Memory for the gradient of input `i`, in its shape: an optimiser's own where it may be written there.
-    /// A kernel finds its first element at [`offset_of`].
     pub fn gradient_output(&mut self, i: usize) -> Tensor {
         let edge = &self.node.inputs[i];
         if let Some(autograd::Target::Leaf(leaf)) = &edge.target
@@ -239,11 +238,6 @@ impl<'a> Vjp<'a> {
         }
         self.run.output(DType::F32, &edge.shape)
     }
-}
-
-/// Where a tensor starts in its buffer, as kernels take it.
-pub fn offset_of(tensor: &Tensor) -> u32 {
-    tensor.offset() as u32
 }
 
 impl<'a> Deref for Vjp<'a> {

@@ -179,7 +179,7 @@ fn values(fill: Fill, n: usize, random: &mut SplitMix) -> Vec<f64> {
                 round(sign * (low + (high - low) * unit()))
             })
             .collect(),
-        Fill::Whole(low, high) => (0..n).map(|_| (low as f64 + ((high - low) as f64 * unit()).floor())).collect(),
+        Fill::Whole(low, high) => (0..n).map(|_| low as f64 + ((high - low) as f64 * unit()).floor()).collect(),
         Fill::Values(list) => (0..n).map(|i| round(list[i % list.len()])).collect(),
         Fill::Distinct => {
             let mut all: Vec<f64> = (0..n).map(|i| 0.25 * (i as f64 - n as f64 / 2.0).round() + 0.125).collect();

@@ -3,7 +3,7 @@
 
 use smallvec::smallvec;
 
-use super::{Attrs, Call, Operation, Outputs, Vjp, apply, cases, copy_into, methods, single};
+use super::{Attrs, Call, Operation, Vjp, apply, cases, copy_into, methods, single};
 use crate::dtype::DType;
 use crate::tensor::shape::{contiguous_strides, dim_index, dim_indices, numel};
 use crate::tensor::{IntoShape, Layout, Shape, Tensor};
