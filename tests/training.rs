@@ -4,7 +4,7 @@
 mod common;
 
 use common::Gpu;
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Failed;
 use lumigrad::nn::{CrossEntropyLoss, Linear, ReLU, Sequential};
 use lumigrad::optim::{Adam, Sgd};
 use lumigrad::prelude::*;
@@ -25,10 +25,7 @@ fn main() {
         ("threads_share_a_device", threads),
         ("reads_do_not_block_a_future", async_read),
     ];
-    let trials = trials.into_iter().map(|(name, test)| {
-        let device = gpu.device();
-        Trial::test(name, move || test(&device.expect("ignored without one"))).with_ignored_flag(gpu.is_missing())
-    });
+    let trials = trials.into_iter().map(|(name, test)| gpu.trial(name, test));
     gpu.run(trials.collect());
 }
 
