@@ -27,7 +27,7 @@ impl GpuOptions {
 }
 
 /// What kernels and the stream are chosen by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdapterFacts {
     /// The adapter's name.
     pub name: String,
@@ -46,7 +46,7 @@ pub struct AdapterFacts {
 }
 
 /// The limits that decide what fits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdapterLimits {
     /// Storage buffers that one kernel can bind.
     pub storage_buffers: u32,

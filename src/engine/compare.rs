@@ -17,6 +17,8 @@ pub struct Comparison {
     pub variant: &'static str,
     /// The binding that was compared.
     pub binding: &'static str,
+    /// Its position among the dispatch's outputs; each is a comparison of its own.
+    pub output: usize,
     /// Elements compared, guard band included.
     pub elements: usize,
     /// The element that is furthest from the twin's, measured in its bound.
@@ -78,6 +80,7 @@ pub(crate) fn check(
             kernel: kernel.name,
             variant: kernel.variants[variant].label,
             binding: binding.name(),
+            output: written,
             elements: got.len(),
             worst: worst(got, &twin[written], scale, bound, lens[operand]),
             nanos: 0,

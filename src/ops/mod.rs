@@ -30,7 +30,7 @@ pub(crate) mod views;
 
 pub use attrs::{Attr, Attrs};
 pub use call::{Call, Gradients, Outputs, Run, Vjp};
-pub use registry::{FAMILIES, REGISTRY, kernels};
+pub use registry::{FAMILIES, REGISTRY, kernel, kernels, operation};
 
 pub(crate) use call::{apply, apply_on, single};
 pub(crate) use methods::methods;

@@ -59,6 +59,16 @@ pub fn kernels() -> impl Iterator<Item = (&'static Operation, &'static Kernel)> 
     REGISTRY.iter().flat_map(|op| op.kernels.iter().map(move |kernel| (*op, *kernel)))
 }
 
+/// The operation with this name.
+pub fn operation(name: &str) -> Option<&'static Operation> {
+    REGISTRY.iter().copied().find(|operation| operation.name == name)
+}
+
+/// The kernel with this name, as `mul.forward`: for [`crate::Device::replace_kernel`].
+pub fn kernel(name: &str) -> Option<&'static Kernel> {
+    kernels().map(|(_, kernel)| kernel).find(|kernel| kernel.name == name)
+}
+
 /// Families of kernels that compute the same, with their options: what [`crate::Device::force_choice`] takes.
 pub static FAMILIES: &[(&str, &[&str])] =
     &[super::indexing::scatter_add::FAMILY, super::matmul::FAMILY, super::reduce::FAMILY];
