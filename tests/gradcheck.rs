@@ -22,7 +22,9 @@ fn every_gradient_is_exact() {
                 let floats = outputs.iter().filter(|t| t.dtype().is_float());
                 let mut flat = floats.map(|t| t.try_reshape([-1i64]).unwrap_or_else(|_| t.clone()));
                 let first = flat.next().expect("a differentiable operation gives floats");
-                flat.enumerate().try_fold(first, |sum, (i, t)| sum.try_sum()?.try_add(&t.try_sum()?.try_mul_scalar(i as f64 + 2.0)?))
+                flat.enumerate().try_fold(first, |sum, (i, t)| {
+                    sum.try_sum()?.try_add(&t.try_sum()?.try_mul_scalar(i as f64 + 2.0)?)
+                })
             };
             checked += 1;
             if let Err(error) = gradcheck(run, &leaves, Default::default()) {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::node::{Leaf, Node, Target};
 use super::no_grad;
+use super::node::{Leaf, Node, Target};
 use crate::ops::{Gradients, Vjp, add_gradients, copy_into, ones_like, sum_to_shape};
 use crate::tensor::{Gradient, Tensor};
 use crate::{Error, Result};

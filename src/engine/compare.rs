@@ -1,7 +1,7 @@
 //! Holding a kernel's two bodies against each other.
 
-use super::kernel::{Bound, Kernel, Params};
 use super::host::run_copy;
+use super::kernel::{Bound, Kernel, Params};
 use crate::Result;
 use crate::dtype::HostData;
 
@@ -153,13 +153,7 @@ mod tests {
 
     #[test]
     fn a_write_behind_the_end_is_a_failure() {
-        let w = worst(
-            &HostData::F32(vec![1.0, 7.0]),
-            &HostData::F32(vec![1.0, 7.0000001]),
-            None,
-            Bound::ulps(1e6),
-            1,
-        );
+        let w = worst(&HostData::F32(vec![1.0, 7.0]), &HostData::F32(vec![1.0, 7.0000001]), None, Bound::ulps(1e6), 1);
         assert!(w.unwrap().in_guard && w.unwrap().ratio.is_infinite());
     }
 }

@@ -44,8 +44,18 @@ macro_rules! atomics {
     };
 }
 atomics!(
-    dispatches, submits, live_bytes, peak_bytes, pooled_bytes, buffers_created, buffers_reused, bind_group_hits,
-    bind_group_misses, pipelines_created, uploads, read_backs
+    dispatches,
+    submits,
+    live_bytes,
+    peak_bytes,
+    pooled_bytes,
+    buffers_created,
+    buffers_reused,
+    bind_group_hits,
+    bind_group_misses,
+    pipelines_created,
+    uploads,
+    read_backs
 );
 
 impl AtomicCounters {

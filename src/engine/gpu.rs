@@ -344,7 +344,10 @@ impl PendingRead<'_> {
             Some(Err(e)) => return Err(Error::Driver(format!("reading back: {e}"))),
             None => return Err(Error::Driver("reading back: the device did not answer".into())),
         }
-        let view = self.staging.get_mapped_range(..self.len + (fault::WORDS * 4) as u64).map_err(|e| Error::Driver(format!("reading back: {e}")))?;
+        let view = self
+            .staging
+            .get_mapped_range(..self.len + (fault::WORDS * 4) as u64)
+            .map_err(|e| Error::Driver(format!("reading back: {e}")))?;
         let len = self.len as usize;
         let data = view[..len].to_vec();
         let words: Vec<u32> = view[len..len + fault::WORDS * 4]

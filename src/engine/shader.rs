@@ -9,6 +9,7 @@ const COMMON: &[(&str, &str)] = &[
     ("common/fault", include_str!("../../shaders/common/fault.wgsl")),
     ("common/math", include_str!("../../shaders/common/math.wgsl")),
     ("common/matmul", include_str!("../../shaders/common/matmul.wgsl")),
+    ("common/order", include_str!("../../shaders/common/order.wgsl")),
     ("common/random", include_str!("../../shaders/common/random.wgsl")),
     ("common/reduce", include_str!("../../shaders/common/reduce.wgsl")),
 ];

@@ -58,11 +58,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub fn new(
-        device: &wgpu::Device,
-        limits: StreamLimits,
-        returned: mpsc::Receiver<RawBuffer>,
-    ) -> Self {
+    pub fn new(device: &wgpu::Device, limits: StreamLimits, returned: mpsc::Receiver<RawBuffer>) -> Self {
         let arena = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("params arena"),
             size: limits.dispatches as u64 * PARAMS_BYTES,

@@ -26,11 +26,8 @@ macro_rules! assign_kernel {
 }
 
 static COPY: Kernel = assign_kernel!("assign.copy", "copy", Binding::ReadWrite("y"), |c| twin(c, |_, x| x, |_, x| x));
-static ADD: Kernel = assign_kernel!("assign.add", "add", Binding::ReadWrite("y"), |c| twin(
-    c,
-    |y, x| y + x,
-    |y, x| y.wrapping_add(x)
-));
+static ADD: Kernel =
+    assign_kernel!("assign.add", "add", Binding::ReadWrite("y"), |c| twin(c, |y, x| y + x, |y, x| y.wrapping_add(x)));
 
 fn twin(call: &HostCall<'_>, floats: fn(f64, f64) -> f64, ints: fn(i64, i64) -> i64) -> Result<()> {
     let p: &ElementwiseParams = call.params();
@@ -59,7 +56,8 @@ fn forward(call: &mut Call<'_>, kernel: &'static Kernel) -> Result<Outputs> {
         return Err(Error::dtype(call.op(), detail));
     }
     if broadcast(call.op(), target.shape(), source.shape())?.as_slice() != target.shape() {
-        let detail = format!("a source of shape {:?} does not fit a target of shape {:?}", source.shape(), target.shape());
+        let detail =
+            format!("a source of shape {:?} does not fit a target of shape {:?}", source.shape(), target.shape());
         return Err(Error::shape(call.op(), detail));
     }
     // A kernel can't read and write one buffer: views of one storage go through a copy.
@@ -91,10 +89,13 @@ fn cases() -> Vec<cases::Case> {
     let mut list = vec![
         Case::new("typical", vec![Input::floats(&[4, 6]), Input::floats(&[4, 6])]),
         Case::new("broadcast", vec![Input::floats(&[3, 5]), Input::floats(&[5])]),
-        Case::new("strided", vec![
-            Input::floats(&[2, 3, 4]).arranged(Arrangement::Strided),
-            Input::floats(&[2, 3, 4]).arranged(Arrangement::Transposed),
-        ]),
+        Case::new(
+            "strided",
+            vec![
+                Input::floats(&[2, 3, 4]).arranged(Arrangement::Strided),
+                Input::floats(&[2, 3, 4]).arranged(Arrangement::Transposed),
+            ],
+        ),
         Case::new("i32", vec![Input::ints(&[3, 7], -9, 9), Input::ints(&[7], -9, 9)]),
         Case::new("u32", vec![unsigned(&[3, 7]), unsigned(&[7])]),
         Case::new("empty", vec![Input::floats(&[0, 3]), Input::floats(&[3])]),

@@ -226,13 +226,8 @@ fn backward_twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
 }
 
 /// The operation `cross_entropy`: inputs logits `[N, C, …]`, class numbers `[N, …]`, and perhaps class weights `[C]`.
-pub(crate) static CROSS_ENTROPY: Operation = Operation {
-    name: "cross_entropy",
-    kernels: &[&ROWS, &REDUCE, &BACKWARD],
-    forward,
-    vjp: Some(vjp),
-    cases,
-};
+pub(crate) static CROSS_ENTROPY: Operation =
+    Operation { name: "cross_entropy", kernels: &[&ROWS, &REDUCE, &BACKWARD], forward, vjp: Some(vjp), cases };
 
 fn params(attrs: &Attrs, x: &Tensor, target: &Tensor, weight: Option<&Tensor>) -> CrossEntropyParams {
     let inner = numel(&x.shape()[2..]);

@@ -33,7 +33,8 @@ fn check_shapes(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()
         return Err(Error::shape("linear", format!("the weight needs the shape [out, in], it has {w:?}")));
     };
     if x.last() != Some(features) {
-        let detail = format!("an input of shape {x:?} does not fit a weight of shape {w:?}: the last dim must be {features}");
+        let detail =
+            format!("an input of shape {x:?} does not fit a weight of shape {w:?}: the last dim must be {features}");
         return Err(Error::shape("linear", detail));
     }
     match bias.map(Tensor::shape) {
@@ -98,11 +99,14 @@ fn cases() -> Vec<cases::Case> {
         three("vector", &[5], &[3, 5], &[3]),
         three("3-d", &[2, 3, 5], &[4, 5], &[4]),
         three("empty batch", &[0, 5], &[3, 5], &[3]),
-        Case::new("transposed input", vec![
-            Input::floats(&[4, 5]).arranged(Arrangement::Transposed),
-            Input::floats(&[3, 5]).arranged(Arrangement::Transposed),
-            Input::floats(&[3]).arranged(Arrangement::Strided),
-        ]),
+        Case::new(
+            "transposed input",
+            vec![
+                Input::floats(&[4, 5]).arranged(Arrangement::Transposed),
+                Input::floats(&[3, 5]).arranged(Arrangement::Transposed),
+                Input::floats(&[3]).arranged(Arrangement::Strided),
+            ],
+        ),
         three("large", &[33, 70], &[65, 70], &[65]).no_gradcheck(),
         three("features", &[4, 6], &[3, 5], &[3]).fails(),
         three("bias", &[4, 5], &[3, 5], &[5]).fails(),

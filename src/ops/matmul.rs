@@ -141,7 +141,8 @@ pub(crate) fn multiply(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&
     let device = run.device();
     let software = device.adapter().is_some_and(|facts| facts.is_software());
     if software && k > MAX_DEPTH.1 {
-        let detail = format!("{k} columns on the left: software drivers end a kernel's loops after {} of them", MAX_DEPTH.1);
+        let detail =
+            format!("{k} columns on the left: software drivers end a kernel's loops after {} of them", MAX_DEPTH.1);
         return Err(Error::Limit { op: "matmul", detail });
     }
     let kernel = match device.forced_choice(FAMILY.0).unwrap_or(if software { "registers" } else { "tiled" }) {
@@ -229,18 +230,21 @@ fn cases() -> Vec<cases::Case> {
         pair("deeper than lavapipe's loops", &[1, 70_001], &[70_001, 1]).no_gradcheck(),
         pair("tile edges", &[65, 33], &[33, 66]).no_gradcheck(),
         pair("several tiles", &[130, 70], &[70, 129]).no_gradcheck(),
-        Case::new("transposed left", vec![
-            Input::floats(&[5, 3]).arranged(Arrangement::Transposed),
-            Input::floats(&[3, 4]),
-        ]),
-        Case::new("transposed right", vec![
-            Input::floats(&[5, 3]),
-            Input::floats(&[3, 70]).arranged(Arrangement::Transposed),
-        ]),
-        Case::new("strided", vec![
-            Input::floats(&[3, 4]).arranged(Arrangement::Strided),
-            Input::floats(&[4, 3]).arranged(Arrangement::Strided),
-        ]),
+        Case::new(
+            "transposed left",
+            vec![Input::floats(&[5, 3]).arranged(Arrangement::Transposed), Input::floats(&[3, 4])],
+        ),
+        Case::new(
+            "transposed right",
+            vec![Input::floats(&[5, 3]), Input::floats(&[3, 70]).arranged(Arrangement::Transposed)],
+        ),
+        Case::new(
+            "strided",
+            vec![
+                Input::floats(&[3, 4]).arranged(Arrangement::Strided),
+                Input::floats(&[4, 3]).arranged(Arrangement::Strided),
+            ],
+        ),
         pair("inner dims", &[2, 3], &[4, 2]).fails(),
         pair("batches", &[2, 3, 4], &[3, 4, 2]).fails(),
         Case::new("integers", vec![Input::ints(&[2, 2], 0, 3), Input::ints(&[2, 2], 0, 3)]).fails(),

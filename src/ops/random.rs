@@ -50,8 +50,12 @@ macro_rules! random_kernel {
 
 static UNIFORM: Kernel = random_kernel!("uniform", FLOATS, uniform_twin, Bound::Exact);
 // Four ulp of the standard normal, and the rounding of product and sum, which a large mean dominates.
-static NORMAL: Kernel =
-    random_kernel!("normal", FLOATS, |c| normal_twin(c, false), Bound::Scaled { ulps: 5.0, magnitude: |c| normal_twin(c, true) });
+static NORMAL: Kernel = random_kernel!(
+    "normal",
+    FLOATS,
+    |c| normal_twin(c, false),
+    Bound::Scaled { ulps: 5.0, magnitude: |c| normal_twin(c, true) }
+);
 static INTEGER: Kernel = random_kernel!("integers", INTEGERS, integer_twin, Bound::Exact);
 
 fn grid(params: &Params<'_>) -> Grid {

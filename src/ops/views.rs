@@ -190,7 +190,8 @@ fn view_strides(shape: &[usize], strides: &[usize], to: &[usize]) -> Option<Shap
         return Some(contiguous_strides(to));
     }
     let mut result: Shape = smallvec![0; to.len()];
-    let dims: Vec<(usize, usize)> = shape.iter().copied().zip(strides.iter().copied()).filter(|(s, _)| *s != 1).collect();
+    let dims: Vec<(usize, usize)> =
+        shape.iter().copied().zip(strides.iter().copied()).filter(|(s, _)| *s != 1).collect();
     let mut next = to.len();
     let mut i = dims.len();
     while i > 0 {

@@ -215,7 +215,11 @@ impl Tensor {
     #[track_caller]
     #[must_use = "`requires_grad` returns the leaf; the tensor that it is called on stays as it is"]
     pub fn requires_grad(self) -> Tensor {
-        assert!(self.dtype().is_float(), "requires_grad: only floats have gradients, this tensor holds {}", self.dtype());
+        assert!(
+            self.dtype().is_float(),
+            "requires_grad: only floats have gradients, this tensor holds {}",
+            self.dtype()
+        );
         if let Gradient::Leaf(_) = self.0.gradient {
             return self;
         }

@@ -57,7 +57,9 @@ pub(crate) fn broadcast(op: &'static str, a: &[usize], b: &[usize]) -> Result<Sh
                 let dim = d as i64 - rank as i64;
                 return Err(Error::shape(
                     op,
-                    format!("shapes {a:?} and {b:?} do not broadcast: dim {dim} has {x} and {y} elements, and neither is 1"),
+                    format!(
+                        "shapes {a:?} and {b:?} do not broadcast: dim {dim} has {x} and {y} elements, and neither is 1"
+                    ),
                 ));
             }
         }

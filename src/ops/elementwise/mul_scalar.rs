@@ -7,8 +7,7 @@ use crate::engine::{Bound, Kernel};
 use crate::ops::{Attrs, Operation, cases, methods};
 use crate::tensor::Tensor;
 
-static FORWARD: Kernel =
-    unary_kernel!("mul_scalar", |x, a| x * a[0], Bound::ulps(1.0), |x, a| x.wrapping_mul(a[0]));
+static FORWARD: Kernel = unary_kernel!("mul_scalar", |x, a| x * a[0], Bound::ulps(1.0), |x, a| x.wrapping_mul(a[0]));
 
 /// The operation `mul_scalar`.
 pub(crate) static MUL_SCALAR: Operation = Operation {

@@ -78,8 +78,7 @@ fn plain_twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
 
 fn momentum_twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
     let p: &SgdParams = call.params();
-    let [lr, momentum, dampening, decay, sign] =
-        [p.lr, p.momentum, p.dampening, p.weight_decay, p.sign].map(f64::from);
+    let [lr, momentum, dampening, decay, sign] = [p.lr, p.momentum, p.dampening, p.weight_decay, p.sign].map(f64::from);
     // The fault flag stands third among the bindings.
     let (gradient, mut parameter, mut velocity) = (call.floats(0), call.floats_mut(1), call.floats_mut(3));
     for i in p.first as usize..(p.first + p.n) as usize {

@@ -57,7 +57,8 @@ impl ReduceParams {
     /// Where the elements of an output start: twin of `output_base`.
     pub fn output_base(&self, output: u32) -> usize {
         let kept = self.kept_rank as usize;
-        self.offset as usize + if kept == 0 { 0 } else { strided_offset(output, self.kept_rank, &self.shape, &self.strides) }
+        self.offset as usize
+            + if kept == 0 { 0 } else { strided_offset(output, self.kept_rank, &self.shape, &self.strides) }
     }
 
     /// Where element `j` of an output lies: twin of `element_offset`.
@@ -215,7 +216,9 @@ pub(crate) fn spread(g: &Tensor, shape: &[usize], dims: &[usize]) -> Result<Tens
 /// The error of a reduction that has no value for no elements.
 pub(crate) fn refuse_empty(op: &'static str, shape: &[usize], dims: &[usize]) -> Result<()> {
     match dims.iter().find(|&&d| shape[d] == 0) {
-        Some(d) => Err(Error::shape(op, format!("dim {d} of shape {shape:?} has no elements, and there is no identity"))),
+        Some(d) => {
+            Err(Error::shape(op, format!("dim {d} of shape {shape:?} has no elements, and there is no identity")))
+        }
         None => Ok(()),
     }
 }

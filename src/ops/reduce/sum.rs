@@ -74,7 +74,8 @@ pub(crate) fn reduction_cases() -> Vec<cases::Case> {
         case("one", &[1, 1], dims(&[0], false)),
         case("nothing", &[0, 3], dims(&[0], false)),
         case("empty result", &[0, 3], dims(&[1], false)),
-        Case::new("transposed", vec![Input::floats(&[5, 3]).arranged(Arrangement::Transposed)]).attrs(dims(&[1], false)),
+        Case::new("transposed", vec![Input::floats(&[5, 3]).arranged(Arrangement::Transposed)])
+            .attrs(dims(&[1], false)),
         Case::new("strided", vec![Input::floats(&[3, 7]).arranged(Arrangement::Strided)]).attrs(dims(&[1], false)),
         case("long", &[3, 1000], dims(&[1], false)).no_gradcheck(),
         case("longer", &[2, 40_000], dims(&[1], false)).no_gradcheck(),
