@@ -5,6 +5,7 @@ use super::kernel::Kernel;
 /// The files that `#import` finds, by path below `shaders/` without the ending.
 const COMMON: &[(&str, &str)] = &[
     ("common/index", include_str!("../../shaders/common/index.wgsl")),
+    ("common/compare", include_str!("../../shaders/common/compare.wgsl")),
     ("common/elementwise", include_str!("../../shaders/common/elementwise.wgsl")),
     ("common/fault", include_str!("../../shaders/common/fault.wgsl")),
     ("common/group", include_str!("../../shaders/common/group.wgsl")),
