@@ -32,9 +32,9 @@ const MISTAKES: &[Mistake] = &[
     Mistake { name: "last_is_unwritten", right: "i >= params.n", wrong: "i + 1u >= params.n", shows_at: "element 14" },
     Mistake {
         name: "one_nan",
-        right: "x * y",
-        wrong: "select(x * y, bitcast<f32>(0x7fc00000u), x == 7.0)",
-        shows_at: "element 7",
+        right: "] = forward(",
+        wrong: "] = select(0.0, bitcast<f32>(0x7fbffff9u + i), i == 7u) + forward(",
+        shows_at: "element 7:",
     },
     Mistake {
         name: "wrong_operand",

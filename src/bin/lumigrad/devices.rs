@@ -28,7 +28,7 @@ impl Devices {
         // Opening it is the only way to know whether it can be.
         let chosen = Device::from_env();
         for (i, adapter) in adapters.iter().enumerate() {
-            let mark = if Some(i) == position(&adapters, &chosen) { "  ← in use" } else { "" };
+            let mark = if Some(i) == position(&adapters, &chosen) { "  ← chosen" } else { "" };
             describe(out, i + 1, adapter, mark)?;
         }
         let variable = std::env::var(DEVICE_VARIABLE).unwrap_or_default();
