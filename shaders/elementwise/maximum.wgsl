@@ -1,4 +1,4 @@
-#import common/order
+#import common/compare
 
 // NaN of either operand is passed on.
 fn forward(x: elem, y: elem) -> result {

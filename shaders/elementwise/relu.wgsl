@@ -1,4 +1,4 @@
-#import common/order
+#import common/compare
 
 // NaN stays NaN, as in PyTorch: it is below nothing.
 fn forward(x: elem, a: vec4<elem>) -> elem {
