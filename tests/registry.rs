@@ -230,7 +230,7 @@ fn shader_of(piece: &str) -> Option<String> {
 /// The text without its line comments.
 fn code(text: &str) -> String {
     let strip = |line: &str| {
-        let comment = line.match_indices("//").map(|(at, _)| at).find(|&at| line[..at].matches('"').count() % 2 == 0);
+        let comment = line.match_indices("//").map(|(at, _)| at).find(|&at| line[..at].matches('"').count().is_multiple_of(2));
         line[..comment.unwrap_or(line.len())].to_string()
     };
     text.lines().map(strip).collect::<Vec<_>>().join("\n")

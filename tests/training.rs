@@ -11,10 +11,11 @@ use lumigrad::optim::{Adam, Sgd};
 use lumigrad::prelude::*;
 
 type Outcome = std::result::Result<(), Failed>;
+type Test = fn(&Device) -> Outcome;
 
 fn main() {
     let gpu = Gpu::open();
-    let trials: Vec<(&str, fn(&Device) -> Outcome)> = vec![
+    let trials: Vec<(&str, Test)> = vec![
         ("same_losses_as_the_reference", same_losses),
         ("same_seed_same_bits", same_bits),
         ("memory_is_flat", memory_is_flat),
