@@ -231,22 +231,28 @@ fn cases() -> Vec<cases::Case> {
         pair("deeper than lavapipe's loops", &[1, 70_001], &[70_001, 1]).no_gradcheck(),
         pair("tile edges", &[65, 33], &[33, 66]).no_gradcheck(),
         pair("several tiles", &[130, 70], &[70, 129]).no_gradcheck(),
-        Case::new("transposed left", vec![
-            Input::floats(&[5, 3]).arranged(Arrangement::Transposed),
-            Input::floats(&[3, 4]),
-        ]),
-        Case::new("transposed right", vec![
-            Input::floats(&[5, 3]),
-            Input::floats(&[3, 70]).arranged(Arrangement::Transposed),
-        ]),
-        Case::new("strided", vec![
-            Input::floats(&[3, 4]).arranged(Arrangement::Strided),
-            Input::floats(&[4, 3]).arranged(Arrangement::Strided),
-        ]),
-        Case::new("expanded", vec![
-            Input::floats(&[3, 4]).arranged(Arrangement::Expanded),
-            Input::floats(&[4, 3]).arranged(Arrangement::Expanded),
-        ]),
+        Case::new(
+            "transposed left",
+            vec![Input::floats(&[5, 3]).arranged(Arrangement::Transposed), Input::floats(&[3, 4])],
+        ),
+        Case::new(
+            "transposed right",
+            vec![Input::floats(&[5, 3]), Input::floats(&[3, 70]).arranged(Arrangement::Transposed)],
+        ),
+        Case::new(
+            "strided",
+            vec![
+                Input::floats(&[3, 4]).arranged(Arrangement::Strided),
+                Input::floats(&[4, 3]).arranged(Arrangement::Strided),
+            ],
+        ),
+        Case::new(
+            "expanded",
+            vec![
+                Input::floats(&[3, 4]).arranged(Arrangement::Expanded),
+                Input::floats(&[4, 3]).arranged(Arrangement::Expanded),
+            ],
+        ),
         pair("inner dims", &[2, 3], &[4, 2]).fails(),
         pair("batches", &[2, 3, 4], &[3, 4, 2]).fails(),
         Case::new("integers", vec![Input::ints(&[2, 2], 0, 3), Input::ints(&[2, 2], 0, 3)]).fails(),

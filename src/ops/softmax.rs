@@ -66,16 +66,12 @@ static SOFTMAX_KERNELS: Kernels = softmax_kernels!(
     // the division, and the sum's.
     |p| Bound::Scaled {
         ulps: 4.0 + f64::from(p.get::<ReduceParams>().r).sqrt(),
-        magnitude: |call| {
-            forward_twin(call, |d, sum| if d.is_finite() { d.exp() / sum * (1.0 - d) } else { 0.0 })
-        },
+        magnitude: |call| { forward_twin(call, |d, sum| if d.is_finite() { d.exp() / sum * (1.0 - d) } else { 0.0 }) },
     },
     |call| backward_twin(call, |g, y, sum| y * (g - sum), |g, y| g * y),
     |p| Bound::Scaled {
         ulps: 4.0 + f64::from(p.get::<ReduceParams>().r).sqrt(),
-        magnitude: |call| {
-            backward_twin(call, |g, y, sum| y.abs() * (g.abs() + sum), |g, y| (g * y).abs())
-        },
+        magnitude: |call| { backward_twin(call, |g, y, sum| y.abs() * (g.abs() + sum), |g, y| (g * y).abs()) },
     }
 );
 

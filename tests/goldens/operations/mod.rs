@@ -1,6 +1,7 @@
 //! How each recorded operation is called here.
 
 mod elementwise;
+mod indexing;
 mod losses;
 mod products;
 mod reduce;
@@ -12,7 +13,10 @@ use crate::runner::Call;
 
 /// Every operation that is held to recorded values.
 pub fn all() -> impl Iterator<Item = (&'static str, Call)> {
-    [elementwise::TABLE, products::TABLE, reduce::TABLE, views::TABLE, losses::TABLE].into_iter().flatten().copied()
+    [elementwise::TABLE, products::TABLE, reduce::TABLE, views::TABLE, indexing::TABLE, losses::TABLE]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 /// Recorded operations that lumigrad does not have yet.
@@ -45,26 +49,12 @@ pub const NOT_YET: &[&str] = &[
     "ge",
     "clamp",
     "where",
-    "mean",
     "var",
     "std",
-    "max",
-    "max_all",
-    "argmax",
-    "amax",
-    "min",
-    "min_all",
-    "argmin",
-    "amin",
     "prod",
     "cumsum",
     "logsumexp",
     "norm",
-    "index_select",
-    "gather",
-    "scatter_add",
-    "cat",
-    "stack",
     "pad",
     "flip",
     "repeat",
@@ -78,8 +68,6 @@ pub const NOT_YET: &[&str] = &[
     "min_pool2d",
     "avg_pool2d",
     "adaptive_avg_pool2d",
-    "softmax",
-    "log_softmax",
     "nll_loss",
     "mse_loss",
     "l1_loss",
@@ -93,12 +81,10 @@ pub const NOT_YET: &[&str] = &[
     "instance_norm",
     "rms_norm",
     "normalize",
-    "embedding",
     "scaled_dot_product_attention",
     "rnn",
     "lstm",
     "gru",
-    "one_hot",
     "topk",
     "sort",
     "interpolate",

@@ -1,0 +1,25 @@
+//! Joining, and picking by index.
+
+use lumigrad::Tensor;
+
+use super::one;
+use crate::args::Args;
+use crate::runner::Call;
+
+pub const TABLE: &[(&str, Call)] = &[
+    ("cat", |a| joined(a, Tensor::try_cat)),
+    ("stack", |a| joined(a, Tensor::try_stack)),
+    ("index_select", |a| one(a.tensor("input").try_index_select(a.int("dim"), &a.tensor("index")))),
+    ("gather", |a| one(a.tensor("input").try_gather(a.int("dim"), &a.tensor("index")))),
+    ("scatter_add", |a| one(a.tensor("input").try_scatter_add(a.int("dim"), &a.tensor("index"), &a.tensor("src")))),
+    ("embedding", |a| {
+        a.only("scale_grad_by_freq", false);
+        one(a.tensor("weight").try_embedding(&a.tensor("input"), a.opt_int("padding_idx")))
+    }),
+    ("one_hot", |a| one(a.tensor("input").try_one_hot(a.size("num_classes")))),
+];
+
+fn joined(a: &Args<'_>, join: fn(&[&Tensor], i64) -> lumigrad::Result<Tensor>) -> lumigrad::Result<Vec<Tensor>> {
+    let tensors = a.tensors("tensors");
+    one(join(&tensors.iter().collect::<Vec<_>>(), a.int("dim")))
+}
