@@ -8,6 +8,9 @@ use crate::{Error, Result};
 /// Sizes of the dims, outermost first. A 0-d tensor has none.
 pub type Shape = SmallVec<[usize; 4]>;
 
+/// Dims of a tensor that is reduced, at most, as in PyTorch.
+const MAX_DIMS: usize = 64;
+
 /// Elements of a shape.
 pub(crate) fn numel(shape: &[usize]) -> usize {
     shape.iter().product()
@@ -83,6 +86,9 @@ pub(crate) fn dim_index(op: &'static str, dim: i64, rank: usize) -> Result<usize
 
 /// A list of dims as a sorted list of indices; an empty one means all.
 pub(crate) fn dim_indices(op: &'static str, dims: &[i64], rank: usize) -> Result<SmallVec<[usize; 4]>> {
+    if rank > MAX_DIMS {
+        return Err(Error::argument(op, format!("takes tensors with up to {MAX_DIMS} dims, this one has {rank}")));
+    }
     if dims.is_empty() {
         return Ok((0..rank).collect());
     }

@@ -1,4 +1,4 @@
-//! Joining, and picking and adding by index.
+//! Joining, and picking by index.
 
 use lumigrad::Tensor;
 
@@ -9,8 +9,8 @@ use crate::runner::Call;
 pub const TABLE: &[(&str, Call)] = &[
     ("cat", |a| joined(a, Tensor::try_cat)),
     ("stack", |a| joined(a, Tensor::try_stack)),
-    ("gather", |a| one(a.tensor("input").try_gather(a.int("dim"), &a.tensor("index")))),
     ("index_select", |a| one(a.tensor("input").try_index_select(a.int("dim"), &a.tensor("index")))),
+    ("gather", |a| one(a.tensor("input").try_gather(a.int("dim"), &a.tensor("index")))),
     ("scatter_add", |a| one(a.tensor("input").try_scatter_add(a.int("dim"), &a.tensor("index"), &a.tensor("src")))),
     ("embedding", |a| {
         a.only("scale_grad_by_freq", false);

@@ -1,7 +1,26 @@
-//! Operations that make fewer elements of many.
+//! Operations that make fewer elements of many, or weigh them against each other.
+
+use lumigrad::{Result, Tensor};
 
 use super::one;
 use crate::runner::Call;
 
-pub const TABLE: &[(&str, Call)] =
-    &[("sum", |a| one(a.tensor("input").try_sum_dims(&a.ints("dim"), a.bool("keepdim"))))];
+pub const TABLE: &[(&str, Call)] = &[
+    ("sum", |a| one(a.tensor("input").try_sum_dims(&a.ints("dim"), a.bool("keepdim")))),
+    ("mean", |a| one(a.tensor("input").try_mean_dims(&a.ints("dim"), a.bool("keepdim")))),
+    ("amax", |a| one(a.tensor("input").try_amax(&a.ints("dim"), a.bool("keepdim")))),
+    ("amin", |a| one(a.tensor("input").try_amin(&a.ints("dim"), a.bool("keepdim")))),
+    ("max_all", |a| one(a.tensor("input").try_max())),
+    ("min_all", |a| one(a.tensor("input").try_min())),
+    ("max", |a| two(a.tensor("input").try_max_dim(a.int("dim"), a.bool("keepdim")))),
+    ("min", |a| two(a.tensor("input").try_min_dim(a.int("dim"), a.bool("keepdim")))),
+    ("argmax", |a| one(a.tensor("input").try_argmax(a.opt_int("dim"), a.bool("keepdim")))),
+    ("argmin", |a| one(a.tensor("input").try_argmin(a.opt_int("dim"), a.bool("keepdim")))),
+    ("softmax", |a| one(a.tensor("input").try_softmax(a.int("dim")))),
+    ("log_softmax", |a| one(a.tensor("input").try_log_softmax(a.int("dim")))),
+];
+
+/// Values and their positions.
+fn two(result: Result<(Tensor, Tensor)>) -> Result<Vec<Tensor>> {
+    result.map(|(values, positions)| vec![values, positions])
+}
