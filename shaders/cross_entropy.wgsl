@@ -2,38 +2,17 @@
 #import common/index
 #import common/math
 #import common/fault
+#import common/group
+#import common/class_loss
 
-struct Params {
-    rows: u32,
-    classes: u32,
-    // places of a sample: row = sample · inner + place
-    inner: u32,
-    x_offset: u32,
-    x_sample: u32,
-    x_class: u32,
-    x_place: u32,
-    target_offset: u32,
-    weight_offset: u32,
-    // where the upstream gradient starts, and its step from row to row (0: one for all)
-    g_offset: u32,
-    g_step: u32,
-    result_offset: u32,
-    has_weight: u32,
-    // whether to divide by the sum of the weights
-    mean: u32,
-    ignore_index: i32,
-    label_smoothing: f32,
-    site: u32,
-}
-@group(1) @binding(0) var<uniform> params: Params;
-
-// Bindings of `rows`.
+// Bindings of `rows_by_thread` and `rows_by_group`. Of each row its largest logit, and the logarithm of the sum of the
+// exponentials of the distances to it.
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> labels: array<i32>;
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(4) var<storage, read_write> weights: array<f32>;
-@group(0) @binding(5) var<storage, read_write> log_sums: array<f32>;
+@group(0) @binding(5) var<storage, read_write> log_sums: array<vec2<f32>>;
 @group(0) @binding(6) var<storage, read_write> faults: array<atomic<u32>, 4>;
 
 // Bindings of `reduce`.
@@ -44,9 +23,11 @@ struct Params {
 
 // Bindings of `backward`, besides the first three.
 @group(0) @binding(3) var<storage, read> g: array<f32>;
-@group(0) @binding(4) var<storage, read> row_log_sums: array<f32>;
+@group(0) @binding(4) var<storage, read> row_log_sums: array<vec2<f32>>;
 @group(0) @binding(5) var<storage, read> divided_by: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dx: array<f32>;
+// read with class weights and smoothing only
+@group(0) @binding(6) var<storage, read> weight_sum: array<f32>;
+@group(0) @binding(7) var<storage, read_write> dx: array<f32>;
 
 fn class_weight(category: u32) -> f32 {
     if params.has_weight == 0u {
@@ -55,29 +36,36 @@ fn class_weight(category: u32) -> f32 {
     return weight[params.weight_offset + category];
 }
 
-// A row's loss, its weight, and the logarithm of its sum of exponentials.
-@compute @workgroup_size(WG)
-fn rows(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let row = linear_id(group, groups, local);
-    if row >= params.rows {
-        return;
-    }
-    let start = params.x_offset + row / params.inner * params.x_sample + row % params.inner * params.x_place;
-    var largest = x[start];
-    for (var c = 1u; c < params.classes; c += 1u) {
+// Over every `step`-th class from `first`: the largest logit, …
+fn largest_of(start: u32, first: u32, step: u32) -> f32 {
+    var largest = -inf_f32();
+    for (var c = first; c < params.classes; c += step) {
         largest = max(largest, x[start + c * params.x_class]);
     }
+    return largest;
+}
+
+// … the sum of exponentials, …
+fn sum_of(start: u32, first: u32, step: u32, largest: f32) -> f32 {
     var sum = 0.0;
-    for (var c = 0u; c < params.classes; c += 1u) {
+    for (var c = first; c < params.classes; c += step) {
         sum += lg_exp(x[start + c * params.x_class] - largest);
     }
-    let log_sum = lg_log(sum);
-    log_sums[row] = largest + log_sum;
+    return sum;
+}
 
+// … and the weighted sum of −log p.
+fn surprise_of(start: u32, first: u32, step: u32, largest: f32, log_sum: f32) -> f32 {
+    var all = 0.0;
+    for (var c = first; c < params.classes; c += step) {
+        all += class_weight(c) * ((largest - x[start + c * params.x_class]) + log_sum);
+    }
+    return all;
+}
+
+// Writes what is known of a row. `all`: the sum over all classes, for smoothing.
+fn store_row(row: u32, start: u32, largest: f32, log_sum: f32, all: f32) {
+    log_sums[row] = vec2<f32>(largest, log_sum);
     let label = labels[params.target_offset + row];
     if label == params.ignore_index {
         losses[row] = 0.0;
@@ -94,14 +82,55 @@ fn rows(
     // Both terms are positive: nothing cancels, however large the logits.
     var total = own * ((largest - x[start + u32(label) * params.x_class]) + log_sum);
     if params.label_smoothing > 0.0 {
-        var all = 0.0;
-        for (var c = 0u; c < params.classes; c += 1u) {
-            all += class_weight(c) * ((largest - x[start + c * params.x_class]) + log_sum);
-        }
         total = (1.0 - params.label_smoothing) * total + params.label_smoothing / f32(params.classes) * all;
     }
     losses[row] = total;
     weights[row] = own;
+}
+
+// A thread for every row.
+@compute @workgroup_size(WG)
+fn rows_by_thread(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let row = linear_id(group, groups, local);
+    if row >= params.rows {
+        return;
+    }
+    let start = row_start(row);
+    let largest = largest_of(start, 0u, 1u);
+    let log_sum = lg_log(sum_of(start, 0u, 1u, largest));
+    var all = 0.0;
+    if params.label_smoothing > 0.0 {
+        all = surprise_of(start, 0u, 1u, largest, log_sum);
+    }
+    store_row(row, start, largest, log_sum, all);
+}
+
+// A workgroup for every row.
+@compute @workgroup_size(WG)
+fn rows_by_group(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let row = linear_group(group, groups);
+    // The same for the whole workgroup, so barriers stay in uniform control flow.
+    if row >= params.rows {
+        return;
+    }
+    let start = row_start(row);
+    let largest = group_max(local, largest_of(start, local, WG));
+    let log_sum = lg_log(group_sum(local, sum_of(start, local, WG, largest)));
+    var all = 0.0;
+    if params.label_smoothing > 0.0 {
+        all = group_sum(local, surprise_of(start, local, WG, largest, log_sum));
+    }
+    if local == 0u {
+        store_row(row, start, largest, log_sum, all);
+    }
 }
 
 // The sum of all rows' losses, divided by the sum of their weights for the mean. One workgroup.
@@ -128,7 +157,8 @@ fn reduce(@builtin(local_invocation_index) local: u32) {
     }
 }
 
-// For each logit its probability, minus 1 for the row's own class. One thread a logit, in the order of a contiguous [sample, class, place].
+// For each logit its probability, minus 1 for the row's own class. One thread a logit, in the order of a contiguous
+// [sample, class, place].
 @compute @workgroup_size(WG)
 fn backward(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -139,13 +169,10 @@ fn backward(
     if i >= params.rows * params.classes {
         return;
     }
-    let place = i % params.inner;
-    let category = i / params.inner % params.classes;
-    let sample = i / params.inner / params.classes;
-    let row = sample * params.inner + place;
+    let it = score(i);
     let at = params.result_offset + i;
 
-    let label = labels[params.target_offset + row];
+    let label = labels[params.target_offset + it.row];
     if label == params.ignore_index {
         dx[at] = 0.0;
         return;
@@ -154,17 +181,17 @@ fn backward(
         dx[at] = nan_f32();
         return;
     }
-    let logit = x[params.x_offset + sample * params.x_sample + category * params.x_class + place * params.x_place];
-    let probability = lg_exp(logit - row_log_sums[row]);
-    let hit = select(0.0, 1.0, category == u32(label));
+    let log_sum = row_log_sums[it.row];
+    let probability = lg_exp((x[it.at] - log_sum.x) - log_sum.y);
+    let hit = select(0.0, 1.0, it.category == u32(label));
     var d = class_weight(u32(label)) * (probability - hit);
     if params.label_smoothing > 0.0 {
-        var all = 0.0;
-        for (var c = 0u; c < params.classes; c += 1u) {
-            all += class_weight(c);
+        var all = f32(params.classes);
+        if params.has_weight != 0u {
+            all = weight_sum[0];
         }
-        let spread = probability * all - class_weight(category);
+        let spread = probability * all - class_weight(it.category);
         d = (1.0 - params.label_smoothing) * d + params.label_smoothing / f32(params.classes) * spread;
     }
-    dx[at] = g[params.g_offset + row * params.g_step] / divided_by[0] * d;
+    dx[at] = g[params.g_offset + it.row * params.g_step] / divided_by[0] * d;
 }

@@ -2,12 +2,13 @@
 //!
 //! The same walk serves the `lumigrad doctor` command and the parity tests: each operation of the registry is run on its
 //! cases, forward and back, on a shadow device, which compares every dispatch with the kernel's scalar twin, guard
-//! bands included. Where several kernels compute the same, each is forced in turn.
+//! bands included. Where several kernels compute the same, each is forced in turn. Cases that an operation must refuse
+//! have to end in an error that says what is wrong with them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engine::{Comparison, Device, Worst};
+use crate::engine::{Comparison, Device, Kernel, Worst};
 use crate::ops::cases::Case;
 use crate::ops::{FAMILIES, Operation, REGISTRY, kernels};
 use crate::tensor::Tensor;
@@ -22,6 +23,8 @@ pub struct Row {
     pub variant: &'static str,
     /// Dispatches that were compared.
     pub dispatches: usize,
+    /// Comparisons: one for each output of each dispatch.
+    pub comparisons: usize,
     /// Elements that were compared.
     pub elements: usize,
     /// The worst element over all cases, with its operation, case and binding.
@@ -30,6 +33,29 @@ pub struct Row {
     pub nanos: u64,
     /// Every comparison that failed, or case that could not be run.
     pub failures: Vec<String>,
+}
+
+/// What is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter<'a> {
+    /// Every operation; then a kernel variant that no case reached is a failure too.
+    All,
+    /// Operations whose name, or one of whose kernels' names, contains this.
+    Containing(&'a str),
+    /// The operation with exactly this name.
+    Operation(&'a str),
+}
+
+impl Filter<'_> {
+    fn matches(&self, operation: &Operation) -> bool {
+        match self {
+            Filter::All => true,
+            Filter::Containing(part) => {
+                operation.name.contains(part) || operation.kernels.iter().any(|k| k.name.contains(part))
+            }
+            Filter::Operation(name) => operation.name == *name,
+        }
+    }
 }
 
 /// What the doctor found.
@@ -45,12 +71,33 @@ pub struct Report {
     pub unreached: Vec<String>,
 }
 
+impl Row {
+    /// `kernel[variant]`.
+    pub fn label(&self) -> String {
+        match self.variant {
+            "" => self.kernel.to_string(),
+            variant => format!("{}[{variant}]", self.kernel),
+        }
+    }
+}
+
 impl Report {
     /// How many kernels have at least one row.
     pub fn kernels(&self) -> usize {
         let mut names: Vec<_> = self.rows.iter().map(|r| r.kernel).collect();
         names.dedup();
         names.len()
+    }
+
+    /// How many outputs of dispatches were compared.
+    pub fn comparisons(&self) -> usize {
+        self.rows.iter().map(|row| row.comparisons).sum()
+    }
+
+    /// The element that is furthest from the reference in units of what is allowed, with its kernel's row.
+    pub fn worst(&self) -> Option<(&Row, &Worst, &str)> {
+        let found = self.rows.iter().filter_map(|row| row.worst.as_ref().map(|(worst, place)| (row, worst, &**place)));
+        found.max_by(|a, b| a.1.ratio.total_cmp(&b.1.ratio))
     }
 
     /// All failures.
@@ -66,24 +113,27 @@ impl Report {
 
 type Rows = BTreeMap<(&'static str, &'static str), Row>;
 
-/// Runs every case of every operation whose name, or one of whose kernels' names, contains `filter`.
+/// Runs every case of the operations that `filter` chooses.
 ///
 /// `device` must be a shadow device. `progress` is called before each operation with its number, the number of all and
 /// its name.
 ///
 /// # Errors
-/// When `device` is no shadow device, or is lost.
-pub fn run(device: &Device, filter: &str, progress: &mut dyn FnMut(usize, usize, &str)) -> Result<Report> {
+/// When `device` is no shadow device, when nothing matches `filter`, or when the device is lost.
+pub fn run(device: &Device, filter: Filter<'_>, progress: &mut dyn FnMut(usize, usize, &str)) -> Result<Report> {
     if !device.is_shadow() {
         return Err(Error::argument("doctor", "needs a shadow device, which compares each dispatch"));
     }
-    let chosen: Vec<&'static Operation> = REGISTRY.iter().copied().filter(|op| matches(op, filter)).collect();
+    let chosen: Vec<&'static Operation> = REGISTRY.iter().copied().filter(|op| filter.matches(op)).collect();
+    if let (true, Filter::Containing(name) | Filter::Operation(name)) = (chosen.is_empty(), filter) {
+        return Err(Error::argument("doctor", format!("no operation or kernel is named {name:?}")));
+    }
     let rows: Arc<Mutex<Rows>> = Arc::default();
     let mut report = Report::default();
     for (i, operation) in chosen.iter().enumerate() {
         progress(i, chosen.len(), operation.name);
         for choice in choices(operation) {
-            for case in (operation.cases)().iter().filter(|c| !c.fails) {
+            for case in (operation.cases)() {
                 report.cases += 1;
                 let place = match choice {
                     Some((_, option)) => format!("{} / {} / {option}", operation.name, case.name),
@@ -91,10 +141,10 @@ pub fn run(device: &Device, filter: &str, progress: &mut dyn FnMut(usize, usize,
                 };
                 observe(device, &rows, &place);
                 set_choice(device, choice, true);
-                let result = run_case(device, operation, case);
+                let result = run_case(device, operation, &case);
                 set_choice(device, choice, false);
                 device.observe(None);
-                match result {
+                match if case.fails { refused(result) } else { result } {
                     Err(error @ Error::DeviceLost(_)) => return Err(error),
                     Err(error) => report.failures.push(format!("{place}: {error}")),
                     Ok(()) => {}
@@ -103,14 +153,20 @@ pub fn run(device: &Device, filter: &str, progress: &mut dyn FnMut(usize, usize,
         }
     }
     report.rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner)).into_values().collect();
-    if filter.is_empty() {
-        report.unreached = unreached(&report.rows);
+    if filter == Filter::All {
+        report.unreached = unreached(&report.rows, device);
     }
     Ok(report)
 }
 
-fn matches(operation: &Operation, filter: &str) -> bool {
-    operation.name.contains(filter) || operation.kernels.iter().any(|k| k.name.contains(filter))
+/// A case that must fail has to, for a reason that lies in the case.
+fn refused(result: Result<()>) -> Result<()> {
+    match result {
+        Ok(()) => Err(Error::argument("doctor", "the operation must refuse this case, and ran")),
+        Err(Error::Shape { .. } | Error::Dim { .. } | Error::DType { .. } | Error::Argument { .. }) => Ok(()),
+        Err(Error::Index { .. } | Error::Limit { .. } | Error::Autograd(_)) => Ok(()),
+        Err(other) => Err(other),
+    }
 }
 
 /// The families of kernels that an operation may be served by: each option once, or nothing to choose.
@@ -137,6 +193,7 @@ fn observe(device: &Device, rows: &Arc<Mutex<Rows>>, place: &str) {
             kernel: comparison.kernel,
             variant: comparison.variant,
             dispatches: 0,
+            comparisons: 0,
             elements: 0,
             worst: None,
             nanos: u64::MAX,
@@ -147,7 +204,8 @@ fn observe(device: &Device, rows: &Arc<Mutex<Rows>>, place: &str) {
 }
 
 fn record(row: &mut Row, comparison: &Comparison, place: &str) {
-    row.dispatches += 1;
+    row.dispatches += usize::from(comparison.output == 0);
+    row.comparisons += 1;
     row.elements += comparison.elements;
     row.nanos = row.nanos.min(comparison.nanos);
     let Some(worst) = comparison.worst else { return };
@@ -189,11 +247,13 @@ fn run_case(device: &Device, operation: &'static Operation, case: &Case) -> Resu
     Ok(())
 }
 
-fn unreached(rows: &[Row]) -> Vec<String> {
-    let all = kernels().flat_map(|(_, kernel)| (0..kernel.variants.len()).map(move |v| (kernel, v)));
-    let missing = all.filter(|(kernel, variant)| {
-        let label = kernel.variants[*variant].label;
-        !rows.iter().any(|row| row.kernel == kernel.name && row.variant == label)
-    });
+/// Kernel variants that the device can run and that no row is about.
+pub fn unreached(rows: &[Row], device: &Device) -> Vec<String> {
+    let runs = |kernel: &Kernel, v: usize| device.has_subgroups() || !kernel.variants[v].needs_subgroups;
+    let missing =
+        kernels().flat_map(|(_, kernel)| (0..kernel.variants.len()).map(move |v| (kernel, v))).filter(|(kernel, v)| {
+            let label = kernel.variants[*v].label;
+            runs(kernel, *v) && !rows.iter().any(|row| row.kernel == kernel.name && row.variant == label)
+        });
     missing.map(|(kernel, variant)| kernel.label(variant)).collect()
 }

@@ -37,6 +37,7 @@ pub use dtype::{DType, Element};
 pub use engine::Device;
 pub use error::{Error, Result};
 pub use ops::cross_entropy::{CrossEntropyOptions, Reduction};
+pub use ops::nll_loss::NllLossOptions;
 pub use tensor::{IntoShape, Shape, Tensor};
 
 /// What most programs use.

@@ -4,7 +4,7 @@
 mod common;
 
 use common::Gpu;
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Failed;
 use lumigrad::nn::{CrossEntropyLoss, Linear, ReLU, Sequential};
 use lumigrad::optim::{Adam, Sgd};
 use lumigrad::prelude::*;
@@ -25,10 +25,7 @@ fn main() {
         ("threads_share_a_device", threads),
         ("reads_do_not_block_a_future", async_read),
     ];
-    let trials = trials.into_iter().map(|(name, test)| {
-        let device = gpu.device();
-        Trial::test(name, move || test(&device.expect("ignored without one"))).with_ignored_flag(gpu.is_missing())
-    });
+    let trials = trials.into_iter().map(|(name, test)| gpu.trial(name, test));
     gpu.run(trials.collect());
 }
 
@@ -129,7 +126,10 @@ fn memory_is_flat(gpu: &Device) -> Outcome {
     };
     let warm = run(0, 50)?;
     let late = run(50, 1000)?;
-    check(warm.live_bytes == late.live_bytes, format!("live bytes grew from {} to {}", warm.live_bytes, late.live_bytes))?;
+    check(
+        warm.live_bytes == late.live_bytes,
+        format!("live bytes grew from {} to {}", warm.live_bytes, late.live_bytes),
+    )?;
     let created = late.buffers_created - warm.buffers_created;
     check(created == 0, format!("{created} buffers were created after step 50"))?;
     let misses = late.bind_group_misses - warm.bind_group_misses;
@@ -190,7 +190,10 @@ fn poison(gpu: &Device) -> Outcome {
     check(bad.poison().is_some(), "an allocation over the budget is not poisoned")?;
     let y = bad.narrow(0, 0, 4).add(&w).sum();
     check(y.shape().is_empty() && y.poison().is_some(), "the poison is lost on the way")?;
-    check(y.backward().is_err() && y.item::<f32>().is_err() && y.try_relu().is_err(), "the failure does not come back")?;
+    check(
+        y.backward().is_err() && y.item::<f32>().is_err() && y.try_relu().is_err(),
+        "the failure does not come back",
+    )?;
     check(w.grad().is_none(), "a failed pass left a gradient")?;
     (&w * 2.0).sum().backward()?;
     Ok(())

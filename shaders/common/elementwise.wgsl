@@ -3,6 +3,8 @@
 struct Params {
     n: u32,
     rank: u32,
+    // two more numbers, for kernels that need more than `scalars` holds
+    extra: vec2<u32>,
     // bits of numbers that every element meets, of type `elem`
     scalars: vec4<u32>,
     // first elements of the operands, and of the result

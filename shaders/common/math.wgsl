@@ -129,6 +129,17 @@ fn lg_exp(x: f32) -> f32 {
     return bitcast<f32>(select(bitcast<u32>(y), 0x7fc00000u, is_nan(x)));
 }
 
+/// e^(-scale x^2) for a scale of 1 or 1/2, x^2 as a pair: rounded to one float its error would count x^2 times.
+/// About 1 ulp everywhere.
+fn lg_exp_square(x: f32, scale: f32) -> f32 {
+    let c = clamp(x, -16.0, 16.0);
+    let square = lg_keep(c * c);
+    let low = lg_mul_minus(c, c, square);
+    let inside = scale * square < 110.0;
+    let y = lg_exp_pair(max(-scale * square, -110.0), select(0.0, -scale * low, inside));
+    return bitcast<f32>(select(bitcast<u32>(y), 0x7fc00000u, is_nan(x)));
+}
+
 /// e^x - 1: x = k ln 2 + r, then 2^k (e^r - 1) + (2^k - 1), halved on the way so that k = 128 does not overflow
 /// (fdlibm's s_expm1, with a plain polynomial). 1.42 ulp everywhere.
 fn lg_expm1(x: f32) -> f32 {

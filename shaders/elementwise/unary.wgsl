@@ -1,10 +1,10 @@
-// y = forward(x, a), element by element. The operation's own file defines `forward` and `backward`; `elem` is an alias
-// of the prelude.
+// y = forward(x, a), element by element. The operation's own file defines `forward` and `backward`; `elem` and
+// `result` are aliases of the prelude.
 #import common/index
 #import common/elementwise
 
 @group(0) @binding(0) var<storage, read> x: array<elem>;
-@group(0) @binding(1) var<storage, read_write> y: array<elem>;
+@group(0) @binding(1) var<storage, read_write> y: array<result>;
 
 @compute @workgroup_size(WG)
 fn main(

@@ -27,7 +27,7 @@ impl GpuOptions {
 }
 
 /// What kernels and the stream are chosen by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdapterFacts {
     /// The adapter's name.
     pub name: String,
@@ -46,7 +46,7 @@ pub struct AdapterFacts {
 }
 
 /// The limits that decide what fits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdapterLimits {
     /// Storage buffers that one kernel can bind.
     pub storage_buffers: u32,
@@ -156,15 +156,25 @@ fn kind(device_type: wgpu::DeviceType, name: &str) -> AdapterKind {
 }
 
 /// Every adapter that can run lumigrad, best first: discrete before integrated before software, native backends
-/// before GL.
+/// before GL. Where a native backend has a GPU, GL is not looked at: it would show the same one again, and to ask it
+/// takes long and makes some drivers complain about a missing display.
 pub(crate) async fn usable() -> Vec<wgpu::Adapter> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    let mut adapters: Vec<_> = instance.enumerate_adapters(wgpu::Backends::all()).await;
-    adapters.retain(is_usable);
+    let mut adapters = usable_of(wgpu::Backends::all() - wgpu::Backends::GL).await;
+    if adapters.iter().all(|a| AdapterFacts::of(a).is_software()) {
+        adapters.extend(usable_of(wgpu::Backends::GL).await);
+    }
     adapters.sort_by_key(|a| {
         let info = a.get_info();
         (kind(info.device_type, &info.name), info.backend == wgpu::Backend::Gl)
     });
+    adapters
+}
+
+async fn usable_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends &= backends;
+    let mut adapters = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
+    adapters.retain(is_usable);
     adapters
 }
 

@@ -17,6 +17,8 @@ pub struct Comparison {
     pub variant: &'static str,
     /// The binding that was compared.
     pub binding: &'static str,
+    /// Its position among the dispatch's outputs; each is a comparison of its own.
+    pub output: usize,
     /// Elements compared, guard band included.
     pub elements: usize,
     /// The element that is furthest from the twin's, measured in its bound.
@@ -78,6 +80,7 @@ pub(crate) fn check(
             kernel: kernel.name,
             variant: kernel.variants[variant].label,
             binding: binding.name(),
+            output: written,
             elements: got.len(),
             worst: worst(got, &twin[written], scale, bound, lens[operand]),
             nanos: 0,
@@ -98,8 +101,13 @@ fn worst(got: &HostData, want: &HostData, scale: Option<&HostData>, bound: Bound
     for index in 0..got.len() {
         let (g, w) = (got.get_f64(index), want.get_f64(index));
         let in_guard = index >= len;
-        let bound = if in_guard || !matches!(got, HostData::F32(_)) { Bound::Exact } else { bound };
-        let ratio = ratio(g, w, scale.map(|s| s.get_f64(index)), bound);
+        let bound = if matches!(got, HostData::F32(_)) { bound } else { Bound::Exact };
+        let ratio = match in_guard {
+            // Bit by bit: what is there is a NaN, and what a kernel makes of memory behind the end is one too.
+            true if g.to_bits() == w.to_bits() => 0.0,
+            true => f64::INFINITY,
+            false => ratio(g, w, scale.map(|s| s.get_f64(index)), bound),
+        };
         // The first element counts even when it is exact, so that a table has something to show.
         if worst.is_none_or(|old| ratio > old.ratio) {
             worst = Some(Worst { index, got: g, want: w, ratio, in_guard });
@@ -155,5 +163,9 @@ mod tests {
     fn a_write_behind_the_end_is_a_failure() {
         let w = worst(&HostData::F32(vec![1.0, 7.0]), &HostData::F32(vec![1.0, 7.0000001]), None, Bound::ulps(1e6), 1);
         assert!(w.unwrap().in_guard && w.unwrap().ratio.is_infinite());
+        let nan = |payload: u32| HostData::F32(vec![f64::from(f32::from_bits(0x7fc0_0000 | payload))]);
+        let ratio = |got: u32, want: u32| worst(&nan(got), &nan(want), None, Bound::Exact, 0).unwrap().ratio;
+        assert_eq!(ratio(1, 1), 0.0);
+        assert!(ratio(1, 2).is_infinite());
     }
 }

@@ -214,6 +214,11 @@ impl Device {
         self.open_gpu().map(|gpu| &gpu.facts)
     }
 
+    /// Whether shaders may use subgroup operations: the adapter offers them and the device was opened with them.
+    pub fn has_subgroups(&self) -> bool {
+        self.open_gpu().is_some_and(|gpu| gpu.device.features().contains(wgpu::Features::SUBGROUP))
+    }
+
     /// The device's counters.
     pub fn counters(&self) -> Counters {
         self.atomic_counters().snapshot()

@@ -57,7 +57,9 @@ impl Drop for CallerScope {
 /// The number of `op` called from the current user line.
 #[track_caller]
 pub(crate) fn site(op: &'static str) -> u32 {
-    let location = CALLER.with(Cell::get).unwrap_or_else(Location::caller);
+    // Not `unwrap_or_else(Location::caller)`, which would name a line of the standard library.
+    let here = Location::caller();
+    let location = CALLER.with(Cell::get).unwrap_or(here);
     let mut guard = SITES.lock().unwrap_or_else(PoisonError::into_inner);
     let sites = guard.get_or_insert_with(Sites::default);
     let key = (op, location);

@@ -1,7 +1,7 @@
 //! A GPU opened through wgpu: allocation, upload, dispatch, read-back.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 
 use futures::channel::oneshot;
@@ -18,9 +18,10 @@ use crate::{Error, Result};
 /// Bytes behind every tensor in guarded mode, to see kernels that write past the end.
 const GUARD_BYTES: u64 = 256;
 
-/// What fresh memory is filled with in guarded mode: a quiet NaN that no computation produces, so that an element that
-/// a kernel forgot to write shows.
-pub(crate) const SENTINEL: u32 = 0x7fc5_a5a5;
+/// What fresh memory is filled with in guarded mode, plus the allocation's number: a quiet NaN that no computation
+/// produces, so that an element that a kernel forgot to write shows. What is computed from memory behind the end of an
+/// operand is that operand's NaN, which differs from the one behind the end of the result.
+const SENTINEL: u32 = 0x7fc5_0000;
 
 /// Usages of every tensor buffer.
 const USAGE: wgpu::BufferUsages =
@@ -39,6 +40,7 @@ pub(crate) struct Gpu {
     budget: AtomicU64,
     /// Allocate with guard bands and sentinels (the shadow device).
     guarded: bool,
+    sentinels: AtomicU32,
 }
 
 /// What went wrong outside of any call, told by wgpu's callbacks.
@@ -73,7 +75,20 @@ impl Gpu {
         let stream = Mutex::new(Stream::new(&device, facts.stream_limits(), returned));
         let counters = Arc::default();
         let budget = AtomicU64::new(u64::MAX);
-        Ok(Gpu { device, queue, facts, limits, counters, stream, returns, faults, health, budget, guarded })
+        Ok(Gpu {
+            device,
+            queue,
+            facts,
+            limits,
+            counters,
+            stream,
+            returns,
+            faults,
+            health,
+            budget,
+            guarded,
+            sentinels: AtomicU32::new(1),
+        })
     }
 
     fn stream(&self) -> MutexGuard<'_, Stream> {
@@ -128,7 +143,8 @@ impl Gpu {
         let buffer = Buffer::gpu(raw, dtype, len, self.returns.clone(), &self.counters);
         if self.guarded {
             self.flush();
-            let sentinels = SENTINEL.to_le_bytes().repeat(bytes as usize / 4);
+            let number = self.sentinels.fetch_add(1, Relaxed) & 0xffff;
+            let sentinels = (SENTINEL | number).to_le_bytes().repeat(bytes as usize / 4);
             self.write(&buffer, 0, &sentinels);
         }
         Ok(buffer)
@@ -202,6 +218,11 @@ impl Gpu {
         stream.stage(&self.device, wgpu, offset, bytes);
         last_use.store(stream.recording(), Relaxed);
         AtomicCounters::add(&self.counters.uploads, 1);
+    }
+
+    /// Compiles a kernel that has not run yet, so that its first dispatch can be timed.
+    pub fn prepare(&self, kernel: &'static Kernel, variant: usize) -> Result<()> {
+        self.stream().pipelines.get(&self.device, kernel, variant, &self.counters).map(|_| ())
     }
 
     /// Records one kernel.

@@ -83,6 +83,16 @@ impl<'a> HostCall<'a> {
         Words(self.read_slot(i))
     }
 
+    /// Element `at` of read binding `i`, whatever its type: all are exact in `f64`.
+    pub fn element(&self, i: usize, at: usize) -> f64 {
+        self.read_slot(i).data().get_f64(at)
+    }
+
+    /// How many bindings there are.
+    pub fn operands(&self) -> usize {
+        self.slots.len()
+    }
+
     fn write_slot(&self, binding: usize) -> RefMut<'_, HostData> {
         match &self.slots[binding] {
             Slot::Write(cell) => cell.borrow_mut(),

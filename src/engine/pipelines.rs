@@ -158,7 +158,7 @@ impl Pipelines {
         });
         let internal = pollster::block_on(internal.pop());
         if let Some(error) = pollster::block_on(scope.pop()).or(internal) {
-            return Err(Error::Kernel { kernel: label, message: error.to_string() });
+            return Err(Error::Kernel { kernel: label, message: error.to_string().trim().into() });
         }
         Ok(Pipeline { wgpu, access })
     }

@@ -4,7 +4,9 @@ use super::kernel::Kernel;
 
 /// The files that `#import` finds, by path below `shaders/` without the ending.
 const COMMON: &[(&str, &str)] = &[
+    ("common/class_loss", include_str!("../../shaders/common/class_loss.wgsl")),
     ("common/index", include_str!("../../shaders/common/index.wgsl")),
+    ("common/compare", include_str!("../../shaders/common/compare.wgsl")),
     ("common/elementwise", include_str!("../../shaders/common/elementwise.wgsl")),
     ("common/fault", include_str!("../../shaders/common/fault.wgsl")),
     ("common/group", include_str!("../../shaders/common/group.wgsl")),

@@ -39,6 +39,7 @@ impl Shadow {
     ) -> Result<()> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let before = operands.iter().map(|b| read(gpu, b)).collect::<Result<Vec<_>>>()?;
+        gpu.prepare(kernel, variant)?;
         let start = Instant::now();
         gpu.dispatch(kernel, variant, operands, params, grid)?;
         gpu.synchronize()?;

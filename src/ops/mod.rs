@@ -14,13 +14,17 @@ mod registry;
 pub(crate) mod assign;
 pub(crate) mod cast;
 pub(crate) mod cat;
+pub(crate) mod class_loss;
 pub(crate) mod cross_entropy;
+pub(crate) mod cross_entropy_probs;
 pub(crate) mod elementwise;
 pub(crate) mod fill;
 pub(crate) mod from_bytes;
 pub(crate) mod indexing;
 pub(crate) mod linear;
 pub(crate) mod matmul;
+pub(crate) mod mse_loss;
+pub(crate) mod nll_loss;
 pub mod optim;
 pub(crate) mod random;
 pub(crate) mod reduce;
@@ -30,7 +34,7 @@ pub(crate) mod views;
 
 pub use attrs::{Attr, Attrs};
 pub use call::{Call, Gradients, Outputs, Run, Vjp};
-pub use registry::{FAMILIES, REGISTRY, kernels};
+pub use registry::{FAMILIES, REGISTRY, kernel, kernels, operation};
 
 pub(crate) use call::{apply, apply_on, single};
 pub(crate) use methods::methods;

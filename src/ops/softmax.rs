@@ -146,18 +146,19 @@ const MOST_OF_THREAD: u32 = 8_192;
 /// Elements of a row that a workgroup takes at most on such a driver, for the same reason.
 const MOST_OF_GROUP: u32 = 1 << 20;
 
-fn by_thread(run: &Run<'_>, p: &ReduceParams) -> Result<bool> {
+/// Whether a thread each takes rows of `len` elements that lie `inner` apart, and not a workgroup each.
+pub(crate) fn by_thread(op: &'static str, run: &Run<'_>, rows: u32, len: u32, inner: u32) -> Result<bool> {
     let software = run.device().adapter().is_some_and(|facts| facts.is_software());
-    if software && p.r > MOST_OF_GROUP {
-        let detail = format!("a row of {} elements; on a software driver the most are {MOST_OF_GROUP}", p.r);
-        return Err(Error::Limit { op: "softmax", detail });
+    if software && len > MOST_OF_GROUP {
+        let detail = format!("a row of {len} elements; on a software driver the most are {MOST_OF_GROUP}");
+        return Err(Error::Limit { op, detail });
     }
-    Ok(p.r <= MOST_OF_THREAD
+    Ok(len <= MOST_OF_THREAD
         && match run.device().forced_choice(FAMILY.0) {
             Some("by_thread") => true,
             Some("by_group") => false,
             // Barriers are dear on a processor. Neighbouring threads read neighbours where the dim is not the last.
-            _ => p.r <= SHORT || (software && p.n >= 16) || (p.inner >= 32 && p.n >= 16_384),
+            _ => len <= SHORT || (software && rows >= 16) || (inner >= 32 && rows >= 16_384),
         })
 }
 
@@ -202,7 +203,11 @@ fn forward(call: &mut Call<'_>, kernels: &'static Kernels) -> Result<Outputs> {
     let y = call.output(DType::F32, x.shape());
     let params = params(call.op(), call.attrs(), x, &y)?;
     if x.numel() > 0 {
-        let kernel = if by_thread(call, &params)? { &kernels.by_thread } else { &kernels.by_group };
+        let kernel = if by_thread(call.op(), call, params.n, params.r, params.inner)? {
+            &kernels.by_thread
+        } else {
+            &kernels.by_group
+        };
         call.dispatch(kernel, 0, &[x, &y], &params);
     }
     call.save(&y);
@@ -215,7 +220,7 @@ fn vjp(v: &mut Vjp<'_>, kernels: &'static Kernels) -> Result<Gradients> {
     let dx = v.gradient_output(0);
     let params = params("softmax", v.attrs(), &g, &dx)?;
     if y.numel() > 0 {
-        let alone = by_thread(v, &params)?;
+        let alone = by_thread("softmax", v, params.n, params.r, params.inner)?;
         let kernel = if alone { &kernels.backward_by_thread } else { &kernels.backward_by_group };
         v.dispatch(kernel, 0, &[&g, &y, &dx], &params);
     }

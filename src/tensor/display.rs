@@ -77,7 +77,9 @@ impl Style {
         if dtype == DType::F32 {
             style.form = float_form(&shown);
         }
-        style.width = shown.iter().map(|&v| style.number(v).len()).max().unwrap_or(0);
+        // As in PyTorch, infinities, NaN and zeros do not widen a column of floats.
+        let counts = |v: &f64| dtype != DType::F32 || (v.is_finite() && *v != 0.0);
+        style.width = shown.iter().filter(|v| counts(v)).map(|&v| style.number(v).len()).max().unwrap_or(0);
         style
     }
 

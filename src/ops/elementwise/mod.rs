@@ -2,17 +2,56 @@
 //!
 //! A page here declares its operation with `unary!` or `binary!`; its shader file holds only the maths.
 
+pub(crate) mod abs;
 pub(crate) mod add;
 pub(crate) mod add_scalar;
+pub(crate) mod ceil;
+pub(crate) mod clamp;
+pub(crate) mod compare;
+pub(crate) mod cos;
 pub(crate) mod div;
 pub(crate) mod div_scalar;
+pub(crate) mod dropout;
+pub(crate) mod elu;
+pub(crate) mod erf;
+pub(crate) mod exp;
+pub(crate) mod expm1;
+pub(crate) mod floor;
+pub(crate) mod gelu;
+pub(crate) mod gelu_tanh;
+pub(crate) mod hardtanh;
+pub(crate) mod isinf;
+pub(crate) mod isnan;
+pub(crate) mod leaky_relu;
+pub(crate) mod log;
+pub(crate) mod log1p;
+pub(crate) mod logical_and;
+pub(crate) mod logical_not;
+pub(crate) mod logical_or;
+pub(crate) mod masked_fill;
+pub(crate) mod maximum;
+pub(crate) mod minimum;
 pub(crate) mod mul;
 pub(crate) mod mul_scalar;
 pub(crate) mod neg;
+pub(crate) mod pow;
+pub(crate) mod powf;
 pub(crate) mod powi;
 pub(crate) mod reciprocal;
 pub(crate) mod relu;
+pub(crate) mod round;
+pub(crate) mod rsqrt;
+pub(crate) mod sigmoid;
+pub(crate) mod sign;
+pub(crate) mod silu;
+pub(crate) mod sin;
+pub(crate) mod softplus;
+pub(crate) mod sqrt;
+pub(crate) mod square;
 pub(crate) mod sub;
+pub(crate) mod tanh;
+pub(crate) mod trunc;
+pub(crate) mod where_;
 
 use crate::dtype::DType;
 use crate::engine::kernel::params;
@@ -27,7 +66,7 @@ params! {
     pub struct ElementwiseParams {
         n: u32,
         rank: u32,
-        padding: [u32; 2],
+        extra: [u32; 2],
         scalars: [u32; 4],
         offsets: [u32; 4],
         shape: [u32; 8],
@@ -49,7 +88,7 @@ impl ElementwiseParams {
         let mut params = ElementwiseParams {
             n: crate::tensor::shape::numel(shape) as u32,
             rank: walk.rank,
-            padding: [0; 2],
+            extra: [0; 2],
             scalars: [0; 4],
             offsets: [0, 0, 0, result.offset() as u32],
             shape: walk.shape,
@@ -79,22 +118,35 @@ pub(crate) fn grid(params: &Params<'_>) -> Grid {
     Grid::elements(params.get::<ElementwiseParams>().n)
 }
 
+/// The lines of one element type: what is read, what is written, and whether NaN can occur.
+macro_rules! types {
+    ($elem:literal, $result:literal, $is_float:literal) => {
+        &[Item::Alias("elem", $elem), Item::Alias("result", $result), Item::Const("IS_FLOAT", $is_float)]
+    };
+}
+
 /// The variant of operations on floats only.
-pub(crate) const FLOAT: &[Variant] = &[Variant::new("", &[Item::Alias("elem", "f32"), Item::Alias("result", "f32")])];
+pub(crate) const FLOAT: &[Variant] = &[Variant::new("", types!("f32", "f32", 1))];
 
 /// Variants for floats and integers, in the order of [`DType::storage_variant`].
 pub(crate) const NUMERIC: &[Variant] = &[
-    Variant::new("f32", &[Item::Alias("elem", "f32"), Item::Alias("result", "f32")]),
-    Variant::new("i32", &[Item::Alias("elem", "i32"), Item::Alias("result", "i32")]),
-    Variant::new("u32", &[Item::Alias("elem", "u32"), Item::Alias("result", "u32")]),
+    Variant::new("f32", types!("f32", "f32", 1)),
+    Variant::new("i32", types!("i32", "i32", 0)),
+    Variant::new("u32", types!("u32", "u32", 0)),
 ];
 
 /// Variants of comparisons: the result is a truth value.
 pub(crate) const COMPARISON: &[Variant] = &[
-    Variant::new("f32", &[Item::Alias("elem", "f32"), Item::Alias("result", "u32")]),
-    Variant::new("i32", &[Item::Alias("elem", "i32"), Item::Alias("result", "u32")]),
-    Variant::new("u32", &[Item::Alias("elem", "u32"), Item::Alias("result", "u32")]),
+    Variant::new("f32", types!("f32", "u32", 1)),
+    Variant::new("i32", types!("i32", "u32", 0)),
+    Variant::new("u32", types!("u32", "u32", 0)),
 ];
+
+/// The variant of questions about a float: the result is a truth value.
+pub(crate) const FLOAT_TEST: &[Variant] = &[Variant::new("", types!("f32", "u32", 1))];
+
+/// The variant of operations on truth values.
+pub(crate) const LOGICAL: &[Variant] = &[Variant::new("bool", types!("u32", "u32", 0))];
 
 /// What a unary operation's gradient is computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +253,27 @@ macro_rules! unary_kernel {
 }
 pub(crate) use unary_kernel;
 
+/// Declares a unary operation of floats that is exact and constant between its jumps: its gradient is 0.
+macro_rules! unary_steps {
+    ($static:ident, $name:literal, forward: $forward:expr, $(int: $int:expr,)? cases: $cases:expr $(,)?) => {
+        static FORWARD: $crate::engine::Kernel = $crate::ops::elementwise::unary_kernel!(
+            $name, $forward, $crate::engine::Bound::Exact $(, $int)?
+        );
+        #[doc = concat!("The operation `", $name, "`.")]
+        pub(crate) static $static: $crate::ops::Operation = $crate::ops::Operation {
+            name: $name,
+            kernels: &[&FORWARD],
+            forward: |call| {
+                let nothing = $crate::ops::elementwise::Saves::Nothing;
+                $crate::ops::elementwise::unary_forward(call, &FORWARD, |_| [0.0; 4], nothing)
+            },
+            vjp: Some($crate::ops::elementwise::zero_vjp),
+            cases: $cases,
+        };
+    };
+}
+pub(crate) use unary_steps;
+
 /// The forward kernel of a binary operation from `shaders/elementwise/NAME.wgsl`.
 macro_rules! binary_kernel {
     ($name:literal, $variants:expr, $twin:expr, $bound:expr) => {
@@ -252,14 +325,21 @@ macro_rules! binary_backward_kernel {
 }
 pub(crate) use binary_backward_kernel;
 
-/// Which of a numeric kernel's variants serves a dtype.
+/// Which of a kernel's variants serves a dtype.
 fn variant_of(op: &'static str, kernel: &Kernel, dtype: DType) -> Result<usize> {
-    let variant = dtype.storage_variant();
-    if variant < kernel.variants.len() && dtype != DType::Bool {
-        return Ok(variant);
+    use DType::{Bool, F32, I32, U32};
+    let accepted: &[DType] = match kernel.variants {
+        variants if variants == LOGICAL => &[Bool],
+        // Truth values can be compared, not computed with.
+        variants if variants == COMPARISON => &[F32, I32, U32, Bool],
+        variants if variants.len() == 1 => &[F32],
+        _ => &[F32, I32, U32],
+    };
+    if accepted.contains(&dtype) {
+        return Ok(dtype.storage_variant().min(kernel.variants.len() - 1));
     }
-    let accepted = if kernel.variants.len() == 1 { "f32" } else { "f32, i32 and u32" };
-    Err(Error::dtype(op, format!("takes {accepted}, not {dtype}; convert with `.to_dtype(..)`")))
+    let names: Vec<_> = accepted.iter().map(|d| d.name()).collect();
+    Err(Error::dtype(op, format!("takes {}, not {dtype}; convert with `.to_dtype(..)`", names.join(", "))))
 }
 
 pub(crate) fn scalar_bits(scalars: [f64; 4], dtype: DType) -> [u32; 4] {
@@ -277,17 +357,42 @@ pub(crate) fn unary_forward(
     saves: Saves,
 ) -> Result<Outputs> {
     let x = call.input(0);
-    let variant = variant_of(call.op(), kernel, x.dtype())?;
-    let y = call.output(x.dtype(), x.shape());
-    let mut params = ElementwiseParams::new(call.op(), x.shape(), &[x], &y)?;
-    params.scalars = scalar_bits(scalars(call.attrs()), x.dtype());
-    call.dispatch(kernel, variant, &[x, &y], &params);
+    let y = unary_dispatch(call, kernel, scalars, x.dtype())?;
     match saves {
         Saves::Input => call.save(x),
         Saves::Output => call.save(&y),
         Saves::Nothing => {}
     }
     Ok(smallvec::smallvec![y])
+}
+
+/// A unary operation whose result is a truth value.
+pub(crate) fn unary_test(
+    call: &mut Call<'_>,
+    kernel: &'static Kernel,
+    scalars: fn(&Attrs) -> [f64; 4],
+) -> Result<Outputs> {
+    Ok(smallvec::smallvec![unary_dispatch(call, kernel, scalars, DType::Bool)?])
+}
+
+fn unary_dispatch(
+    call: &mut Call<'_>,
+    kernel: &'static Kernel,
+    scalars: fn(&Attrs) -> [f64; 4],
+    result: DType,
+) -> Result<Tensor> {
+    let x = call.input(0);
+    let variant = variant_of(call.op(), kernel, x.dtype())?;
+    let y = call.output(result, x.shape());
+    let mut params = ElementwiseParams::new(call.op(), x.shape(), &[x], &y)?;
+    params.scalars = scalar_bits(scalars(call.attrs()), x.dtype());
+    call.dispatch(kernel, variant, &[x, &y], &params);
+    Ok(y)
+}
+
+/// The gradient of what is constant between its jumps: 0, as in PyTorch.
+pub(crate) fn zero_vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
+    Ok(smallvec::smallvec![Some(Tensor::try_full_on(v.input_shape(0), 0.0, DType::F32, v.device())?)])
 }
 
 pub(crate) fn unary_vjp(
@@ -316,11 +421,7 @@ pub(crate) fn binary_forward(
             format!("the operands have dtypes {} and {}; convert one with `.to_dtype(..)`", x.dtype(), y.dtype());
         return Err(Error::dtype(call.op(), detail));
     }
-    let variant = match x.dtype() {
-        // Truth values can be compared, not computed with.
-        DType::Bool if result(DType::Bool) == DType::Bool && kernel.variants == COMPARISON => 2,
-        dtype => variant_of(call.op(), kernel, dtype)?,
-    };
+    let variant = variant_of(call.op(), kernel, x.dtype())?;
     let shape = broadcast(call.op(), x.shape(), y.shape())?;
     let z = call.output(result(x.dtype()), &shape);
     let params = ElementwiseParams::new(call.op(), &shape, &[x, y], &z)?;
@@ -417,19 +518,58 @@ pub(crate) fn binary_backward_twin(call: &HostCall<'_>, gradient: fn(f64, f64, f
     Ok(())
 }
 
+/// The twin of an operation on truth values.
+pub(crate) fn logical_twin(call: &HostCall<'_>, forward: fn(bool, bool) -> bool) -> Result<()> {
+    let p: &ElementwiseParams = call.params();
+    let (x, y, mut z) = (call.words(0), call.words(1), call.words_mut(2));
+    (0..p.n).for_each(|i| z[p.result(i)] = u32::from(forward(x[p.operand(i, 0)] != 0, y[p.operand(i, 1)] != 0)));
+    Ok(())
+}
+
+/// Applies an operation on truth values; numbers are true where they are not 0.
+pub(crate) fn logical_apply(operation: &'static Operation, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    single(apply(operation, &[&x.try_to_dtype(DType::Bool)?, &y.try_to_dtype(DType::Bool)?], Attrs::new()))
+}
+
+/// Cases of operations on two operands of truth values.
+pub(crate) fn logical_cases() -> Vec<crate::ops::cases::Case> {
+    use crate::ops::cases::{Arrangement, Case, Input};
+    vec![
+        Case::new("typical", vec![Input::bools(&[4, 6]), Input::bools(&[4, 6])]),
+        Case::new("row", vec![Input::bools(&[3, 5]), Input::bools(&[5])]),
+        Case::new("outer", vec![Input::bools(&[3, 1]), Input::bools(&[1, 5])]),
+        Case::new("transposed", vec![Input::bools(&[5, 3]).arranged(Arrangement::Transposed), Input::bools(&[5, 3])]),
+        Case::new("0-d", vec![Input::bools(&[]), Input::bools(&[])]),
+        Case::new("empty", vec![Input::bools(&[0, 3]), Input::bools(&[3])]),
+        Case::new("large", vec![Input::bools(&[130, 65]), Input::bools(&[65])]),
+        Case::new("floats", vec![Input::floats(&[3]), Input::floats(&[3])]).fails(),
+        Case::new("shapes", vec![Input::bools(&[2, 3]), Input::bools(&[2])]).fails(),
+    ]
+}
+
 /// Applies a unary operation.
 pub(crate) fn unary_apply(operation: &'static Operation, x: &Tensor, attrs: Attrs) -> Result<Tensor> {
     single(apply(operation, &[x], attrs))
 }
 
-/// Applies a binary operation after bringing both operands to the type that PyTorch would: bool, then u32, i32, f32.
+/// Applies a unary operation of the reals: integers and truth values become floats first, as in PyTorch.
+pub(crate) fn float_apply(operation: &'static Operation, x: &Tensor) -> Result<Tensor> {
+    unary_apply(operation, &x.try_to_dtype(DType::F32)?, Attrs::new())
+}
+
+/// Applies a binary operation after bringing both operands to one type.
 pub(crate) fn binary_apply(operation: &'static Operation, x: &Tensor, y: &Tensor) -> Result<Tensor> {
     if x.dtype() == y.dtype() {
         return single(apply(operation, &[x, y], Attrs::new()));
     }
-    let rank = |d: DType| [DType::Bool, DType::U32, DType::I32, DType::F32].iter().position(|&k| k == d);
-    let dtype = if rank(x.dtype()) > rank(y.dtype()) { x.dtype() } else { y.dtype() };
+    let dtype = promoted(x.dtype(), y.dtype());
     single(apply(operation, &[&x.try_to_dtype(dtype)?, &y.try_to_dtype(dtype)?], Attrs::new()))
+}
+
+/// The type that PyTorch brings two operands to: bool, then u32, i32, f32.
+pub(crate) fn promoted(x: DType, y: DType) -> DType {
+    let rank = |d: DType| [DType::Bool, DType::U32, DType::I32, DType::F32].iter().position(|&k| k == d);
+    if rank(x) > rank(y) { x } else { y }
 }
 
 /// The scalar of `x + 2.0`, `x * 3.0`: exact for integers, refused where it would be cut.

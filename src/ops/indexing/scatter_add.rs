@@ -212,12 +212,17 @@ impl ScatterParams {
         }
     }
 
-    /// The entries so far in order.
+    /// The entries so far in order. Numbers that are none, which a broken driver may have written, are left out.
     fn order(&self, call: &HostCall<'_>) -> Vec<u32> {
         if self.unsorted != 0 {
             return (0..self.n).collect();
         }
-        call.ints(1)[..self.n as usize].iter().map(|&e| e as u32).collect()
+        self.entries(&call.ints(1)[..self.n as usize]).collect()
+    }
+
+    fn entries<'a>(&self, order: &'a [i32]) -> impl Iterator<Item = u32> + 'a {
+        let n = self.n;
+        order.iter().map(|&e| e as u32).filter(move |&e| e < n)
     }
 
     fn digit(&self, index: &[i32], entry: u32) -> u32 {
@@ -308,7 +313,7 @@ fn blocks_twin(call: &HostCall<'_>) -> Result<()> {
     let columns = p.columns();
     let sums = (0..p.n.div_ceil(p.block) * columns).map(|i| {
         let first = i / columns * p.block;
-        let entries = order[first as usize..(first + p.block).min(p.n) as usize].iter().map(|&e| e as u32);
+        let entries = p.entries(&order[first as usize..(first + p.block).min(p.n) as usize]);
         let places = entries.map(move |e| p.source(if p.by_line != 0 { e / p.m } else { i % columns }, e % p.m));
         (i as usize, places)
     });

@@ -1,0 +1,3 @@
+fn compare(x: elem, y: elem) -> bool {
+    return elem_equal(x, y);
+}

@@ -1,0 +1,3 @@
+fn forward(x: elem, y: elem) -> result {
+    return x & y;
+}

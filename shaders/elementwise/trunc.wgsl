@@ -1,0 +1,3 @@
+fn forward(x: elem, a: vec4<elem>) -> elem {
+    return trunc(x);
+}

@@ -1,0 +1,46 @@
+//! Whether x is infinite, of either sign, by its bits.
+//!
+//! <https://pytorch.org/docs/stable/generated/torch.isinf.html>
+
+use super::{ElementwiseParams, FLOAT_TEST, unary_apply, unary_kernel, unary_test};
+use crate::dtype::DType;
+use crate::engine::{Bound, Kernel};
+use crate::ops::{Attrs, Operation, cases, methods};
+use crate::tensor::Tensor;
+
+static FORWARD: Kernel = Kernel {
+    variants: FLOAT_TEST,
+    reference: |call| {
+        let p: &ElementwiseParams = call.params();
+        let (x, mut y) = (call.floats(0), call.words_mut(1));
+        (0..p.n).for_each(|i| {
+            let x = x[p.operand(i, 0)];
+            y[p.result(i)] = u32::from(x.is_infinite());
+        });
+        Ok(())
+    },
+    ..unary_kernel!("isinf", |x, _| x, Bound::Exact)
+};
+
+/// The operation `isinf`.
+pub(crate) static ISINF: Operation = Operation {
+    name: "isinf",
+    kernels: &[&FORWARD],
+    forward: |call| unary_test(call, &FORWARD, |_| [0.0; 4]),
+    vjp: None,
+    cases: || cases::unary(cases::ANY),
+};
+
+methods! {
+    /// Where elements are infinite, of either sign. Integers never are.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let x = Tensor::from_slice(&[1.0, f32::NAN, f32::INFINITY], &[3]);
+    /// assert_eq!(x.isinf().to_vec::<bool>()?, [false, false, true]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    pub fn isinf / try_isinf (&self) -> Tensor {
+        unary_apply(&ISINF, &self.try_to_dtype(DType::F32)?, Attrs::new())
+    }
+}

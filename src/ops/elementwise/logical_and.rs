@@ -1,0 +1,35 @@
+//! `x ∧ y` of truth values, broadcast.
+//!
+//! <https://pytorch.org/docs/stable/generated/torch.logical_and.html>
+
+use super::{LOGICAL, binary_forward, binary_kernel, logical_apply, logical_twin};
+use crate::dtype::DType;
+use crate::engine::{Bound, Kernel};
+use crate::ops::{Operation, methods};
+use crate::tensor::Tensor;
+
+static FORWARD: Kernel = binary_kernel!("logical_and", LOGICAL, |c| logical_twin(c, |x, y| x && y), Bound::Exact);
+
+/// The operation `logical_and`.
+pub(crate) static LOGICAL_AND: Operation = Operation {
+    name: "logical_and",
+    kernels: &[&FORWARD],
+    forward: |call| binary_forward(call, &FORWARD, |_| DType::Bool, false),
+    vjp: None,
+    cases: super::logical_cases,
+};
+
+methods! {
+    /// Where both `self` and `other` are true, broadcast. Of numbers, everything but 0 is true.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let x = Tensor::from_slice(&[true, true, false, false], &[4]);
+    /// let y = Tensor::from_slice(&[true, false, true, false], &[4]);
+    /// assert_eq!(x.logical_and(&y).to_vec::<bool>()?, [true, false, false, false]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    pub fn logical_and / try_logical_and (&self, other: &Tensor) -> Tensor {
+        logical_apply(&LOGICAL_AND, self, other)
+    }
+}

@@ -1,0 +1,54 @@
+//! The smaller of x and y, broadcast; NaN if either is NaN. The gradient goes to the smaller one, of equal ones half to each.
+//!
+//! <https://pytorch.org/docs/stable/generated/torch.minimum.html>
+
+use super::{NUMERIC, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin, binary_vjp};
+use crate::engine::{Bound, Kernel};
+use crate::ops::{Operation, cases, methods};
+use crate::tensor::Tensor;
+
+static FORWARD: Kernel =
+    binary_kernel!("minimum", NUMERIC, |c| binary_twin(c, minimum, Some(|x, y| x.min(y))), Bound::Exact);
+static LEFT: Kernel = binary_backward_kernel!("minimum", "left", |g, x, y| share(g, x > y, x == y), Bound::Exact);
+static RIGHT: Kernel = binary_backward_kernel!("minimum", "right", |g, x, y| share(g, x < y, x == y), Bound::Exact);
+
+fn minimum(x: f64, y: f64) -> f64 {
+    if x.is_nan() || y.is_nan() { f64::NAN } else { x.min(y) }
+}
+
+/// The gradient of an operand. With NaN it has neither lost nor is it equal, and both get all of it, as in PyTorch.
+fn share(g: f64, lost: bool, tie: bool) -> f64 {
+    match (lost, tie) {
+        (true, _) => 0.0,
+        (_, true) => g / 2.0,
+        _ => g,
+    }
+}
+
+/// The operation `minimum`.
+pub(crate) static MINIMUM: Operation = Operation {
+    name: "minimum",
+    kernels: &[&FORWARD, &LEFT, &RIGHT],
+    forward: |call| binary_forward(call, &FORWARD, |dtype| dtype, true),
+    vjp: Some(|v| binary_vjp(v, &LEFT, &RIGHT)),
+    cases: || {
+        let mut list = cases::binary_numeric();
+        let whole = |shape: &[usize]| cases::Input::floats(shape).fill(cases::Fill::Whole(-2, 3));
+        list.push(cases::Case::new("ties", vec![whole(&[4, 6]), whole(&[6])]).no_gradcheck());
+        list
+    },
+};
+
+methods! {
+    /// The smaller of these elements and those of `other`, broadcast; NaN if either is.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let (x, y) = (Tensor::from_slice(&[1.0f32, 5.0], &[2]), Tensor::scalar(3.0));
+    /// assert_eq!(x.minimum(&y).to_vec::<f32>()?, [1.0, 3.0]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    pub fn minimum / try_minimum (&self, other: &Tensor) -> Tensor {
+        binary_apply(&MINIMUM, self, other)
+    }
+}

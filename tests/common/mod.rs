@@ -1,0 +1,69 @@
+//! Tests on a GPU: trials of one process that share one device.
+//!
+//! Without an adapter every trial is ignored, visibly; with `LUMIGRAD_REQUIRE_GPU=1` that is a failure.
+
+// Every test program uses its part of this file.
+#![allow(dead_code)]
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use lumigrad::engine::GpuOptions;
+use lumigrad::{Device, Error};
+
+/// The device of a test program, or why there is none.
+pub struct Gpu(Result<Device, Error>);
+
+impl Gpu {
+    /// The best adapter.
+    pub fn open() -> Gpu {
+        Gpu::from(Device::gpu())
+    }
+
+    /// The best adapter, with the reference behind it.
+    pub fn open_shadow(options: &GpuOptions) -> Gpu {
+        Gpu::from(Device::shadow_with(None, options))
+    }
+
+    fn from(device: Result<Device, Error>) -> Gpu {
+        let required = std::env::var("LUMIGRAD_REQUIRE_GPU").is_ok_and(|v| v == "1");
+        match &device {
+            Err(error @ Error::NoAdapter { .. }) if !required => eprintln!("trials are ignored: {error}"),
+            Err(error) => {
+                eprintln!("error: {error}");
+                std::process::exit(101);
+            }
+            Ok(_) => {}
+        }
+        Gpu(device)
+    }
+
+    pub fn device(&self) -> Option<Device> {
+        self.0.as_ref().ok().cloned()
+    }
+
+    pub fn is_missing(&self) -> bool {
+        self.0.is_err()
+    }
+
+    /// A trial on this device.
+    pub fn trial<F>(&self, name: impl Into<String>, test: F) -> Trial
+    where
+        F: FnOnce(&Device) -> Result<(), Failed> + Send + 'static,
+    {
+        let device = self.0.clone();
+        // Also says so when ignored trials are asked for.
+        let trial = Trial::test(name, move || test(&device?));
+        trial.with_ignored_flag(self.is_missing())
+    }
+
+    /// Runs the trials one after the other and ends the process.
+    pub fn run(&self, trials: Vec<Trial>) -> ! {
+        let mut arguments = Arguments::from_args();
+        // The trials share a device, and some change what it does.
+        arguments.test_threads = Some(1);
+        if trials.is_empty() {
+            eprintln!("error: there are no trials");
+            std::process::exit(101);
+        }
+        libtest_mimic::run(&arguments, trials).exit()
+    }
+}
