@@ -209,7 +209,7 @@ fn accuracy(model: &Mlp, loader: &DataLoader, device: &Device) -> Result<f64> {
         for batch in loader.epoch(0) {
             let batch = batch?;
             let (images, labels) = (batch["images"].to_tensor(device)?, batch["labels"].to_tensor(device)?);
-            correct += model.forward(&images).argmax(Some(1), false).sub(&labels).to_dtype(DType::Bool).sum();
+            correct += model.forward(&images).argmax(Some(1), false).eq(&labels).sum();
         }
         correct.item()
     })?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use lumigrad::ops::{FAMILIES, REGISTRY, kernels};
 
 /// Files of `src/ops` that every operation uses and none is made of.
-const MACHINERY: &[&str] = &["attrs", "call", "cases", "methods", "mod", "registry"];
+const MACHINERY: &[&str] = &["attrs", "call", "cases", "class_loss", "methods", "mod", "registry"];
 
 /// Lines of a source file: what can be read at one sitting.
 const MAX_LINES: usize = 650;
@@ -230,7 +230,7 @@ fn shader_of(piece: &str) -> Option<String> {
 /// The text without its line comments.
 fn code(text: &str) -> String {
     let strip = |line: &str| {
-        let comment = line.match_indices("//").map(|(at, _)| at).find(|&at| line[..at].matches('"').count() % 2 == 0);
+        let comment = line.match_indices("//").map(|(at, _)| at).find(|&at| line[..at].matches('"').count().is_multiple_of(2));
         line[..comment.unwrap_or(line.len())].to_string()
     };
     text.lines().map(strip).collect::<Vec<_>>().join("\n")

@@ -36,8 +36,11 @@ fn every_variant_is_valid_and_as_declared() {
 #[test]
 fn every_common_file_is_valid_on_its_own() {
     // What the files say that the importing shader provides.
-    const PIECES: &[(&str, &str)] =
-        &[("common/fault", "@group(0) @binding(0) var<storage, read_write> faults: array<atomic<u32>, 4>;\n")];
+    const PIECES: &[(&str, &str)] = &[
+        ("common/compare", "const IS_FLOAT: u32 = 1u;\n"),
+        ("common/fault", "@group(0) @binding(0) var<storage, read_write> faults: array<atomic<u32>, 4>;\n"),
+        ("common/order", "const KIND: u32 = 0u;\nconst LEAST: u32 = 0u;\n"),
+    ];
     const VARIANT: &[Variant] = &[Variant::new("", &[Item::Alias("elem", "f32"), Item::Alias("result", "f32")])];
     let mut problems = Vec::new();
     for import in engine::imports() {

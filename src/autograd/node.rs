@@ -20,8 +20,11 @@ pub(crate) struct Node {
     /// Position in the order of creation, which is a topological order.
     pub sequence: u64,
     /// The gradients of outputs that [`Tensor::retain_grad`] asks to keep.
-    pub retained: Mutex<SmallVec<[(usize, Arc<Leaf>); 1]>>,
+    pub retained: Mutex<Retained>,
 }
+
+/// Outputs, by number, with the leaves that keep their gradients.
+pub(crate) type Retained = SmallVec<[(usize, Arc<Leaf>); 1]>;
 
 /// An input of a node.
 pub(crate) struct Edge {
@@ -143,7 +146,7 @@ impl Node {
         Ok(tensors)
     }
 
-    pub fn retained(&self) -> MutexGuard<'_, SmallVec<[(usize, Arc<Leaf>); 1]>> {
+    pub fn retained(&self) -> MutexGuard<'_, Retained> {
         lock(&self.retained)
     }
 }

@@ -154,7 +154,7 @@ mod tests {
         let mut classes = std::collections::BTreeSet::new();
         for bytes in 1..100_000u64 {
             let class = size_class(bytes, 1 << 27);
-            assert!(class >= bytes && class % 4 == 0);
+            assert!(class >= bytes && class.is_multiple_of(4));
             assert!(bytes < MIN_BYTES || class as f64 <= bytes as f64 * 1.25, "{bytes} -> {class}");
             classes.insert(class);
         }

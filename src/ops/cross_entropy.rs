@@ -346,5 +346,5 @@ pub(crate) fn apply_to_rows(
         Some(weight) => single(apply(operation, &[inputs[0], inputs[1], weight], attrs))?,
         None => single(apply(operation, &inputs, attrs))?,
     };
-    if loss.dim() == 1 && without_batch { loss.try_reshape(&[0usize; 0]) } else { Ok(loss) }
+    if loss.dim() == 1 && without_batch { loss.try_reshape([0usize; 0]) } else { Ok(loss) }
 }

@@ -19,6 +19,8 @@ macro_rules! methods {
                 #[track_caller]
                 pub fn $name(&$self $(, $arg: $ty)*) -> $ret {
                     let _caller = $crate::engine::fault::CallerScope::enter();
+                    // A closure, so that `?` and `return` in the body end the body.
+                    #[allow(clippy::redundant_closure_call)]
                     let result: $crate::Result<$ret> = (|| $body)();
                     $crate::ops::methods_support::or_panic(result)
                 }
@@ -28,6 +30,8 @@ macro_rules! methods {
                 #[track_caller]
                 pub fn $try(&$self $(, $arg: $ty)*) -> $crate::Result<$ret> {
                     let _caller = $crate::engine::fault::CallerScope::enter();
+                    // A closure, so that `?` and `return` in the body end the body.
+                    #[allow(clippy::redundant_closure_call)]
                     let result: $crate::Result<$ret> = (|| $body)();
                     result.and_then($crate::ops::methods_support::Healthy::into_healthy)
                 }

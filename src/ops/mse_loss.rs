@@ -22,6 +22,17 @@ methods! {
     /// The squared differences to `target`, broadcast, reduced as asked.
     pub fn mse_loss_with / try_mse_loss_with (&self, target: &Tensor, reduction: Reduction) -> Tensor {
         super::matmul::check_floats("mse_loss", &[self, target])?;
-        reduction.apply(&self.try_sub(target)?.try_powi(2)?)
+        reduction.apply(&self.try_sub(target)?.try_square()?)
+    }
+
+    /// The mean of the absolute differences to `target`, broadcast.
+    pub fn l1_loss / try_l1_loss (&self, target: &Tensor) -> Tensor {
+        self.try_l1_loss_with(target, Reduction::Mean)
+    }
+
+    /// The absolute differences to `target`, broadcast, reduced as asked.
+    pub fn l1_loss_with / try_l1_loss_with (&self, target: &Tensor, reduction: Reduction) -> Tensor {
+        super::matmul::check_floats("l1_loss", &[self, target])?;
+        reduction.apply(&self.try_sub(target)?.try_abs()?)
     }
 }

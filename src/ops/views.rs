@@ -231,7 +231,7 @@ fn resolve(op: &'static str, n: usize, size: &[i64]) -> Result<Shape> {
     if unknown > 1 || size.iter().any(|&s| s < -1) {
         return refuse();
     }
-    if unknown == 1 && (known == 0 || n % known != 0) || unknown == 0 && known != n {
+    if unknown == 1 && (known == 0 || !n.is_multiple_of(known)) || unknown == 0 && known != n {
         return refuse();
     }
     Ok(size.iter().map(|&s| if s == -1 { n / known } else { s as usize }).collect())

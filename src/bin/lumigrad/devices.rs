@@ -21,26 +21,23 @@ pub struct Devices {
 impl Devices {
     pub fn run(&self, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         let adapters = Device::adapters();
+        let variable = std::env::var(DEVICE_VARIABLE).unwrap_or_default();
+        let named = !variable.trim().is_empty();
+        // Opening it is the only way to know whether it can be.
+        let chosen = if named || !adapters.is_empty() { Device::from_env() } else { Ok(Device::reference()) };
         if self.json {
-            writeln!(out, "{:#}", report(&adapters, &Device::from_env()))?;
+            writeln!(out, "{:#}", report(&adapters, &chosen))?;
             return Ok(ExitCode::SUCCESS);
         }
-        // Opening it is the only way to know whether it can be.
-        let chosen = Device::from_env();
         for (i, adapter) in adapters.iter().enumerate() {
             let mark = if Some(i) == position(&adapters, &chosen) { "  ← chosen" } else { "" };
             describe(out, i + 1, adapter, mark)?;
         }
-        let variable = std::env::var(DEVICE_VARIABLE).unwrap_or_default();
-        let chosen = chosen?;
-        if variable.trim().is_empty() {
-            if adapters.is_empty() {
-                return Err(Error::NoAdapter { detail: String::new() }.into());
-            }
-            writeln!(out, "{DEVICE_VARIABLE} is not set: programs run on {chosen}, the best.")?;
-        } else {
-            writeln!(out, "{DEVICE_VARIABLE}={variable}: programs run on {chosen}.")?;
+        if adapters.is_empty() && !named {
+            return Err(Error::NoAdapter { detail: String::new() }.into());
         }
+        let why = if named { format!("={variable}") } else { " is not set".into() };
+        writeln!(out, "{DEVICE_VARIABLE}{why}: programs run on {}.", chosen?)?;
         Ok(ExitCode::SUCCESS)
     }
 }

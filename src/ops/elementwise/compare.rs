@@ -3,71 +3,73 @@
 //! With NaN on either side only `≠` holds. Floats are compared by their bits, since compilers may assume that there is no
 //! NaN. <https://pytorch.org/docs/stable/torch.html#comparison-ops>
 
-use super::{ElementwiseParams, binary_apply, scalar_bits, unary_apply};
+use super::{
+    COMPARISON, ElementwiseParams, binary_apply, binary_forward, grid, scalar_bits, scalar_of, unary_apply, unary_test,
+};
 use crate::Result;
 use crate::dtype::DType;
-use crate::engine::HostCall;
+use crate::engine::{Binding, Bound, HostCall, Kernel, ParamsLayout};
 use crate::ops::{Attrs, Operation, cases, methods};
 use crate::tensor::Tensor;
 
-/// Declares a comparison from `shaders/elementwise/NAME.wgsl`: its kernels and its two operations.
-macro_rules! comparison {
-    ($name:ident, $text:literal, $relation:expr) => {
-        pub(crate) mod $name {
-            use super::super::{COMPARISON, binary_forward, binary_kernel, grid, scalar_of, unary_test};
-            use super::{ElementwiseParams, cases_of_numbers, cases_of_tensors, compare_twin};
-            use crate::dtype::DType;
-            use crate::engine::{Binding, Bound, Kernel, ParamsLayout};
-            use crate::ops::Operation;
+/// A kernel of the relation NAME: a wrapper, the form of the comparison, and the relation itself.
+macro_rules! kernel {
+    ($name:literal, $entry:expr, $wrapper:literal, $form:literal, $bindings:expr, $relation:expr) => {
+        Kernel {
+            name: $entry,
+            source: &[
+                include_str!(concat!("../../../shaders/elementwise/", $wrapper, ".wgsl")),
+                include_str!(concat!("../../../shaders/elementwise/", $form, ".wgsl")),
+                include_str!(concat!("../../../shaders/elementwise/compare_", $name, ".wgsl")),
+            ],
+            entry: "main",
+            bindings: $bindings,
+            params: ParamsLayout::of::<ElementwiseParams>(),
+            variants: COMPARISON,
+            grid,
+            reference: |call| compare_twin(call, $relation),
+            bound: |_| Bound::Exact,
+        }
+    };
+}
 
-            static FORWARD: Kernel = Kernel {
-                source: &[
-                    include_str!("../../../shaders/elementwise/binary.wgsl"),
-                    include_str!("../../../shaders/elementwise/compare.wgsl"),
-                    include_str!(concat!("../../../shaders/elementwise/", $text, ".wgsl")),
-                ],
-                ..binary_kernel!($text, COMPARISON, |c| compare_twin(c, $relation), Bound::Exact)
-            };
-            static FORWARD_NUMBER: Kernel = Kernel {
-                name: concat!($text, "_scalar.forward"),
-                source: &[
-                    include_str!("../../../shaders/elementwise/unary.wgsl"),
-                    include_str!("../../../shaders/elementwise/compare_scalar.wgsl"),
-                    include_str!(concat!("../../../shaders/elementwise/", $text, ".wgsl")),
-                ],
-                entry: "main",
-                bindings: &[Binding::Read("x"), Binding::Write("y")],
-                params: ParamsLayout::of::<ElementwiseParams>(),
-                variants: COMPARISON,
-                grid,
-                reference: |c| compare_twin(c, $relation),
-                bound: |_| Bound::Exact,
-            };
-            #[doc = concat!("The operation `", $text, "`.")]
-            pub(crate) static TENSORS: Operation = Operation {
-                name: $text,
+/// Declares the relation NAME between tensors, and with a number.
+macro_rules! comparison {
+    ($tensors:ident, $number:ident, $name:literal, $relation:expr) => {
+        #[doc = concat!("The operation `", $name, "`.")]
+        pub(crate) static $tensors: Operation = {
+            const BINDINGS: &[Binding] = &[Binding::Read("x"), Binding::Read("y"), Binding::Write("z")];
+            static FORWARD: Kernel =
+                kernel!($name, concat!($name, ".forward"), "binary", "compare", BINDINGS, $relation);
+            Operation {
+                name: $name,
                 kernels: &[&FORWARD],
                 forward: |call| binary_forward(call, &FORWARD, |_| DType::Bool, false),
                 vjp: None,
                 cases: cases_of_tensors,
-            };
-            #[doc = concat!("The operation `", $text, "_scalar`.")]
-            pub(crate) static NUMBER: Operation = Operation {
-                name: concat!($text, "_scalar"),
-                kernels: &[&FORWARD_NUMBER],
-                forward: |call| unary_test(call, &FORWARD_NUMBER, scalar_of),
+            }
+        };
+        #[doc = concat!("The operation `", $name, "_scalar`.")]
+        pub(crate) static $number: Operation = {
+            const BINDINGS: &[Binding] = &[Binding::Read("x"), Binding::Write("y")];
+            static FORWARD: Kernel =
+                kernel!($name, concat!($name, "_scalar.forward"), "unary", "compare_scalar", BINDINGS, $relation);
+            Operation {
+                name: concat!($name, "_scalar"),
+                kernels: &[&FORWARD],
+                forward: |call| unary_test(call, &FORWARD, scalar_of),
                 vjp: None,
                 cases: cases_of_numbers,
-            };
-        }
+            }
+        };
     };
 }
-comparison!(eq, "eq", |x, y| x == y);
-comparison!(ne, "ne", |x, y| x != y);
-comparison!(lt, "lt", |x, y| x < y);
-comparison!(le, "le", |x, y| x <= y);
-comparison!(gt, "gt", |x, y| x > y);
-comparison!(ge, "ge", |x, y| x >= y);
+comparison!(EQ, EQ_SCALAR, "eq", |x, y| x == y);
+comparison!(NE, NE_SCALAR, "ne", |x, y| x != y);
+comparison!(LT, LT_SCALAR, "lt", |x, y| x < y);
+comparison!(LE, LE_SCALAR, "le", |x, y| x <= y);
+comparison!(GT, GT_SCALAR, "gt", |x, y| x > y);
+comparison!(GE, GE_SCALAR, "ge", |x, y| x >= y);
 
 /// The twin of both forms: the second operand is a tensor, or the number in the params. All types are exact in f64.
 fn compare_twin(call: &HostCall<'_>, relation: fn(f64, f64) -> bool) -> Result<()> {
@@ -140,47 +142,47 @@ methods! {
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     pub fn eq / try_eq (&self, other: &Tensor) -> Tensor {
-        binary_apply(&eq::TENSORS, self, other)
+        binary_apply(&EQ, self, other)
     }
 
     /// Where each element equals a number, as truth values. NaN equals nothing.
     pub fn eq_scalar / try_eq_scalar (&self, other: f64) -> Tensor {
-        with_number(&eq::NUMBER, self, other)
+        with_number(&EQ_SCALAR, self, other)
     }
 
     /// Where each element differs from that of `other`, broadcast, as truth values. NaN differs from everything.
     pub fn ne / try_ne (&self, other: &Tensor) -> Tensor {
-        binary_apply(&ne::TENSORS, self, other)
+        binary_apply(&NE, self, other)
     }
 
     /// Where each element differs from a number, as truth values. NaN differs from everything.
     pub fn ne_scalar / try_ne_scalar (&self, other: f64) -> Tensor {
-        with_number(&ne::NUMBER, self, other)
+        with_number(&NE_SCALAR, self, other)
     }
 
     /// Where each element is below that of `other`, broadcast, as truth values.
     pub fn lt / try_lt (&self, other: &Tensor) -> Tensor {
-        binary_apply(&lt::TENSORS, self, other)
+        binary_apply(&LT, self, other)
     }
 
     /// Where each element is below a number, as truth values.
     pub fn lt_scalar / try_lt_scalar (&self, other: f64) -> Tensor {
-        with_number(&lt::NUMBER, self, other)
+        with_number(&LT_SCALAR, self, other)
     }
 
     /// Where each element is at most that of `other`, broadcast, as truth values.
     pub fn le / try_le (&self, other: &Tensor) -> Tensor {
-        binary_apply(&le::TENSORS, self, other)
+        binary_apply(&LE, self, other)
     }
 
     /// Where each element is at most a number, as truth values.
     pub fn le_scalar / try_le_scalar (&self, other: f64) -> Tensor {
-        with_number(&le::NUMBER, self, other)
+        with_number(&LE_SCALAR, self, other)
     }
 
     /// Where each element is above that of `other`, broadcast, as truth values.
     pub fn gt / try_gt (&self, other: &Tensor) -> Tensor {
-        binary_apply(&gt::TENSORS, self, other)
+        binary_apply(&GT, self, other)
     }
 
     /// Where each element is above a number, as truth values.
@@ -192,16 +194,16 @@ methods! {
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     pub fn gt_scalar / try_gt_scalar (&self, other: f64) -> Tensor {
-        with_number(&gt::NUMBER, self, other)
+        with_number(&GT_SCALAR, self, other)
     }
 
     /// Where each element is at least that of `other`, broadcast, as truth values.
     pub fn ge / try_ge (&self, other: &Tensor) -> Tensor {
-        binary_apply(&ge::TENSORS, self, other)
+        binary_apply(&GE, self, other)
     }
 
     /// Where each element is at least a number, as truth values.
     pub fn ge_scalar / try_ge_scalar (&self, other: f64) -> Tensor {
-        with_number(&ge::NUMBER, self, other)
+        with_number(&GE_SCALAR, self, other)
     }
 }

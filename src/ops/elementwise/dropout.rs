@@ -123,3 +123,33 @@ methods! {
         single(apply(&DROPOUT, &[self], attrs))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::Device;
+    use crate::tensor::Tensor;
+
+    #[test]
+    fn the_share_that_is_dropped_is_p_and_every_call_drops_others() {
+        Device::reference().scope(|| {
+            let x = Tensor::ones(&[100, 100]);
+            let draw = || x.dropout(0.3, true).to_vec::<f32>().unwrap();
+            let (first, second) = (draw(), draw());
+            let dropped = first.iter().filter(|&&v| v == 0.0).count();
+            // Five standard deviations of 10,000 draws.
+            assert!(dropped.abs_diff(3000) < 230, "{dropped} of 10000");
+            assert!(first.iter().all(|&v| v == 0.0 || v == 1.0 / 0.7));
+            assert_ne!(first, second);
+        });
+    }
+
+    #[test]
+    fn p_one_drops_everything_and_p_zero_nothing() {
+        Device::reference().scope(|| {
+            let x = Tensor::ones(&[1000]);
+            assert!(x.dropout(1.0, true).to_vec::<f32>().unwrap().iter().all(|&v| v == 0.0));
+            assert_eq!(x.dropout(0.0, true).to_vec::<f32>().unwrap(), x.to_vec::<f32>().unwrap());
+            assert!(x.try_dropout(1.5, false).is_err());
+        });
+    }
+}

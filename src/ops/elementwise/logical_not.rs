@@ -2,6 +2,7 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.logical_not.html>
 
+use super::logical_and::logical_cases;
 use super::{ElementwiseParams, LOGICAL, unary_apply, unary_kernel, unary_test};
 use crate::dtype::DType;
 use crate::engine::{Bound, Kernel};
@@ -26,7 +27,7 @@ pub(crate) static LOGICAL_NOT: Operation = Operation {
     forward: |call| unary_test(call, &FORWARD, |_| [0.0; 4]),
     vjp: None,
     cases: || {
-        let ones = super::logical_cases().into_iter().filter(|c| c.name != "shapes");
+        let ones = logical_cases().into_iter().filter(|c| c.name != "shapes");
         ones.map(|c| cases::Case { inputs: c.inputs[..1].to_vec(), ..c }).collect()
     },
 };

@@ -2,7 +2,8 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.logical_or.html>
 
-use super::{LOGICAL, binary_forward, binary_kernel, logical_apply, logical_twin};
+use super::logical_and::{logical_apply, logical_cases, logical_twin};
+use super::{LOGICAL, binary_forward, binary_kernel};
 use crate::dtype::DType;
 use crate::engine::{Bound, Kernel};
 use crate::ops::{Operation, methods};
@@ -16,7 +17,7 @@ pub(crate) static LOGICAL_OR: Operation = Operation {
     kernels: &[&FORWARD],
     forward: |call| binary_forward(call, &FORWARD, |_| DType::Bool, false),
     vjp: None,
-    cases: super::logical_cases,
+    cases: logical_cases,
 };
 
 methods! {

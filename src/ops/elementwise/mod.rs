@@ -518,35 +518,6 @@ pub(crate) fn binary_backward_twin(call: &HostCall<'_>, gradient: fn(f64, f64, f
     Ok(())
 }
 
-/// The twin of an operation on truth values.
-pub(crate) fn logical_twin(call: &HostCall<'_>, forward: fn(bool, bool) -> bool) -> Result<()> {
-    let p: &ElementwiseParams = call.params();
-    let (x, y, mut z) = (call.words(0), call.words(1), call.words_mut(2));
-    (0..p.n).for_each(|i| z[p.result(i)] = u32::from(forward(x[p.operand(i, 0)] != 0, y[p.operand(i, 1)] != 0)));
-    Ok(())
-}
-
-/// Applies an operation on truth values; numbers are true where they are not 0.
-pub(crate) fn logical_apply(operation: &'static Operation, x: &Tensor, y: &Tensor) -> Result<Tensor> {
-    single(apply(operation, &[&x.try_to_dtype(DType::Bool)?, &y.try_to_dtype(DType::Bool)?], Attrs::new()))
-}
-
-/// Cases of operations on two operands of truth values.
-pub(crate) fn logical_cases() -> Vec<crate::ops::cases::Case> {
-    use crate::ops::cases::{Arrangement, Case, Input};
-    vec![
-        Case::new("typical", vec![Input::bools(&[4, 6]), Input::bools(&[4, 6])]),
-        Case::new("row", vec![Input::bools(&[3, 5]), Input::bools(&[5])]),
-        Case::new("outer", vec![Input::bools(&[3, 1]), Input::bools(&[1, 5])]),
-        Case::new("transposed", vec![Input::bools(&[5, 3]).arranged(Arrangement::Transposed), Input::bools(&[5, 3])]),
-        Case::new("0-d", vec![Input::bools(&[]), Input::bools(&[])]),
-        Case::new("empty", vec![Input::bools(&[0, 3]), Input::bools(&[3])]),
-        Case::new("large", vec![Input::bools(&[130, 65]), Input::bools(&[65])]),
-        Case::new("floats", vec![Input::floats(&[3]), Input::floats(&[3])]).fails(),
-        Case::new("shapes", vec![Input::bools(&[2, 3]), Input::bools(&[2])]).fails(),
-    ]
-}
-
 /// Applies a unary operation.
 pub(crate) fn unary_apply(operation: &'static Operation, x: &Tensor, attrs: Attrs) -> Result<Tensor> {
     single(apply(operation, &[x], attrs))
