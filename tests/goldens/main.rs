@@ -1,5 +1,5 @@
 //! Every operation held to values that PyTorch computed: outputs, gradients, types, shapes and refusals, on both
-//! bodies. Recorded calls are in `data/`; how each is written here, in `operations/`.
+//! bodies; and whole trainings. What was recorded is in `data/`; how each operation is called here, in `operations/`.
 
 mod args;
 #[path = "../common/mod.rs"]
@@ -7,6 +7,7 @@ mod common;
 mod layout;
 mod operations;
 mod runner;
+mod training;
 mod values;
 
 use std::collections::HashSet;
@@ -33,6 +34,7 @@ fn main() {
         let parts = [Part::Reference, Part::Gpu, Part::GpuNonfinite];
         trials.extend(parts.into_iter().filter_map(|part| operation(name, call, &recorded, part, &gpu)));
     }
+    trials.extend(training::trials(&gpu));
     gpu.run(trials);
 }
 
