@@ -1,27 +1,28 @@
 //! Every operation held to values that PyTorch computed: outputs, gradients, types, shapes and refusals, on both
-//! bodies. Recorded calls are in `data/`; how each is written here, in `operations/`.
+//! bodies; and whole trainings. What was recorded is in `data/`; how each operation is called here, in `operations/`.
 
 mod args;
+#[path = "../common/mod.rs"]
+mod common;
 mod layout;
 mod operations;
 mod runner;
+mod training;
 mod values;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use lumigrad::{Device, Error};
+use common::Gpu;
+use libtest_mimic::{Failed, Trial};
+use lumigrad::Device;
 use operations::{NOT_RUN, NOT_YET};
 use runner::{Body, Call};
 use serde_json::Value as Json;
 
 fn main() {
-    let mut arguments = Arguments::from_args();
-    // One device, and panics of one call must not be mixed with another's.
-    arguments.test_threads = Some(1);
     let recorded = Arc::new(values::json("ops.json"));
-    let gpu = open_gpu();
+    let gpu = Gpu::open();
     let mut trials = vec![
         Trial::test("tables_agree_with_the_files", {
             let recorded = recorded.clone();
@@ -30,25 +31,11 @@ fn main() {
         Trial::test("comparison_tells_wrong_from_right", || fail_with(runner::check_comparison())),
     ];
     for (name, call) in operations::all() {
-        for part in [Part::Reference, Part::Gpu, Part::GpuNonfinite] {
-            let device = if part == Part::Reference { Ok(Device::reference()) } else { gpu.clone() };
-            trials.extend(operation(name, call, &recorded, part, device));
-        }
+        let parts = [Part::Reference, Part::Gpu, Part::GpuNonfinite];
+        trials.extend(parts.into_iter().filter_map(|part| operation(name, call, &recorded, part, &gpu)));
     }
-    libtest_mimic::run(&arguments, trials).exit();
-}
-
-/// The GPU, or why there is none. An adapter that exists but can't be opened is a failure on any machine.
-fn open_gpu() -> Result<Device, String> {
-    match Device::gpu() {
-        Ok(device) => Ok(device),
-        Err(error @ Error::NoAdapter { .. }) => {
-            let required = std::env::var("LUMIGRAD_REQUIRE_GPU").is_ok_and(|v| v == "1");
-            assert!(!required, "LUMIGRAD_REQUIRE_GPU is set: {error}");
-            Err(error.to_string())
-        }
-        Err(error) => panic!("{error}"),
-    }
+    trials.extend(training::trials(&gpu));
+    gpu.run(trials);
 }
 
 fn cases<'a>(recorded: &'a Json, operation: &str) -> &'a [Json] {
@@ -94,28 +81,23 @@ impl Part {
 }
 
 /// The trial of one part of an operation's calls, if it has any.
-fn operation(
-    name: &'static str,
-    call: Call,
-    recorded: &Arc<Json>,
-    part: Part,
-    device: Result<Device, String>,
-) -> Option<Trial> {
+fn operation(name: &'static str, call: Call, recorded: &Arc<Json>, part: Part, gpu: &Gpu) -> Option<Trial> {
+    cases(recorded, name).iter().find(|case| part.has(case))?;
     let recorded = recorded.clone();
-    cases(&recorded, name).iter().find(|case| part.has(case))?;
-    Some(Trial::ignorable_test(format!("{name}::{}", part.label()), move || {
-        let device = match &device {
-            Ok(device) => device,
-            Err(reason) => return Ok(Completion::ignored_with(reason)),
-        };
+    let run = move |device: &Device| {
         let tensors = values::read(&format!("ops/{name}.safetensors"));
         let mut problems = Vec::new();
         for case in cases(&recorded, name).iter().filter(|case| part.has(case)) {
             let wrong = runner::check(call, &recorded[name], case, &tensors, part.body(), device);
             problems.extend(wrong.into_iter().map(|problem| format!("{}: {problem}", id(case))));
         }
-        fail_with(problems).map(|()| Completion::Completed)
-    }))
+        fail_with(problems)
+    };
+    let title = format!("{name}::{}", part.label());
+    Some(match part.body() {
+        Body::Reference => Trial::test(title, move || run(&Device::reference())),
+        Body::Gpu => gpu.trial(title, run),
+    })
 }
 
 fn fail_with(problems: Vec<String>) -> Result<(), Failed> {

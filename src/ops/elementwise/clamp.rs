@@ -1,6 +1,7 @@
-//! x cut to the range from a to b, with derivative 1 within it, bounds included, and 0 elsewhere. NaN stays NaN.
+//! x cut to the range from a to b, with derivative 1 strictly between them and 0 elsewhere. NaN stays NaN.
 //!
-//! <https://pytorch.org/docs/stable/generated/torch.clamp.html>
+//! <https://pytorch.org/docs/stable/generated/torch.clamp.html>. In older versions of PyTorch the derivative is 1 on the
+//! bounds too; <https://github.com/pytorch/pytorch/pull/191142> made it that of `hardtanh`.
 
 use super::{unary, unary_apply};
 use crate::Error;
@@ -16,30 +17,45 @@ unary! {
     bound: Bound::Exact,
     saves: Input,
     // A missing bound is infinite, which becomes the end of the range of an integer.
-    scalars: |attrs| [attrs.get_float("min"), attrs.get_float("max"), 0.0, 0.0],
-    backward: |g, x, a| if x >= a[0] && x <= a[1] { g } else { 0.0 },
+    scalars: |attrs| {
+        let given = |name| f64::from(u8::from(attrs.get_bool(name)));
+        [attrs.get_float("min"), attrs.get_float("max"), given("has_min"), given("has_max")]
+    },
+    backward: |g, x, a| {
+        let above = a[2] == 0.0 || x > a[0];
+        let below = a[3] == 0.0 || x < a[1];
+        if above && below && ![x, a[0], a[1]].iter().any(|v| v.is_nan()) { g } else { 0.0 }
+    },
     backward_bound: Bound::Exact,
     cases: || {
-        let mut list = cases::with_attrs(cases::unary_numeric(cases::ANY), attrs(-1.0, 1.0));
-        let bounds = || cases::Input::floats(&[5]).fill(cases::Fill::Values(&[-0.5, 0.0, 1.0, 1.5, 0.5]));
+        let mut list = cases::with_attrs(cases::unary_numeric(cases::ANY), attrs(Some(-1.0), Some(1.0)));
         let infinity = f64::INFINITY;
-        for (name, min, max) in
-            [("on the bounds", 0.0, 1.0), ("min", 0.0, infinity), ("max", -infinity, 1.0), ("crossed", 1.0, 0.0)]
-        {
+        let bounds = || {
+            let values = cases::Fill::Values(&[-0.5, 0.0, 1.0, 1.5, 0.5, f64::INFINITY, f64::NEG_INFINITY, f64::NAN]);
+            cases::Input::floats(&[8]).fill(values)
+        };
+        for (name, min, max) in [
+            ("on the bounds", Some(0.0), Some(1.0)),
+            ("min", Some(0.0), None),
+            ("max", None, Some(1.0)),
+            ("infinite bounds", Some(-infinity), Some(infinity)),
+            ("crossed", Some(1.0), Some(0.0)),
+        ] {
             list.push(cases::Case::new(name, vec![bounds()]).attrs(attrs(min, max)).no_gradcheck());
         }
-        list.iter_mut().filter(|c| c.name == "u32").for_each(|c| c.attrs = attrs(5.0, infinity));
+        list.iter_mut().filter(|c| c.name == "u32").for_each(|c| c.attrs = attrs(Some(5.0), None));
         list
     },
 }
 
-fn attrs(min: f64, max: f64) -> Attrs {
-    Attrs::new().float("min", min).float("max", max)
+fn attrs(min: Option<f64>, max: Option<f64>) -> Attrs {
+    let bounds = Attrs::new().float("min", min.unwrap_or(f64::NEG_INFINITY)).float("max", max.unwrap_or(f64::INFINITY));
+    bounds.bool("has_min", min.is_some()).bool("has_max", max.is_some())
 }
 
 methods! {
-    /// Each element cut to the range from `min` to `max`, either of which may be missing. The gradient passes on the bounds;
-    /// where `min` is above `max`, every element becomes `max`.
+    /// Each element cut to the range from `min` to `max`, either of which may be missing. The gradient passes strictly
+    /// between them; where `min` is above `max`, every element becomes `max`.
     ///
     /// ```
     /// use lumigrad::prelude::*;
@@ -57,9 +73,31 @@ methods! {
         for bound in [min, max].into_iter().flatten() {
             super::scalar_attr("clamp", self, bound)?;
         }
-        let (min, max) = (min.unwrap_or(f64::NEG_INFINITY), max.unwrap_or(f64::INFINITY));
-        // No element of u32 is below 0.
-        let attrs = if self.dtype() == DType::U32 { attrs(min.max(0.0), max.max(0.0)) } else { attrs(min, max) };
-        unary_apply(&CLAMP, self, attrs)
+        if self.dtype() == DType::U32 {
+            // None of its elements is below 0.
+            return unary_apply(&CLAMP, self, attrs(Some(min.unwrap_or(0.0).max(0.0)), max.map(|m| m.max(0.0))));
+        }
+        unary_apply(&CLAMP, self, attrs(min, max))
+    }
+
+    /// [`Self::clamp`] with bounds that are tensors, broadcast: the [`Self::maximum`] with `min`, then the
+    /// [`Self::minimum`] with `max`. A gradient goes to what was taken; an element and a bound that are equal share it.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let x = Tensor::from_slice(&[-3.0f32, 0.5, 9.0], &[3]);
+    /// let max = Tensor::from_slice(&[1.0f32, 0.0, 10.0], &[3]);
+    /// assert_eq!(x.clamp_tensors(None, Some(&max)).to_vec::<f32>()?, [-3.0, 0.0, 9.0]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// Without any bound; when the shapes do not fit.
+    pub fn clamp_tensors / try_clamp_tensors (&self, min: Option<&Tensor>, max: Option<&Tensor>) -> Tensor {
+        if min.is_none() && max.is_none() {
+            return Err(Error::argument("clamp", "needs `min` or `max`"));
+        }
+        let raised = min.map_or(Ok(self.clone()), |min| self.try_maximum(min))?;
+        max.map_or(Ok(raised.clone()), |max| raised.try_minimum(max))
     }
 }

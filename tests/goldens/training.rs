@@ -1,0 +1,260 @@
+//! Whole trainings beside PyTorch's: the loss of every step and the weights on the way.
+
+use std::sync::Arc;
+
+use libtest_mimic::{Failed, Trial};
+use lumigrad::nn::{Linear, StateDict};
+use lumigrad::optim::{Adam, AdamW, Sgd};
+use lumigrad::prelude::*;
+use serde_json::Value as Json;
+
+use crate::common::Gpu;
+use crate::runner::{Body, differs};
+use crate::values::{self, Value, Values};
+
+/// Recorded runs and schedules that can't be made yet, and why.
+const NOT_YET: &[(&str, &str)] = &[
+    ("adagrad", "no such optimiser"),
+    ("adadelta", "no such optimiser"),
+    ("rmsprop", "no such optimiser"),
+    ("rmsprop_centered", "no such optimiser"),
+    ("sgd_clip_norm", "gradients can't be clipped"),
+    ("adam_one_cycle", "no schedules"),
+    ("StepLR", "no schedules"),
+    ("CosineAnnealingLR", "no schedules"),
+    ("PolynomialLR", "no schedules"),
+    ("CyclicLR", "no schedules"),
+];
+
+/// One trial for each recorded run and body.
+pub fn trials(gpu: &Gpu) -> Vec<Trial> {
+    let recorded = Arc::new(values::json("trajectories.json"));
+    let mut trials = vec![Trial::test("training::tables_agree_with_the_files", {
+        let recorded = recorded.clone();
+        move || tables(&recorded)
+    })];
+    for (group, run) in [("optimizers", small as Run), ("models", mlp as Run)] {
+        for name in names(&recorded, group).filter(|name| !is_later(name)) {
+            for body in [Body::Reference, Body::Gpu] {
+                let (recorded, name) = (recorded.clone(), name.to_string());
+                let title = format!("training::{name}::{}", if body == Body::Gpu { "gpu" } else { "reference" });
+                let test = move |device: &Device| {
+                    let problems = run(&recorded[group], &name, body, device).map_err(|e| e.to_string())?;
+                    if problems.is_empty() { Ok(()) } else { Err(Failed::from(problems.join("\n"))) }
+                };
+                trials.push(match body {
+                    Body::Reference => Trial::test(title, move || test(&Device::reference())),
+                    Body::Gpu => gpu.trial(title, test),
+                });
+            }
+        }
+    }
+    trials
+}
+
+/// Repeats a run and tells what differs.
+type Run = fn(&Json, &str, Body, &Device) -> Result<Vec<String>>;
+
+fn names<'a>(recorded: &'a Json, group: &str) -> impl Iterator<Item = &'a str> {
+    recorded[group]["runs"].as_object().expect("runs by name").keys().map(String::as_str)
+}
+
+fn is_later(name: &str) -> bool {
+    NOT_YET.iter().any(|(later, _)| *later == name)
+}
+
+/// The list names nothing that is not there, and every schedule is in it.
+fn tables(recorded: &Json) -> std::result::Result<(), Failed> {
+    let groups = ["optimizers", "schedules", "models"];
+    let known: Vec<&str> = groups.into_iter().flat_map(|group| names(recorded, group)).collect();
+    let unknown = NOT_YET.iter().map(|(name, _)| *name).filter(|name| !known.contains(name));
+    let missing = names(recorded, "schedules").filter(|name| !is_later(name));
+    let problems: Vec<&str> = unknown.chain(missing).collect();
+    if problems.is_empty() { Ok(()) } else { Err(format!("the list is wrong about {problems:?}").into()) }
+}
+
+/// `fc1 = Linear(8, 16); tanh; fc2 = Linear(16, 4)`.
+#[derive(Module)]
+struct Small {
+    fc1: Linear,
+    fc2: Linear,
+}
+
+impl Forward for Small {
+    type Output = Tensor;
+    fn forward(&self, x: &Tensor) -> Tensor {
+        self.fc2.forward(&self.fc1.forward(x).tanh())
+    }
+}
+
+/// 784-512-256-10 with ReLU.
+#[derive(Module)]
+struct Mlp {
+    fc1: Linear,
+    fc2: Linear,
+    fc3: Linear,
+}
+
+impl Forward for Mlp {
+    type Output = Tensor;
+    fn forward(&self, x: &Tensor) -> Tensor {
+        self.fc3.forward(&self.fc2.forward(&self.fc1.forward(x).relu()).relu())
+    }
+}
+
+/// A tiny network with one of the optimisers.
+fn small(group: &Json, name: &str, body: Body, device: &Device) -> Result<Vec<String>> {
+    let (run, file) = (&group["runs"][name], recorded_values(group));
+    let model = device.scope(|| Small { fc1: Linear::new(8, 16), fc2: Linear::new(16, 4) });
+    let mut check = Check::new(run, body);
+    load(&model, &file, device)?;
+    let mut optimizer = optimizer(run, &model);
+    let steps = count(&run["steps"]);
+    for step in 0..steps {
+        let tensor = |part: &str| file[&format!("batch{}.{part}", step % 5)].tensor(device);
+        let loss = model.forward(&tensor("x")).cross_entropy(&tensor("y"));
+        check.loss(step, &loss)?;
+        update(&mut *optimizer, &loss)?;
+        if [1, 2, 5].contains(&(step + 1)) {
+            check.weights(&model, &file, &format!("{name}.step{}", step + 1), "weights");
+        }
+    }
+    check.weights(&model, &file, &format!("{name}.final"), "weights");
+    Ok(check.problems)
+}
+
+/// A network for images of clothes.
+fn mlp(group: &Json, name: &str, body: Body, device: &Device) -> Result<Vec<String>> {
+    let run = &group["runs"][name];
+    let (file, images) = (recorded_values(run), values::read("trajectories/fashion_batches.safetensors"));
+    let model =
+        device.scope(|| Mlp { fc1: Linear::new(784, 512), fc2: Linear::new(512, 256), fc3: Linear::new(256, 10) });
+    assert_eq!(model.num_parameters(), count(&run["parameters"]));
+    let mut check = Check::new(run, body);
+    load(&model, &file, device)?;
+    let mut optimizer = optimizer(run, &model);
+    let size = count(&run["batch"]);
+    for step in 0..count(&run["steps"]) {
+        let (x, y) = batch(&images, step, size, device);
+        let output = model.forward(&x);
+        if step == 0 {
+            check.tensor("first_output", &output, &file["first_output"], "first_output");
+        }
+        let loss = output.cross_entropy(&y);
+        check.loss(step, &loss)?;
+        update(&mut *optimizer, &loss)?;
+        if step == 0 {
+            check.gradient_norms(&model, &run["grad0_norm"])?;
+        }
+    }
+    check.weights(&model, &file, "final", "final");
+    model.eval();
+    let output = model.forward(&batch(&images, 0, size, device).0);
+    check.tensor("eval_output", &output, &file["eval_output"], "eval_output");
+    Ok(check.problems)
+}
+
+/// Rows of the images, normalised as the recorded run did, and their labels.
+fn batch(images: &Values, step: usize, size: usize, device: &Device) -> (Tensor, Tensor) {
+    let rows = step * size..(step + 1) * size;
+    let pixels = &images["images"].elements[rows.start * 784..rows.end * 784];
+    let pixels: Vec<f32> = pixels.iter().map(|&p| (p as f32 / 255.0 - 0.2860) / 0.3530).collect();
+    let labels: Vec<i64> = images["labels"].elements[rows].iter().map(|&y| y as i64).collect();
+    (Tensor::from_slice_on(&pixels, &[size, 784], device), Tensor::from_slice_on(&labels, &[size], device))
+}
+
+fn recorded_values(json: &Json) -> Values {
+    values::read(json["file"].as_str().expect("a file"))
+}
+
+fn count(json: &Json) -> usize {
+    json.as_u64().expect("a whole number") as usize
+}
+
+/// The recorded first weights, under their names in PyTorch's `state_dict`.
+fn load(model: &impl Module, file: &Values, device: &Device) -> Result<()> {
+    let first = file.iter().filter_map(|(name, value)| Some((name.strip_prefix("init.")?, value)));
+    model.load_state_dict(&first.map(|(name, value)| (name.to_string(), value.tensor(device))).collect::<StateDict>())
+}
+
+fn update(optimizer: &mut dyn Optimizer, loss: &Tensor) -> Result<()> {
+    optimizer.zero_grad();
+    loss.backward()?;
+    optimizer.step()
+}
+
+/// The optimiser of a run, with its arguments by PyTorch's names.
+fn optimizer(run: &Json, model: &impl Module) -> Box<dyn Optimizer> {
+    let parameters = model.parameters();
+    let arguments = run["kwargs"].as_object().expect("arguments");
+    let lr = arguments["lr"].as_f64().expect("a number");
+    let others = arguments.iter().filter(|(name, _)| *name != "lr");
+    match run["optimizer"].as_str().expect("a name") {
+        "SGD" => Box::new(others.fold(Sgd::new(parameters, lr), |sgd, (name, value)| match name.as_str() {
+            "momentum" => sgd.momentum(value.as_f64().expect("a number")),
+            "nesterov" => sgd.nesterov(value.as_bool().expect("a truth value")),
+            other => panic!("SGD has no argument {other} here"),
+        })),
+        "Adam" => Box::new(others.fold(Adam::new(parameters, lr), |adam, (name, value)| match name.as_str() {
+            "weight_decay" => adam.weight_decay(value.as_f64().expect("a number")),
+            other => panic!("Adam has no argument {other} here"),
+        })),
+        "AdamW" => {
+            assert_eq!(others.count(), 0, "AdamW is recorded with its defaults");
+            Box::new(AdamW::new(parameters, lr))
+        }
+        other => panic!("no optimiser {other} here"),
+    }
+}
+
+/// Compares a run with the recorded one. The GPU may be ten times as far from it as the reference.
+struct Check<'a> {
+    run: &'a Json,
+    factor: f64,
+    problems: Vec<String>,
+}
+
+impl<'a> Check<'a> {
+    fn new(run: &'a Json, body: Body) -> Self {
+        Check { run, factor: if body == Body::Gpu { 10.0 } else { 1.0 }, problems: Vec::new() }
+    }
+
+    fn atol(&self, of: &str) -> f64 {
+        self.factor * self.run["atol"][of].as_f64().expect("a tolerance")
+    }
+
+    fn number(&mut self, what: String, got: f64, want: f64, atol: f64) {
+        // Written so that NaN does not pass.
+        if !((got - want).abs() <= atol) {
+            self.problems.push(format!("{what} is {got:e}, not {want:e} (atol {atol:e})"));
+        }
+    }
+
+    fn loss(&mut self, step: usize, loss: &Tensor) -> Result<()> {
+        let want = self.run["loss64"][step].as_f64().expect("a loss");
+        self.number(format!("the loss of step {step}"), loss.item()?, want, self.atol("loss"));
+        Ok(())
+    }
+
+    fn tensor(&mut self, what: &str, got: &Tensor, want: &Value, of: &str) {
+        self.problems.extend(differs(got, want, (self.atol(of), 0.0)).map(|problem| format!("{what}: {problem}")));
+    }
+
+    /// Every weight against `prefix.NAME` of the file.
+    fn weights(&mut self, model: &impl Module, file: &Values, prefix: &str, of: &str) {
+        for (name, tensor) in model.state_dict().iter() {
+            let name = format!("{prefix}.{name}");
+            self.tensor(&name, tensor, &file[&name], of);
+        }
+    }
+
+    fn gradient_norms(&mut self, model: &impl Module, recorded: &Json) -> Result<()> {
+        for (name, parameter) in model.named_parameters() {
+            let gradient = parameter.grad().expect("every parameter has a gradient").to_vec::<f64>()?;
+            let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+            let want = recorded[&name].as_f64().expect("a norm");
+            self.number(format!("the norm of the first gradient of {name}"), norm, want, self.atol("grad0"));
+        }
+        Ok(())
+    }
+}
