@@ -25,8 +25,8 @@ fn every_shader_is_used_by_a_kernel() {
     assert_eq!(common, imported, "shaders/common and what `#import` finds differ");
 }
 
-/// A shader has the stem of its operation's page, `matmul_tiled` that of `matmul`; a folder's wrappers belong to its
-/// `mod.rs`, and a page may own a folder of its name.
+/// A shader has the stem of its operation's page, `matmul_tiled` that of `matmul`; wrappers of a folder belong to its
+/// `mod.rs`, a page may own a folder of its name, and a page of several operations names the file of each.
 #[test]
 fn every_shader_has_its_page() {
     let pages = files("src/ops", "rs");
@@ -37,9 +37,12 @@ fn every_shader_has_its_page() {
         let page = |stem: &str| pages.contains_key(&format!("src/ops/{folder}/{stem}.rs").replace("//", "/"));
         let prefixes = stem.match_indices('_').map(|(end, _)| &stem[..end]);
         let own = page(stem) || prefixes.into_iter().any(page);
-        let folder_page = pages.get(&format!("src/ops/{folder}.rs"));
-        let wrapper = pages.get(&format!("src/ops/{folder}/mod.rs")).is_some_and(|text| text.contains(below));
-        if !own && !wrapper && folder_page.is_none() {
+        let owns_folder = pages.contains_key(&format!("src/ops/{folder}.rs"));
+        let neighbours = pages.iter().filter(|(page, _)| page.rsplit_once('/').unwrap().0.ends_with(folder));
+        let quoted = format!("\"{stem}\"");
+        let named =
+            neighbours.into_iter().any(|(_, text)| text.contains(&format!("{below}.wgsl")) || text.contains(&quoted));
+        if !own && !owns_folder && !named {
             lonely.push(path);
         }
     }
@@ -61,15 +64,19 @@ fn every_page_is_registered() {
     assert_eq!(lines.len(), REGISTRY.len(), "a line of the registry was not understood");
 
     let mut problems = Vec::new();
-    for (path, text) in files("src/ops", "rs") {
-        let stem = Path::new(&path).file_stem().unwrap().to_str().unwrap();
+    let pages = files("src/ops", "rs");
+    for (path, text) in &pages {
+        let stem = Path::new(path).file_stem().unwrap().to_str().unwrap();
         if MACHINERY.contains(&stem) {
             continue;
         }
-        let text = code(&text);
+        let text = code(text);
         let registered: Vec<_> = lines.iter().filter(|(page, _)| page == stem).map(|(_, op)| op.as_str()).collect();
-        let composed = text.contains("methods! {") && !text.contains(": Kernel");
-        if registered.is_empty() && !composed {
+        let has_kernels = text.contains(": Kernel");
+        let composed = !has_kernels && text.contains("methods! {");
+        // What a family of pages shares.
+        let shared = !has_kernels && pages.values().any(|other| has_word(&code(other), &format!("{stem}::")));
+        if registered.is_empty() && !composed && !shared {
             problems.push(format!("{path} has no operation in the registry"));
         }
         problems.extend(
@@ -230,7 +237,8 @@ fn shader_of(piece: &str) -> Option<String> {
 /// The text without its line comments.
 fn code(text: &str) -> String {
     let strip = |line: &str| {
-        let comment = line.match_indices("//").map(|(at, _)| at).find(|&at| line[..at].matches('"').count().is_multiple_of(2));
+        let comment =
+            line.match_indices("//").map(|(at, _)| at).find(|&at| line[..at].matches('"').count().is_multiple_of(2));
         line[..comment.unwrap_or(line.len())].to_string()
     };
     text.lines().map(strip).collect::<Vec<_>>().join("\n")
@@ -239,9 +247,10 @@ fn code(text: &str) -> String {
 /// Whether `word` occurs and is no part of a longer one.
 fn has_word(text: &str, word: &str) -> bool {
     let inside = |c: char| c.is_alphanumeric() || c == '_';
+    let (starts_inside, ends_inside) = (word.starts_with(inside), word.ends_with(inside));
     text.match_indices(word).any(|(at, _)| {
-        let before = text[..at].chars().next_back().is_some_and(|c| inside(c) && word.starts_with(inside));
-        let after = text[at + word.len()..].chars().next().is_some_and(inside);
+        let before = text[..at].chars().next_back().is_some_and(inside) && starts_inside;
+        let after = text[at + word.len()..].chars().next().is_some_and(inside) && ends_inside;
         !before && !after
     })
 }

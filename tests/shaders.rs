@@ -188,12 +188,23 @@ impl<'a> Reflection<'a> {
 
     fn bindings(&self) -> Result<(), String> {
         let mut found = Vec::new();
-        for (handle, variable) in self.used() {
+        for (handle, variable) in self.module.global_variables.iter() {
             let AddressSpace::Storage { access } = variable.space else { continue };
             let place = variable.binding.ok_or("a storage variable without a binding")?;
+            let name = variable.name.clone().unwrap_or_default();
+            let uses = self.uses[handle];
             let written = access.contains(StorageAccess::STORE);
-            let touched = self.uses[handle].intersects(GlobalUse::WRITE | GlobalUse::ATOMIC);
-            found.push((place.group, place.binding, variable.name.clone().unwrap_or_default(), written, touched));
+            // What only the twin reads is declared in the shader, too.
+            let for_twin = place.group == 0
+                && self
+                    .kernel
+                    .bindings
+                    .get(place.binding as usize)
+                    .is_some_and(|b| matches!(b, Binding::Read(n) if *n == name));
+            if !uses.is_empty() || (for_twin && !written) {
+                let touched = uses.intersects(GlobalUse::WRITE | GlobalUse::ATOMIC);
+                found.push((place.group, place.binding, name, written, touched));
+            }
         }
         found.sort();
         let declared: Vec<_> =

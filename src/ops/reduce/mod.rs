@@ -155,11 +155,14 @@ pub(crate) fn sum_bound(params: &Params<'_>) -> Bound {
     Bound::Magnitude { ulps: 2.0 + 2.0 * f64::from(params.get::<ReduceParams>().part).sqrt() }
 }
 
+/// How two partial results become one.
+pub(crate) type Combine<T> = fn(T, T) -> T;
+
 /// The twin of both kernels: identity, combine, finish, on floats and on integers in 64 bits.
 pub(crate) fn twin(
     call: &HostCall<'_>,
-    floats: (f64, fn(f64, f64) -> f64),
-    ints: (fn(DType) -> i64, fn(i64, i64) -> i64),
+    floats: (f64, Combine<f64>),
+    ints: (fn(DType) -> i64, Combine<i64>),
 ) -> Result<()> {
     let p: &ReduceParams = call.params();
     let outputs = (0..p.n * p.splits).map(|i| {
