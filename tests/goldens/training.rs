@@ -225,7 +225,9 @@ impl<'a> Check<'a> {
 
     fn number(&mut self, what: String, got: f64, want: f64, atol: f64) {
         // Written so that NaN does not pass.
-        if !((got - want).abs() <= atol) {
+        // A NaN is not close to anything.
+        let close = (got - want).abs() <= atol;
+        if !close {
             self.problems.push(format!("{what} is {got:e}, not {want:e} (atol {atol:e})"));
         }
     }
