@@ -224,10 +224,7 @@ impl<'a> Check<'a> {
     }
 
     fn number(&mut self, what: String, got: f64, want: f64, atol: f64) {
-        // Written so that NaN does not pass.
-        // A NaN is not close to anything.
-        let close = (got - want).abs() <= atol;
-        if !close {
+        if got.is_nan() || (got - want).abs() > atol {
             self.problems.push(format!("{what} is {got:e}, not {want:e} (atol {atol:e})"));
         }
     }
