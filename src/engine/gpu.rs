@@ -337,7 +337,8 @@ impl PendingRead<'_> {
     /// Waits for the data.
     pub fn wait(mut self) -> Result<Vec<u8>> {
         self.gpu.wait(self.index.take())?;
-        let mapped = self.mapped.try_recv().ok().flatten();
+        // When another thread polled meanwhile, the message is under way from there.
+        let mapped = pollster::block_on(&mut self.mapped).ok();
         self.finish(mapped)
     }
 
