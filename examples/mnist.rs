@@ -255,7 +255,10 @@ fn curve(
         .x_label_area_size(32)
         .y_label_area_size(48)
         .build_cartesian_2d(epochs, range)?;
-    chart.configure_mesh().x_desc("epoch").x_labels(values.len().clamp(2, 10)).light_line_style(WHITE).draw()?;
+    let whole = |epoch: &f64| format!("{epoch:.0}");
+    let labels = values.len().clamp(2, 10);
+    let mut mesh = chart.configure_mesh();
+    mesh.x_desc("epoch").x_labels(labels).x_label_formatter(&whole).light_line_style(WHITE).draw()?;
     let points: Vec<(f64, f64)> = (1..).map(f64::from).zip(values.iter().copied()).collect();
     chart.draw_series(LineSeries::new(points.clone(), color.stroke_width(2)))?;
     chart.draw_series(points.iter().map(|&p| Circle::new(p, 3, color.filled())))?;

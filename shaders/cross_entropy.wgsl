@@ -152,7 +152,8 @@ fn reduce(@builtin(local_invocation_index) local: u32) {
     }
     if local == 0u {
         let by = select(1.0, partial[0].y, params.mean != 0u);
-        loss[0] = partial[0].x / by;
+        // The mean of no rows is NaN, which a driver's 0/0 need not be.
+        loss[0] = select(partial[0].x / by, nan_f32(), by == 0.0 && partial[0].x == 0.0);
         divisor[0] = by;
     }
 }

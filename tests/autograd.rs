@@ -288,3 +288,90 @@ fn a_state_dict_is_checked_whole_before_anything_changes() {
         assert_eq!(values(&model.forward(&Tensor::ones(&[1, 2]))), [1.0; 3]);
     });
 }
+
+#[test]
+fn one_parameter_may_be_two_inputs_of_an_operation() {
+    on_reference(|| {
+        let w = Parameter::new(Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2]));
+        let mut optimizer = Sgd::new([w.clone()], 0.0);
+        let run = |w: &Parameter| {
+            w.zero_grad();
+            w.get().matmul(&w.get()).sum().backward().unwrap();
+            values(&w.grad().unwrap())
+        };
+        let before = run(&w);
+        // From the first step on gradients are written straight into the optimiser's memory.
+        optimizer.step().unwrap();
+        assert_eq!(run(&w), before);
+        w.zero_grad();
+        let condition = Tensor::from_slice(&[true, false, true, false], &[2, 2]);
+        condition.where_(&w.get(), &w.get()).sum().backward().unwrap();
+        assert_eq!(values(&w.grad().unwrap()), [1.0; 4]);
+    });
+}
+
+#[test]
+fn a_gradient_may_be_an_operand_of_the_next_graph() {
+    on_reference(|| {
+        let (a, b) = (Parameter::new(Tensor::ones(&[2])), Parameter::new(Tensor::ones(&[2])));
+        let mut optimizer = Sgd::new([a.clone(), b.clone()], 0.0);
+        for _ in 0..2 {
+            optimizer.zero_grad();
+            (a.get() * b.get() * 3.0).sum().backward().unwrap();
+            optimizer.step().unwrap();
+        }
+        let g = a.grad().unwrap();
+        b.zero_grad();
+        (b.get() * &g).sum().backward().unwrap();
+        assert_eq!(values(&b.grad().unwrap()), [3.0; 2]);
+    });
+}
+
+#[test]
+fn gradients_of_different_leaves_do_not_share_memory() {
+    on_reference(|| {
+        let (a, b) = (Tensor::ones(&[2]).requires_grad(), Tensor::ones(&[2]).requires_grad());
+        ((&a + &b) * 2.0).sum().backward().unwrap();
+        a.grad().unwrap().zero_().unwrap();
+        assert_eq!(values(&b.grad().unwrap()), [2.0; 2]);
+        let x = Tensor::ones(&[3]).requires_grad();
+        let upstream = Tensor::ones(&[3]);
+        Backward::new().gradient(&upstream).run(&x.reshape([3]).view([3])).unwrap();
+        x.grad().unwrap().fill_(7.0).unwrap();
+        assert_eq!(values(&upstream), [1.0; 3]);
+    });
+}
+
+#[test]
+fn what_a_parameter_held_before_it_moved_is_refused() {
+    on_reference(|| {
+        let w = Parameter::new(Tensor::ones(&[2]));
+        let former = w.get();
+        let mut optimizer = Sgd::new([w.clone()], 0.1);
+        (&former * 2.0).sum().backward().unwrap();
+        optimizer.step().unwrap();
+        assert_eq!(values(&w.get()), [0.8; 2], "the first step still counts");
+        let text = former.try_mul_scalar(2.0).unwrap_err().to_string();
+        assert!(text.contains("get()"), "{text}");
+    });
+}
+
+#[test]
+fn a_gradient_from_outside_must_fit() {
+    on_reference(|| {
+        let x = Tensor::ones(&[2]).requires_grad();
+        let whole = Tensor::from_slice(&[1, 1], &[2]);
+        assert!(Backward::new().gradient(&whole).run(&(&x * 2.0)).unwrap_err().to_string().contains("i32"));
+        assert!(x.set_grad(Some(&whole)).is_err());
+        let elsewhere = Device::new_reference(true).scope(|| Tensor::ones(&[2]));
+        assert!(Backward::new().gradient(&elsewhere).run(&(&x * 2.0)).is_err());
+    });
+}
+
+#[test]
+fn shapes_that_shaders_can_not_index_are_refused() {
+    on_reference(|| {
+        let text = Tensor::ones(&[1]).try_expand([1 << 20, 1 << 13]).unwrap_err().to_string();
+        assert!(text.contains("2^31"), "{text}");
+    });
+}

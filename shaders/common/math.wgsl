@@ -51,6 +51,13 @@ fn lg_keep(x: f32) -> f32 {
     return bitcast<f32>(min(bitcast<u32>(x), 0xfffffffeu));
 }
 
+/// x / y. Vulkan answers for a division only where |y| is between 2^-126 and 2^126: outside of it both are scaled first.
+fn lg_divide(x: f32, y: f32) -> f32 {
+    let exponent = (bitcast<u32>(y) >> 23u) & 0xffu;
+    let scale = select(select(1.0, 16777216.0, exponent < 27u), 5.9604645e-08, exponent >= 251u);
+    return (x * scale) / (y * scale);
+}
+
 /// The leading 12 bits of the significand of x; x - lg_top(x) is exact and has the other 12.
 fn lg_top(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);

@@ -1,11 +1,13 @@
+#import common/math
+
 fn forward(x: elem, y: elem) -> result {
-    return x / y;
+    return lg_divide(x, y);
 }
 
 fn left(g: elem, x: elem, y: elem) -> elem {
-    return g / y;
+    return lg_divide(g, y);
 }
 
 fn right(g: elem, x: elem, y: elem) -> elem {
-    return -g * ((x / y) / y);
+    return -g * lg_divide(lg_divide(x, y), y);
 }

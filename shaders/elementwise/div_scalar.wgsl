@@ -1,3 +1,5 @@
+#import common/math
+
 fn forward(x: elem, a: vec4<elem>) -> elem {
-    return x / a.x;
+    return lg_divide(x, a.x);
 }

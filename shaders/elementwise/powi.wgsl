@@ -1,6 +1,12 @@
-// x to a whole power: |exponent| multiplications at most twice its bits, and a reciprocal for a negative one.
+#import common/math
+
+// x to a whole power, by at most twice as many multiplications as |exponent| has bits. A negative one starts from 1/x: a
+// power of x could leave the range where that of 1/x does not.
 fn power(x: f32, exponent: i32) -> f32 {
     var base = x;
+    if exponent < 0 {
+        base = lg_divide(1.0, x);
+    }
     var result = 1.0;
     for (var rest = u32(abs(exponent)); rest > 0u; rest >>= 1u) {
         if (rest & 1u) != 0u {
@@ -8,7 +14,7 @@ fn power(x: f32, exponent: i32) -> f32 {
         }
         base *= base;
     }
-    return select(result, 1.0 / result, exponent < 0);
+    return result;
 }
 
 fn forward(x: elem, a: vec4<elem>) -> elem {

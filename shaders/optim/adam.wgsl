@@ -5,8 +5,10 @@ struct Params {
     // the range
     first: u32,
     n: u32,
-    beta1: f32,
     beta2: f32,
+    // 1 − β₁ and 1 − β₂, which f32 betas would give with few digits
+    rest1: f32,
+    rest2: f32,
     eps: f32,
     // added to the gradient (Adam), or what is left of the parameter (AdamW)
     weight_decay: f32,
@@ -38,8 +40,8 @@ fn main(
     let i = params.first + id;
     let old = parameter[i] * params.keep;
     let g = params.sign * gradient[i] + params.weight_decay * old;
-    let m = average[i] + (1.0 - params.beta1) * (g - average[i]);
-    let v = params.beta2 * square[i] + (1.0 - params.beta2) * g * g;
+    let m = average[i] + params.rest1 * (g - average[i]);
+    let v = params.beta2 * square[i] + params.rest2 * g * g;
     average[i] = m;
     square[i] = v;
     parameter[i] = old + params.step_size * m / (sqrt(v) / params.correction + params.eps);

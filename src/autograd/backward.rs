@@ -74,6 +74,9 @@ impl Backward {
                 "backward: this tensor does not depend on anything that requires a gradient".into(),
             ));
         }
+        if let Some(gradient) = &self.gradient {
+            check_gradient("backward", gradient, output)?;
+        }
         match &self.gradient {
             Some(gradient) if gradient.shape() == output.shape() => Ok(gradient.clone()),
             Some(gradient) => Err(Error::Autograd(format!(
@@ -89,6 +92,20 @@ impl Backward {
             ))),
         }
     }
+}
+
+/// A gradient that comes from outside must be of the tensor's type and on its device.
+fn check_gradient(op: &str, gradient: &Tensor, of: &Tensor) -> Result<()> {
+    if gradient.dtype() != of.dtype() || gradient.device() != of.device() {
+        return Err(Error::Autograd(format!(
+            "{op}: the gradient holds {} on {}, the tensor {} on {}",
+            gradient.dtype(),
+            gradient.device(),
+            of.dtype(),
+            of.device()
+        )));
+    }
+    Ok(())
 }
 
 /// The gradients of `output` with respect to `inputs`, without touching any `.grad`: `torch.autograd.grad`.
@@ -245,12 +262,14 @@ fn accumulate(leaf: &Leaf, gradient: Tensor) -> Result<()> {
     let home = leaf.destination();
     let grad = match home {
         Some(home) if home.shape() == sum.shape() && home.device() == sum.device() => {
-            if !home.shares_storage(&sum) {
+            if !home.is_same_place(&sum) {
                 copy_into(&home, &sum)?;
             }
             home
         }
-        _ => sum,
+        // Operations pass gradients on: what this leaf keeps must be nobody else's.
+        _ if sum.is_sole_owner() => sum,
+        _ => sum.try_copy()?,
     };
     leaf.set_grad(Some(grad));
     Ok(())
@@ -291,6 +310,9 @@ impl Tensor {
         if let Some(grad) = grad.filter(|g| g.shape() != self.shape()) {
             let (given, own) = (grad.shape(), self.shape());
             return Err(Error::Autograd(format!("set_grad: the gradient has shape {given:?}, the tensor {own:?}")));
+        }
+        if let Some(grad) = grad {
+            check_gradient("set_grad", grad, self)?;
         }
         leaf.set_grad(grad.map(Tensor::detach));
         Ok(())

@@ -118,12 +118,17 @@ impl AdapterFacts {
         self.kind == AdapterKind::Software
     }
 
+    /// Scalar operations of one dispatch, so that it stays far below the 2 s after which a driver may end it.
+    pub(crate) fn max_work(&self) -> u64 {
+        self.stream_limits().work
+    }
+
     /// On lavapipe `submit` blocks while the submission before it runs: flushing every 64 dispatches cost 30 to 60%
     /// more in all than every 256 or more (4,096 dependent dispatches). A GPU should rather get its work early.
     pub(crate) fn stream_limits(&self) -> StreamLimits {
         let (dispatches, work) = match self.kind {
             AdapterKind::Software => (512, 4e9),
-            AdapterKind::Integrated => (128, 1e11),
+            AdapterKind::Integrated => (128, 2e10),
             AdapterKind::Discrete => (128, 1e12),
             AdapterKind::Virtual | AdapterKind::Other => (128, 1e10),
         };

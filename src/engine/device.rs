@@ -231,6 +231,11 @@ impl Device {
         }
     }
 
+    /// How many bad indices reads have reported so far.
+    pub(crate) fn reported_faults(&self) -> u64 {
+        self.open_gpu().map_or(0, Gpu::reported_faults)
+    }
+
     /// Hands recorded work to the driver without waiting for it.
     pub fn flush(&self) {
         if let Some(gpu) = self.open_gpu() {
@@ -337,7 +342,7 @@ impl Device {
     /// Elements `start..start + len` of a buffer.
     pub(crate) fn read(&self, buffer: &Buffer, start: usize, len: usize) -> Result<HostData> {
         match &self.0.body {
-            Body::Reference { .. } => Ok(host_range(buffer, start, len)),
+            Body::Reference { turn, .. } => Ok(host_range(turn, buffer, start, len)),
             Body::Gpu(gpu) | Body::Shadow(gpu, _) => {
                 let (offset, bytes) = byte_range(start, len);
                 Ok(HostData::from_bytes(buffer.dtype, &gpu.begin_read(buffer, offset, bytes)?.wait()?))
@@ -345,9 +350,21 @@ impl Device {
         }
     }
 
+    /// [`Self::read`] that leaves a bad index for the next read to report: for printing.
+    pub(crate) fn peek(&self, buffer: &Buffer, start: usize, len: usize) -> Result<HostData> {
+        match &self.0.body {
+            Body::Reference { turn, .. } => Ok(host_range(turn, buffer, start, len)),
+            Body::Gpu(gpu) | Body::Shadow(gpu, _) => {
+                let (offset, bytes) = byte_range(start, len);
+                let read = gpu.begin_read(buffer, offset, bytes)?.without_faults();
+                Ok(HostData::from_bytes(buffer.dtype, &read.wait()?))
+            }
+        }
+    }
+
     pub(crate) async fn read_async(&self, buffer: &Buffer, start: usize, len: usize) -> Result<HostData> {
         match &self.0.body {
-            Body::Reference { .. } => Ok(host_range(buffer, start, len)),
+            Body::Reference { turn, .. } => Ok(host_range(turn, buffer, start, len)),
             Body::Gpu(gpu) | Body::Shadow(gpu, _) => {
                 let (offset, bytes) = byte_range(start, len);
                 let data = gpu.begin_read(buffer, offset, bytes)?.wait_async().await?;
@@ -401,7 +418,9 @@ fn host_memory(buffer: &Buffer) -> &HostBuffer {
     }
 }
 
-fn host_range(buffer: &Buffer, start: usize, len: usize) -> HostData {
+/// A kernel that changes a buffer has its content out meanwhile: a read waits for its turn.
+fn host_range(turn: &Mutex<()>, buffer: &Buffer, start: usize, len: usize) -> HostData {
+    let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
     let range = start..start + len;
     match &*host_memory(buffer).snapshot() {
         HostData::F32(v) => HostData::F32(v[range].to_vec()),

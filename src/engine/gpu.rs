@@ -38,6 +38,8 @@ pub(crate) struct Gpu {
     faults: wgpu::Buffer,
     health: Arc<Health>,
     budget: AtomicU64,
+    /// Faults that reads have reported.
+    reported: AtomicU64,
     /// Allocate with guard bands and sentinels (the shadow device).
     guarded: bool,
     sentinels: AtomicU32,
@@ -86,6 +88,7 @@ impl Gpu {
             faults,
             health,
             budget,
+            reported: AtomicU64::new(0),
             guarded,
             sentinels: AtomicU32::new(1),
         })
@@ -114,6 +117,8 @@ impl Gpu {
     pub fn max_elements(&self) -> usize {
         let bytes = self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size);
         // Indices in shaders are u32 and one bit is kept for sums of two of them.
+        // Allocations are whole vectors of four.
+        let bytes = bytes / 16 * 16;
         ((bytes - if self.guarded { GUARD_BYTES } else { 0 }) / DType::SIZE as u64).min(1 << 31) as usize
     }
 
@@ -179,20 +184,21 @@ impl Gpu {
     }
 
     fn try_create(&self, size: u64) -> Option<wgpu::Buffer> {
+        let buffer = self.try_create_with(size, USAGE)?;
+        AtomicCounters::add(&self.counters.buffers_created, 1);
+        Some(buffer)
+    }
+
+    fn try_create_with(&self, size: u64, usage: wgpu::BufferUsages) -> Option<wgpu::Buffer> {
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: None,
-            size,
-            usage: USAGE,
-            mapped_at_creation: false,
-        });
+        let buffer =
+            self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
         let error = pollster::block_on(memory.pop());
         if let Some(error) = pollster::block_on(validation.pop()).or(error) {
             log::warn!("no buffer of {size} bytes: {error}");
             return None;
         }
-        AtomicCounters::add(&self.counters.buffers_created, 1);
         Some(buffer)
     }
 
@@ -218,6 +224,13 @@ impl Gpu {
         stream.stage(&self.device, wgpu, offset, bytes);
         last_use.store(stream.recording(), Relaxed);
         AtomicCounters::add(&self.counters.uploads, 1);
+        // A loop of uploads without a dispatch must not pile up either.
+        if stream.is_full() {
+            stream.submit(&self.device, &self.queue, &self.counters);
+            let overdue = stream.overdue();
+            drop(stream);
+            self.keep_up(overdue);
+        }
     }
 
     /// Compiles a kernel that has not run yet, so that its first dispatch can be timed.
@@ -296,7 +309,10 @@ impl Gpu {
         let mut stream = self.stream();
         // The fault words come with every read, behind the data.
         let fault_bytes = (fault::WORDS * 4) as u64;
-        let staging = stream.staging(&self.device, len + fault_bytes);
+        let staging = match stream.staging(len + fault_bytes) {
+            Some(staging) => staging,
+            None => self.create_staging(len + fault_bytes)?,
+        };
         let index = stream.submit_with(&self.device, &self.queue, &self.counters, |encoder| {
             if len > 0 {
                 encoder.copy_buffer_to_buffer(wgpu, offset, &staging, 0, len);
@@ -309,7 +325,23 @@ impl Gpu {
             let _ = sender.send(result);
         });
         AtomicCounters::add(&self.counters.read_backs, 1);
-        Ok(PendingRead { gpu: self, staging, len, index: Some(index), mapped })
+        Ok(PendingRead { gpu: self, staging, len, index: Some(index), mapped, report_faults: true })
+    }
+
+    /// A buffer to read back through. Made before anything is submitted: a copy into a buffer that could not be made
+    /// would take the recorded work with it.
+    fn create_staging(&self, bytes: u64) -> Result<wgpu::Buffer> {
+        let size = bytes.next_power_of_two().max(4096).min(self.limits.max_buffer_size).max(bytes);
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        self.try_create_with(size, usage).ok_or_else(|| {
+            let live = self.counters.live_bytes.load(Relaxed);
+            Error::OutOfMemory { requested: size, live, budget: None }
+        })
+    }
+
+    /// How many faults reads have reported.
+    pub fn reported_faults(&self) -> u64 {
+        self.reported.load(Relaxed)
     }
 
     fn clear_faults(&self) {
@@ -331,9 +363,16 @@ pub(crate) struct PendingRead<'a> {
     len: u64,
     index: Option<wgpu::SubmissionIndex>,
     mapped: oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
+    report_faults: bool,
 }
 
 impl PendingRead<'_> {
+    /// Leaves a fault for the next read to report.
+    pub fn without_faults(mut self) -> Self {
+        self.report_faults = false;
+        self
+    }
+
     /// Waits for the data.
     pub fn wait(mut self) -> Result<Vec<u8>> {
         self.gpu.wait(self.index.take())?;
@@ -380,11 +419,12 @@ impl PendingRead<'_> {
         self.staging.unmap();
         self.gpu.stream().reclaim(self.staging);
         match fault::decode(std::array::from_fn(|i| words[i])) {
-            Some(error) => {
+            Some(error) if self.report_faults => {
+                self.gpu.reported.fetch_add(1, Relaxed);
                 self.gpu.clear_faults();
                 Err(error)
             }
-            None => Ok(data),
+            _ => Ok(data),
         }
     }
 }

@@ -171,21 +171,14 @@ impl Stream {
 
     /// The submission that the host should wait for before it records on, if too many are under way.
     pub fn overdue(&mut self) -> Option<wgpu::SubmissionIndex> {
-        (self.in_flight.len() > MAX_IN_FLIGHT).then(|| self.in_flight.pop_front()).flatten()
+        let excess = self.in_flight.len().saturating_sub(MAX_IN_FLIGHT);
+        self.in_flight.drain(..excess).last()
     }
 
-    /// A staging buffer to read back through, with room for `bytes`.
-    pub fn staging(&mut self, device: &wgpu::Device, bytes: u64) -> wgpu::Buffer {
-        let fits = self.staging.iter().position(|b| b.size() >= bytes && b.size() <= bytes.max(4096) * 4);
-        if let Some(position) = fits {
-            return self.staging.swap_remove(position);
-        }
-        device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("read-back"),
-            size: bytes.next_power_of_two().max(4096),
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        })
+    /// A staging buffer that waits for reuse, with room for `bytes` and not much more.
+    pub fn staging(&mut self, bytes: u64) -> Option<wgpu::Buffer> {
+        let fits = self.staging.iter().position(|b| b.size() >= bytes && b.size() <= bytes.max(4096) * 4)?;
+        Some(self.staging.swap_remove(fits))
     }
 
     /// Takes an unmapped staging buffer back for the next read.

@@ -37,7 +37,8 @@ impl Parameter {
         Parameter(Arc::new(RwLock::new(tensor.detach().requires_grad())))
     }
 
-    /// The tensor, a leaf of the graph.
+    /// The tensor, a leaf of the graph. Ask anew for every forward pass: an optimiser's first step and `to` move the
+    /// elements, and an operation refuses what a parameter held before.
     pub fn get(&self) -> Tensor {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -89,8 +90,9 @@ impl Parameter {
 
     /// Puts the elements elsewhere; the gradient and the place that it goes to stay.
     pub(crate) fn rehome(&self, tensor: Tensor) {
-        let leaf = Gradient::Leaf(self.leaf());
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = tensor.with_gradient(leaf);
+        let leaf = self.leaf();
+        leaf.moved_to(&tensor);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = tensor.with_gradient(Gradient::Leaf(leaf));
     }
 
     /// Identity, for maps.

@@ -232,11 +232,28 @@ impl<'a> Vjp<'a> {
             && let Some(home) = (self.destination)(leaf)
             && home.shape() == edge.shape.as_slice()
             && home.device() == self.run.device
+            && !self.is_shared(i, leaf)
+            && !self.reads_memory_of(&home)
         {
             home.bump_version();
             return home;
         }
         self.run.output(DType::F32, &edge.shape)
+    }
+}
+
+impl Vjp<'_> {
+    /// Whether the leaf is another input of the operation too: then there are two gradients to add, and only one home.
+    fn is_shared(&self, i: usize, leaf: &Arc<Leaf>) -> bool {
+        let same = |edge: &Edge| matches!(&edge.target, Some(Target::Leaf(other)) if Arc::ptr_eq(leaf, other));
+        self.node.inputs.iter().enumerate().any(|(j, edge)| j != i && same(edge))
+    }
+
+    /// Whether a kernel of this run may read the buffer that `home` lies in, as when a gradient is an operand: one
+    /// dispatch can't read and write a buffer.
+    fn reads_memory_of(&self, home: &Tensor) -> bool {
+        let read = self.gradients.iter().flatten().chain(&self.saved);
+        read.into_iter().any(|t| matches!((t.buffer(), home.buffer()), (Ok(a), Ok(b)) if Arc::ptr_eq(a, b)))
     }
 }
 
@@ -275,6 +292,14 @@ pub(crate) fn apply_on(
             let (first, second) = (device.to_string(), input.device().to_string());
             return Err(Error::Devices { op: operation.name, first, second });
         }
+    }
+    if let Some(former) = inputs.iter().find(|t| matches!(t.gradient(), Gradient::Leaf(leaf) if leaf.is_former(t))) {
+        return Err(Error::Autograd(format!(
+            "{}: a tensor of shape {:?} is what a parameter held before an optimiser or `to` moved it; call the \
+             parameter's `get()` again",
+            operation.name,
+            former.shape()
+        )));
     }
     let differentiable = operation.vjp.is_some() && autograd::is_grad_enabled();
     let recording = differentiable && inputs.iter().any(|t| t.is_requires_grad());

@@ -200,16 +200,26 @@ pub(crate) static CROSS_ENTROPY: Operation = Operation {
     cases,
 };
 
+/// Rows that one workgroup adds up alone; more are summed by the kernels of `sum`, which split them.
+const MAX_ROWS: u32 = 65_536;
+
 /// The (weighted) mean or the sum of the losses of all rows, and what they were divided by.
 pub(crate) fn reduce_rows(
     run: &mut Run<'_>,
     params: &ClassLossParams,
     losses: &Tensor,
     weights: &Tensor,
-) -> (Tensor, Tensor) {
+) -> Result<(Tensor, Tensor)> {
     let (loss, divisor) = (run.output(DType::F32, &[]), run.output(DType::F32, &[1]));
-    run.dispatch(&REDUCE, 0, &[losses, weights, &loss, &divisor], params);
-    (loss, divisor)
+    if params.rows <= MAX_ROWS {
+        run.dispatch(&REDUCE, 0, &[losses, weights, &loss, &divisor], params);
+        return Ok((loss, divisor));
+    }
+    let (total, weight) = (run.output(DType::F32, &[1]), run.output(DType::F32, &[1]));
+    sum_into(run, losses, &[0], &total)?;
+    sum_into(run, weights, &[0], &weight)?;
+    run.dispatch(&REDUCE, 0, &[&total, &weight, &loss, &divisor], &ClassLossParams { rows: 1, ..*params });
+    Ok((loss, divisor))
 }
 
 fn forward(call: &mut Call<'_>) -> Result<Outputs> {
@@ -226,7 +236,7 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
     let alone = softmax::by_thread(op, call, params.rows, params.classes, params.inner)?;
     let kernel = if alone { &ROWS_BY_THREAD } else { &ROWS_BY_GROUP };
     call.dispatch(kernel, 0, &[&x, &target, bound, &losses, &weights, &log_sums], &params);
-    let (loss, divisor) = reduce_rows(call, &params, &losses, &weights);
+    let (loss, divisor) = reduce_rows(call, &params, &losses, &weights)?;
     for tensor in [&x, &target, &log_sums, &divisor] {
         call.save(tensor);
     }

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 /// Declares methods in pairs: `name`, which panics at the caller's line on a mistake, and `try_name`, which returns it.
 ///
-/// The body gives a `Result`. The first form passes poisoned tensors on, the second returns what poisoned them.
+/// The body gives a `Result`. A mistake on a poisoned tensor is the poison's: its shape may be unknown. The first form passes poisoned tensors on, the second returns what poisoned them.
 macro_rules! methods {
     ($(
         $(#[$meta:meta])*
@@ -21,7 +21,8 @@ macro_rules! methods {
                     let _caller = $crate::engine::fault::CallerScope::enter();
                     // A closure, so that `?` and `return` in the body end the body.
                     #[allow(clippy::redundant_closure_call)]
-                    let result: $crate::Result<$ret> = (|| $body)();
+                    let result: $crate::Result<$ret> =
+                        (|| $body)().map_err(|error| $self.poison().cloned().unwrap_or(error));
                     $crate::ops::methods_support::or_panic(result)
                 }
 
@@ -32,7 +33,8 @@ macro_rules! methods {
                     let _caller = $crate::engine::fault::CallerScope::enter();
                     // A closure, so that `?` and `return` in the body end the body.
                     #[allow(clippy::redundant_closure_call)]
-                    let result: $crate::Result<$ret> = (|| $body)();
+                    let result: $crate::Result<$ret> =
+                        (|| $body)().map_err(|error| $self.poison().cloned().unwrap_or(error));
                     result.and_then($crate::ops::methods_support::Healthy::into_healthy)
                 }
             )*

@@ -125,7 +125,7 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
     let (losses, weights) = (call.output(DType::F32, &[rows]), call.output(DType::F32, &[rows]));
     let bound = weight.as_ref().unwrap_or(&x);
     call.dispatch(&ROWS, 0, &[&x, &target, bound, &losses, &weights], &params);
-    let (loss, divisor) = reduce_rows(call, &params, &losses, &weights);
+    let (loss, divisor) = reduce_rows(call, &params, &losses, &weights)?;
     call.save(&target);
     call.save(&divisor);
     if let Some(weight) = &weight {

@@ -93,7 +93,8 @@ fn uniform_twin(call: &HostCall<'_>) -> Result<()> {
     for (places, words) in p.blocks() {
         for (at, word) in places.zip(words) {
             // In f32, as the shader: the numbers are part of the promise.
-            y[at] = f64::from(low + uniform01(word) as f32 * range);
+            let value = low + uniform01(word) as f32 * range;
+            y[at] = f64::from(if value >= low + range { low } else { value });
         }
     }
     Ok(())

@@ -182,6 +182,7 @@ fn expanded(shape: &[usize], size: &[i64]) -> Result<Shape> {
             _ => return refuse(),
         }
     }
+    crate::tensor::shape::checked_numel("expand", &out)?;
     Ok(out)
 }
 

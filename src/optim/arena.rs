@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::Result;
 use crate::autograd::no_grad;
 use crate::dtype::DType;
 use crate::engine::{Buffer, Device};
@@ -12,6 +11,7 @@ use crate::nn::Parameter;
 use crate::ops::copy_into;
 use crate::ops::optim::Span;
 use crate::tensor::Tensor;
+use crate::{Error, Result};
 
 /// Every parameter starts at a multiple of this many elements: 256 bytes, the alignment that bindings and vectors like.
 const ALIGNMENT: usize = 64;
@@ -87,6 +87,7 @@ impl Arenas {
                 self.build()?;
             }
             for arena in &mut self.arenas {
+                arena.refuse_suspects()?;
                 arena.collect_gradients()?;
                 arena.step(&mut update)?;
             }
@@ -181,6 +182,23 @@ impl Arena {
             && matches!((tensor.buffer(), self.values.buffer()), (Ok(a), Ok(b)) if same(a, b))
     }
 
+    /// A gradient that is older than the last bad index may be made of its NaNs; the device forgot the fault when it
+    /// was reported.
+    fn refuse_suspects(&self) -> Result<()> {
+        let suspect = |s: &Slot| {
+            let leaf = s.parameter.leaf();
+            leaf.grad().is_some() && leaf.is_suspect(&self.device)
+        };
+        if self.slots.iter().any(suspect) {
+            return Err(Error::Autograd(
+                "step: a bad index was reported after these gradients were made, and they may come from it; call \
+                 `zero_grad()` and run `backward()` again"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+
     /// Brings in gradients that were made elsewhere: those of the first step, and those that were set by hand.
     fn collect_gradients(&self) -> Result<()> {
         for slot in &self.slots {
@@ -193,7 +211,7 @@ impl Arena {
                 // Another optimiser of the same parameter took the place.
                 _ => part(&self.gradients, slot),
             };
-            if !gradient.shares_storage(&home) {
+            if !gradient.is_same_place(&home) {
                 copy_into(&home, &gradient)?;
                 leaf.set_grad(Some(home.clone()));
                 leaf.set_destination(Some(home));

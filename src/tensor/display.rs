@@ -18,7 +18,7 @@ const LINE: usize = 80;
 /// Prints as PyTorch does, reading the elements back: `tensor([1., 2.])`. A tensor that can't be read shows why.
 impl fmt::Display for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let data = match self.to_host() {
+        let data = match self.peek() {
             Ok(data) => data,
             Err(error) => return write!(f, "tensor(<{error}>, size={:?})", self.shape()),
         };

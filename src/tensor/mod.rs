@@ -170,6 +170,23 @@ impl Tensor {
         Arc::ptr_eq(&self.0.storage, &other.0.storage)
     }
 
+    /// Whether both are the same elements in the same arrangement.
+    pub(crate) fn is_same_place(&self, other: &Tensor) -> bool {
+        let layout = |t: &Tensor| (t.0.shape.clone(), t.0.strides.clone(), t.0.offset);
+        self.shares_storage(other) && layout(self) == layout(other)
+    }
+
+    /// Whether no other tensor has these elements, and they lie row by row.
+    pub(crate) fn is_sole_owner(&self) -> bool {
+        let handles = (Arc::strong_count(&self.0), Arc::strong_count(&self.0.storage));
+        handles == (1, 1) && !self.0.is_view && self.is_contiguous()
+    }
+
+    /// Identity of the storage.
+    pub(crate) fn storage_id(&self) -> usize {
+        Arc::as_ptr(&self.0.storage) as usize
+    }
+
     /// The failure that this tensor carries, if an operation that it depends on failed.
     pub fn poison(&self) -> Option<&Error> {
         self.0.storage.content.as_ref().err()

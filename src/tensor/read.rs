@@ -53,6 +53,12 @@ impl Tensor {
         Err(Error::shape("item", detail))
     }
 
+    /// The elements for printing: a bad index stays for the next read that can return it.
+    pub(crate) fn peek(&self) -> Result<HostData> {
+        let x = no_grad(|| self.detach().try_contiguous())?;
+        self.device().peek(x.buffer()?, x.offset(), x.numel())
+    }
+
     /// The elements in the reference's own form.
     pub(crate) fn to_host(&self) -> Result<HostData> {
         let x = no_grad(|| self.detach().try_contiguous())?;

@@ -19,9 +19,9 @@ pub(crate) fn numel(shape: &[usize]) -> usize {
 /// The number of elements, unless it overflows.
 pub(crate) fn checked_numel(op: &'static str, shape: &[usize]) -> Result<usize> {
     let product = shape.iter().try_fold(1usize, |acc, &d| acc.checked_mul(d));
-    product.filter(|&n| n <= u32::MAX as usize).ok_or_else(|| Error::Limit {
+    product.filter(|&n| n <= 1 << 31).ok_or_else(|| Error::Limit {
         op,
-        detail: format!("a tensor of shape {shape:?} has more than 2^32 elements, the most that a shader can index"),
+        detail: format!("a tensor of shape {shape:?} has more than 2^31 elements, the most that shaders index"),
     })
 }
 

@@ -19,8 +19,9 @@ params! {
     pub struct AdamParams {
         first: u32,
         n: u32,
-        beta1: f32,
         beta2: f32,
+        rest1: f32,
+        rest2: f32,
         eps: f32,
         weight_decay: f32,
         keep: f32,
@@ -51,21 +52,21 @@ static STEP: Kernel = Kernel {
 
 fn twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
     let p: &AdamParams = call.params();
-    let [beta1, beta2, eps, decay, keep, step_size, correction, sign] =
-        [p.beta1, p.beta2, p.eps, p.weight_decay, p.keep, p.step_size, p.correction, p.sign].map(f64::from);
+    let [beta2, rest1, rest2, eps, decay] = [p.beta2, p.rest1, p.rest2, p.eps, p.weight_decay].map(f64::from);
+    let [keep, step_size, correction, sign] = [p.keep, p.step_size, p.correction, p.sign].map(f64::from);
     let (gradient, mut parameter, mut average, mut square) =
         (call.floats(0), call.floats_mut(1), call.floats_mut(2), call.floats_mut(3));
     for i in p.first as usize..(p.first + p.n) as usize {
         let old = parameter[i] * keep;
         let g = sign * gradient[i] + decay * old;
-        let m = average[i] + (1.0 - beta1) * (g - average[i]);
-        let v = beta2 * square[i] + (1.0 - beta2) * g * g;
+        let m = average[i] + rest1 * (g - average[i]);
+        let v = beta2 * square[i] + rest2 * g * g;
         let step = step_size * m / (v.sqrt() / correction + eps);
         if magnitude {
             // Errors of g and m in the numbers that they are made of, carried to the step.
             let g_size = gradient[i].abs() + (decay * old).abs();
-            let m_size = average[i].abs() + (1.0 - beta1) * g_size;
-            (average[i], square[i]) = (m_size, beta2 * square[i] + (1.0 - beta2) * g_size * g_size);
+            let m_size = average[i].abs() + rest1 * g_size;
+            (average[i], square[i]) = (m_size, beta2 * square[i] + rest2 * g_size * g_size);
             parameter[i] = old.abs() + step_size.abs() * m_size / (v.sqrt() / correction + eps) + step.abs();
         } else {
             (average[i], square[i], parameter[i]) = (m, v, old + step);
@@ -103,8 +104,9 @@ impl AdamStep {
         AdamParams {
             first,
             n,
-            beta1: float("beta1") as f32,
             beta2: float("beta2") as f32,
+            rest1: (1.0 - float("beta1")) as f32,
+            rest2: (1.0 - float("beta2")) as f32,
             eps: float("eps") as f32,
             weight_decay: if decoupled { 0.0 } else { decay as f32 },
             keep: if decoupled { (1.0 - lr * decay) as f32 } else { 1.0 },
