@@ -73,6 +73,24 @@ fn matmul(c: &mut Criterion) {
             });
         });
     }
+    // Each of the kernels that can serve, by its name; one that the device can't run falls back to another.
+    let (a, b) = (Tensor::rand(&[512, 512]), Tensor::rand(&[512, 512]));
+    group.throughput(Throughput::Elements(2 * 512 * 512 * 512));
+    for kernel in ["tiled", "registers", "subgroups"] {
+        device.force_choice("matmul", Some(kernel));
+        group.bench_function(format!("512 by {kernel}"), |bench| {
+            bench.iter_custom(|rounds| {
+                device.synchronize().expect("the device works");
+                let start = Instant::now();
+                for _ in 0..rounds {
+                    a.matmul(&b);
+                }
+                device.synchronize().expect("the device works");
+                start.elapsed()
+            });
+        });
+    }
+    device.force_choice("matmul", None);
     group.finish();
 }
 

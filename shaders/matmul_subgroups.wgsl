@@ -1,5 +1,5 @@
 // C = A·B + bias for software drivers with subgroups of at least eight. A workgroup is eight threads of one subgroup and
-// makes 16 rows of 32 columns: every thread loads one column of A for eight steps of k and the subgroup spreads it, so that
+// makes 8 rows of 32 columns: every thread loads one column of A for eight steps of k and the subgroup spreads it, so that
 // a load serves eight threads. Unrolled by hand, since naga writes loops that compilers do not unroll.
 #import common/index
 #import common/matmul
@@ -9,7 +9,7 @@
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
 
-const ROWS: u32 = 16u;
+const ROWS: u32 = 8u;
 const COLUMNS: u32 = 32u;
 
 fn store(at: u32, row: u32, column: u32, sum: f32) {
@@ -66,14 +66,6 @@ fn main(
     let a5 = a_base + min(row + 5u, last_row) * params.a_strides.x;
     let a6 = a_base + min(row + 6u, last_row) * params.a_strides.x;
     let a7 = a_base + min(row + 7u, last_row) * params.a_strides.x;
-    let a8 = a_base + min(row + 8u, last_row) * params.a_strides.x;
-    let a9 = a_base + min(row + 9u, last_row) * params.a_strides.x;
-    let a10 = a_base + min(row + 10u, last_row) * params.a_strides.x;
-    let a11 = a_base + min(row + 11u, last_row) * params.a_strides.x;
-    let a12 = a_base + min(row + 12u, last_row) * params.a_strides.x;
-    let a13 = a_base + min(row + 13u, last_row) * params.a_strides.x;
-    let a14 = a_base + min(row + 14u, last_row) * params.a_strides.x;
-    let a15 = a_base + min(row + 15u, last_row) * params.a_strides.x;
     var sum0 = vec4<f32>();
     var sum1 = vec4<f32>();
     var sum2 = vec4<f32>();
@@ -82,14 +74,6 @@ fn main(
     var sum5 = vec4<f32>();
     var sum6 = vec4<f32>();
     var sum7 = vec4<f32>();
-    var sum8 = vec4<f32>();
-    var sum9 = vec4<f32>();
-    var sum10 = vec4<f32>();
-    var sum11 = vec4<f32>();
-    var sum12 = vec4<f32>();
-    var sum13 = vec4<f32>();
-    var sum14 = vec4<f32>();
-    var sum15 = vec4<f32>();
 
     var l = 0u;
     for (; l + 8u <= params.k; l += 8u) {
@@ -102,14 +86,6 @@ fn main(
         let x5 = a[a5 + at];
         let x6 = a[a6 + at];
         let x7 = a[a7 + at];
-        let x8 = a[a8 + at];
-        let x9 = a[a9 + at];
-        let x10 = a[a10 + at];
-        let x11 = a[a11 + at];
-        let x12 = a[a12 + at];
-        let x13 = a[a13 + at];
-        let x14 = a[a14 + at];
-        let x15 = a[a15 + at];
         let y0 = load_b(b_base + (l + 0u) * params.b_strides.x, columns);
         sum0 = fma(vec4<f32>(subgroupBroadcast(x0, 0u)), y0, sum0);
         sum1 = fma(vec4<f32>(subgroupBroadcast(x1, 0u)), y0, sum1);
@@ -119,14 +95,6 @@ fn main(
         sum5 = fma(vec4<f32>(subgroupBroadcast(x5, 0u)), y0, sum5);
         sum6 = fma(vec4<f32>(subgroupBroadcast(x6, 0u)), y0, sum6);
         sum7 = fma(vec4<f32>(subgroupBroadcast(x7, 0u)), y0, sum7);
-        sum8 = fma(vec4<f32>(subgroupBroadcast(x8, 0u)), y0, sum8);
-        sum9 = fma(vec4<f32>(subgroupBroadcast(x9, 0u)), y0, sum9);
-        sum10 = fma(vec4<f32>(subgroupBroadcast(x10, 0u)), y0, sum10);
-        sum11 = fma(vec4<f32>(subgroupBroadcast(x11, 0u)), y0, sum11);
-        sum12 = fma(vec4<f32>(subgroupBroadcast(x12, 0u)), y0, sum12);
-        sum13 = fma(vec4<f32>(subgroupBroadcast(x13, 0u)), y0, sum13);
-        sum14 = fma(vec4<f32>(subgroupBroadcast(x14, 0u)), y0, sum14);
-        sum15 = fma(vec4<f32>(subgroupBroadcast(x15, 0u)), y0, sum15);
         let y1 = load_b(b_base + (l + 1u) * params.b_strides.x, columns);
         sum0 = fma(vec4<f32>(subgroupBroadcast(x0, 1u)), y1, sum0);
         sum1 = fma(vec4<f32>(subgroupBroadcast(x1, 1u)), y1, sum1);
@@ -136,14 +104,6 @@ fn main(
         sum5 = fma(vec4<f32>(subgroupBroadcast(x5, 1u)), y1, sum5);
         sum6 = fma(vec4<f32>(subgroupBroadcast(x6, 1u)), y1, sum6);
         sum7 = fma(vec4<f32>(subgroupBroadcast(x7, 1u)), y1, sum7);
-        sum8 = fma(vec4<f32>(subgroupBroadcast(x8, 1u)), y1, sum8);
-        sum9 = fma(vec4<f32>(subgroupBroadcast(x9, 1u)), y1, sum9);
-        sum10 = fma(vec4<f32>(subgroupBroadcast(x10, 1u)), y1, sum10);
-        sum11 = fma(vec4<f32>(subgroupBroadcast(x11, 1u)), y1, sum11);
-        sum12 = fma(vec4<f32>(subgroupBroadcast(x12, 1u)), y1, sum12);
-        sum13 = fma(vec4<f32>(subgroupBroadcast(x13, 1u)), y1, sum13);
-        sum14 = fma(vec4<f32>(subgroupBroadcast(x14, 1u)), y1, sum14);
-        sum15 = fma(vec4<f32>(subgroupBroadcast(x15, 1u)), y1, sum15);
         let y2 = load_b(b_base + (l + 2u) * params.b_strides.x, columns);
         sum0 = fma(vec4<f32>(subgroupBroadcast(x0, 2u)), y2, sum0);
         sum1 = fma(vec4<f32>(subgroupBroadcast(x1, 2u)), y2, sum1);
@@ -153,14 +113,6 @@ fn main(
         sum5 = fma(vec4<f32>(subgroupBroadcast(x5, 2u)), y2, sum5);
         sum6 = fma(vec4<f32>(subgroupBroadcast(x6, 2u)), y2, sum6);
         sum7 = fma(vec4<f32>(subgroupBroadcast(x7, 2u)), y2, sum7);
-        sum8 = fma(vec4<f32>(subgroupBroadcast(x8, 2u)), y2, sum8);
-        sum9 = fma(vec4<f32>(subgroupBroadcast(x9, 2u)), y2, sum9);
-        sum10 = fma(vec4<f32>(subgroupBroadcast(x10, 2u)), y2, sum10);
-        sum11 = fma(vec4<f32>(subgroupBroadcast(x11, 2u)), y2, sum11);
-        sum12 = fma(vec4<f32>(subgroupBroadcast(x12, 2u)), y2, sum12);
-        sum13 = fma(vec4<f32>(subgroupBroadcast(x13, 2u)), y2, sum13);
-        sum14 = fma(vec4<f32>(subgroupBroadcast(x14, 2u)), y2, sum14);
-        sum15 = fma(vec4<f32>(subgroupBroadcast(x15, 2u)), y2, sum15);
         let y3 = load_b(b_base + (l + 3u) * params.b_strides.x, columns);
         sum0 = fma(vec4<f32>(subgroupBroadcast(x0, 3u)), y3, sum0);
         sum1 = fma(vec4<f32>(subgroupBroadcast(x1, 3u)), y3, sum1);
@@ -170,14 +122,6 @@ fn main(
         sum5 = fma(vec4<f32>(subgroupBroadcast(x5, 3u)), y3, sum5);
         sum6 = fma(vec4<f32>(subgroupBroadcast(x6, 3u)), y3, sum6);
         sum7 = fma(vec4<f32>(subgroupBroadcast(x7, 3u)), y3, sum7);
-        sum8 = fma(vec4<f32>(subgroupBroadcast(x8, 3u)), y3, sum8);
-        sum9 = fma(vec4<f32>(subgroupBroadcast(x9, 3u)), y3, sum9);
-        sum10 = fma(vec4<f32>(subgroupBroadcast(x10, 3u)), y3, sum10);
-        sum11 = fma(vec4<f32>(subgroupBroadcast(x11, 3u)), y3, sum11);
-        sum12 = fma(vec4<f32>(subgroupBroadcast(x12, 3u)), y3, sum12);
-        sum13 = fma(vec4<f32>(subgroupBroadcast(x13, 3u)), y3, sum13);
-        sum14 = fma(vec4<f32>(subgroupBroadcast(x14, 3u)), y3, sum14);
-        sum15 = fma(vec4<f32>(subgroupBroadcast(x15, 3u)), y3, sum15);
         let y4 = load_b(b_base + (l + 4u) * params.b_strides.x, columns);
         sum0 = fma(vec4<f32>(subgroupBroadcast(x0, 4u)), y4, sum0);
         sum1 = fma(vec4<f32>(subgroupBroadcast(x1, 4u)), y4, sum1);
@@ -187,14 +131,6 @@ fn main(
         sum5 = fma(vec4<f32>(subgroupBroadcast(x5, 4u)), y4, sum5);
         sum6 = fma(vec4<f32>(subgroupBroadcast(x6, 4u)), y4, sum6);
         sum7 = fma(vec4<f32>(subgroupBroadcast(x7, 4u)), y4, sum7);
-        sum8 = fma(vec4<f32>(subgroupBroadcast(x8, 4u)), y4, sum8);
-        sum9 = fma(vec4<f32>(subgroupBroadcast(x9, 4u)), y4, sum9);
-        sum10 = fma(vec4<f32>(subgroupBroadcast(x10, 4u)), y4, sum10);
-        sum11 = fma(vec4<f32>(subgroupBroadcast(x11, 4u)), y4, sum11);
-        sum12 = fma(vec4<f32>(subgroupBroadcast(x12, 4u)), y4, sum12);
-        sum13 = fma(vec4<f32>(subgroupBroadcast(x13, 4u)), y4, sum13);
-        sum14 = fma(vec4<f32>(subgroupBroadcast(x14, 4u)), y4, sum14);
-        sum15 = fma(vec4<f32>(subgroupBroadcast(x15, 4u)), y4, sum15);
         let y5 = load_b(b_base + (l + 5u) * params.b_strides.x, columns);
         sum0 = fma(vec4<f32>(subgroupBroadcast(x0, 5u)), y5, sum0);
         sum1 = fma(vec4<f32>(subgroupBroadcast(x1, 5u)), y5, sum1);
@@ -204,14 +140,6 @@ fn main(
         sum5 = fma(vec4<f32>(subgroupBroadcast(x5, 5u)), y5, sum5);
         sum6 = fma(vec4<f32>(subgroupBroadcast(x6, 5u)), y5, sum6);
         sum7 = fma(vec4<f32>(subgroupBroadcast(x7, 5u)), y5, sum7);
-        sum8 = fma(vec4<f32>(subgroupBroadcast(x8, 5u)), y5, sum8);
-        sum9 = fma(vec4<f32>(subgroupBroadcast(x9, 5u)), y5, sum9);
-        sum10 = fma(vec4<f32>(subgroupBroadcast(x10, 5u)), y5, sum10);
-        sum11 = fma(vec4<f32>(subgroupBroadcast(x11, 5u)), y5, sum11);
-        sum12 = fma(vec4<f32>(subgroupBroadcast(x12, 5u)), y5, sum12);
-        sum13 = fma(vec4<f32>(subgroupBroadcast(x13, 5u)), y5, sum13);
-        sum14 = fma(vec4<f32>(subgroupBroadcast(x14, 5u)), y5, sum14);
-        sum15 = fma(vec4<f32>(subgroupBroadcast(x15, 5u)), y5, sum15);
         let y6 = load_b(b_base + (l + 6u) * params.b_strides.x, columns);
         sum0 = fma(vec4<f32>(subgroupBroadcast(x0, 6u)), y6, sum0);
         sum1 = fma(vec4<f32>(subgroupBroadcast(x1, 6u)), y6, sum1);
@@ -221,14 +149,6 @@ fn main(
         sum5 = fma(vec4<f32>(subgroupBroadcast(x5, 6u)), y6, sum5);
         sum6 = fma(vec4<f32>(subgroupBroadcast(x6, 6u)), y6, sum6);
         sum7 = fma(vec4<f32>(subgroupBroadcast(x7, 6u)), y6, sum7);
-        sum8 = fma(vec4<f32>(subgroupBroadcast(x8, 6u)), y6, sum8);
-        sum9 = fma(vec4<f32>(subgroupBroadcast(x9, 6u)), y6, sum9);
-        sum10 = fma(vec4<f32>(subgroupBroadcast(x10, 6u)), y6, sum10);
-        sum11 = fma(vec4<f32>(subgroupBroadcast(x11, 6u)), y6, sum11);
-        sum12 = fma(vec4<f32>(subgroupBroadcast(x12, 6u)), y6, sum12);
-        sum13 = fma(vec4<f32>(subgroupBroadcast(x13, 6u)), y6, sum13);
-        sum14 = fma(vec4<f32>(subgroupBroadcast(x14, 6u)), y6, sum14);
-        sum15 = fma(vec4<f32>(subgroupBroadcast(x15, 6u)), y6, sum15);
         let y7 = load_b(b_base + (l + 7u) * params.b_strides.x, columns);
         sum0 = fma(vec4<f32>(subgroupBroadcast(x0, 7u)), y7, sum0);
         sum1 = fma(vec4<f32>(subgroupBroadcast(x1, 7u)), y7, sum1);
@@ -238,14 +158,6 @@ fn main(
         sum5 = fma(vec4<f32>(subgroupBroadcast(x5, 7u)), y7, sum5);
         sum6 = fma(vec4<f32>(subgroupBroadcast(x6, 7u)), y7, sum6);
         sum7 = fma(vec4<f32>(subgroupBroadcast(x7, 7u)), y7, sum7);
-        sum8 = fma(vec4<f32>(subgroupBroadcast(x8, 7u)), y7, sum8);
-        sum9 = fma(vec4<f32>(subgroupBroadcast(x9, 7u)), y7, sum9);
-        sum10 = fma(vec4<f32>(subgroupBroadcast(x10, 7u)), y7, sum10);
-        sum11 = fma(vec4<f32>(subgroupBroadcast(x11, 7u)), y7, sum11);
-        sum12 = fma(vec4<f32>(subgroupBroadcast(x12, 7u)), y7, sum12);
-        sum13 = fma(vec4<f32>(subgroupBroadcast(x13, 7u)), y7, sum13);
-        sum14 = fma(vec4<f32>(subgroupBroadcast(x14, 7u)), y7, sum14);
-        sum15 = fma(vec4<f32>(subgroupBroadcast(x15, 7u)), y7, sum15);
     }
     for (; l < params.k; l += 1u) {
         let at = l * params.a_strides.y;
@@ -258,14 +170,6 @@ fn main(
         sum5 = fma(vec4<f32>(a[a5 + at]), y, sum5);
         sum6 = fma(vec4<f32>(a[a6 + at]), y, sum6);
         sum7 = fma(vec4<f32>(a[a7 + at]), y, sum7);
-        sum8 = fma(vec4<f32>(a[a8 + at]), y, sum8);
-        sum9 = fma(vec4<f32>(a[a9 + at]), y, sum9);
-        sum10 = fma(vec4<f32>(a[a10 + at]), y, sum10);
-        sum11 = fma(vec4<f32>(a[a11 + at]), y, sum11);
-        sum12 = fma(vec4<f32>(a[a12 + at]), y, sum12);
-        sum13 = fma(vec4<f32>(a[a13 + at]), y, sum13);
-        sum14 = fma(vec4<f32>(a[a14 + at]), y, sum14);
-        sum15 = fma(vec4<f32>(a[a15 + at]), y, sum15);
     }
 
     let at = params.offsets.w + batch * params.m * params.n;
@@ -277,12 +181,4 @@ fn main(
     store_row(at, row + 5u, column, sum5);
     store_row(at, row + 6u, column, sum6);
     store_row(at, row + 7u, column, sum7);
-    store_row(at, row + 8u, column, sum8);
-    store_row(at, row + 9u, column, sum9);
-    store_row(at, row + 10u, column, sum10);
-    store_row(at, row + 11u, column, sum11);
-    store_row(at, row + 12u, column, sum12);
-    store_row(at, row + 13u, column, sum13);
-    store_row(at, row + 14u, column, sum14);
-    store_row(at, row + 15u, column, sum15);
 }
