@@ -4,23 +4,8 @@
 #import common/index
 #import common/matmul
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;
-
 const ROWS: u32 = 8u;
 const COLUMNS: u32 = 32u;
-
-fn store(at: u32, row: u32, column: u32, sum: f32) {
-    if row < params.m && column < params.n {
-        var value = sum;
-        if params.has_bias != 0u {
-            value += bias[params.offsets.z + column];
-        }
-        c[at + row * params.n + column] = value;
-    }
-}
 
 fn store_row(at: u32, row: u32, column: u32, sums: vec4<f32>) {
     store(at, row, column, sums.x);

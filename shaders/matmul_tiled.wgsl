@@ -3,11 +3,6 @@
 #import common/index
 #import common/matmul
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;
-
 const TILE: u32 = 64u;
 const DEPTH: u32 = 16u;
 
@@ -29,19 +24,11 @@ fn load_b(base: u32, row: u32, column: u32) -> f32 {
     return b[base + row * params.b_strides.x + column * params.b_strides.y];
 }
 
-fn store(base: u32, row: u32, column: u32, sums: vec4<f32>) {
-    if row >= params.m {
-        return;
-    }
-    for (var j = 0u; j < 4u; j += 1u) {
-        if column + j < params.n {
-            var sum = sums[j];
-            if params.has_bias != 0u {
-                sum += bias[params.offsets.z + column + j];
-            }
-            c[base + row * params.n + column + j] = sum;
-        }
-    }
+fn store_four(at: u32, row: u32, column: u32, sums: vec4<f32>) {
+    store(at, row, column, sums.x);
+    store(at, row, column + 1u, sums.y);
+    store(at, row, column + 2u, sums.z);
+    store(at, row, column + 3u, sums.w);
 }
 
 @compute @workgroup_size(256)
@@ -124,8 +111,8 @@ fn main(
     let c_base = params.offsets.w + batch * params.m * params.n;
     let row = first_row + 4u * block_row;
     let column = first_column + 4u * block_column;
-    store(c_base, row, column, sum0);
-    store(c_base, row + 1u, column, sum1);
-    store(c_base, row + 2u, column, sum2);
-    store(c_base, row + 3u, column, sum3);
+    store_four(c_base, row, column, sum0);
+    store_four(c_base, row + 1u, column, sum1);
+    store_four(c_base, row + 2u, column, sum2);
+    store_four(c_base, row + 3u, column, sum3);
 }

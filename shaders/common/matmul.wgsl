@@ -1,4 +1,4 @@
-// What the kernels of a matrix product share: params, and where a batch starts.
+// What the kernels of a matrix product share: params, bindings, where a batch starts, and how an element is stored.
 
 struct Params {
     m: u32,
@@ -19,6 +19,11 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
+@group(0) @binding(0) var<storage, read> a: array<f32>;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> c: array<f32>;
+
 // Where matrix number `batch` starts in a and in b.
 fn batch_offsets(batch: u32) -> vec2<u32> {
     var rest = batch;
@@ -32,4 +37,15 @@ fn batch_offsets(batch: u32) -> vec2<u32> {
         rest = next;
     }
     return offset;
+}
+
+// Adds the bias and writes an element, unless it lies beyond the edge. `at` is where the matrix starts in c.
+fn store(at: u32, row: u32, column: u32, sum: f32) {
+    if row < params.m && column < params.n {
+        var value = sum;
+        if params.has_bias != 0u {
+            value += bias[params.offsets.z + column];
+        }
+        c[at + row * params.n + column] = value;
+    }
 }

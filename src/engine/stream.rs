@@ -172,7 +172,7 @@ impl Stream {
     /// The submission that the host should wait for before it records on, if too many are under way.
     pub fn overdue(&mut self) -> Option<wgpu::SubmissionIndex> {
         let excess = self.in_flight.len().saturating_sub(MAX_IN_FLIGHT);
-        self.in_flight.drain(..excess).last()
+        self.in_flight.drain(..excess).next_back()
     }
 
     /// A staging buffer that waits for reuse, with room for `bytes` and not much more.

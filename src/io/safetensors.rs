@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// Writes tensors to a file, whole or not at all: a temporary file beside it is renamed at the end.
 ///
-/// f32, i32 and u32 keep their type, truth values become `BOOL`.
+/// f32 and u32 keep their type, i32 becomes `I64`, which is what PyTorch's integers are, and truth values `BOOL`.
 ///
 /// # Errors
 /// When a tensor can't be read from its device or the file can't be written.
@@ -41,7 +41,8 @@ fn bytes(tensor: &Tensor) -> Result<(Dtype, Vec<u8>)> {
     let data = tensor.to_host()?;
     Ok(match tensor.dtype() {
         DType::F32 => (Dtype::F32, data.to_bytes()),
-        DType::I32 => (Dtype::I32, data.to_bytes()),
+        // PyTorch's integers are 64 bits wide.
+        DType::I32 => (Dtype::I64, (0..data.len()).flat_map(|i| (data.get_f64(i) as i64).to_le_bytes()).collect()),
         DType::U32 => (Dtype::U32, data.to_bytes()),
         DType::Bool => (Dtype::BOOL, (0..data.len()).map(|i| u8::from(data.get_f64(i) != 0.0)).collect()),
     })
@@ -143,6 +144,9 @@ mod tests {
             assert_eq!(other.to_vec::<f64>().unwrap(), tensor.to_vec::<f64>().unwrap(), "{name}");
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
+        let content = std::fs::read(&path).unwrap();
+        let file = SafeTensors::deserialize(&content).unwrap();
+        assert_eq!(file.tensor("a").unwrap().dtype(), Dtype::I64, "integers are PyTorch's");
     }
 
     #[test]
