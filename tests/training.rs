@@ -25,6 +25,7 @@ fn main() {
         ("a_reported_fault_keeps_its_gradients_out", fault_and_gradients),
         ("reads_and_dispatches_of_two_threads", reads_beside_dispatches),
         ("an_upload_does_not_overtake_recorded_commands", upload_order),
+        ("large_uploads_go_in_pieces", large_upload),
         ("tensors_move_between_devices", transfer),
         ("threads_share_a_device", threads),
         ("reads_do_not_block_a_future", async_read),
@@ -282,6 +283,14 @@ fn upload_order(gpu: &Device) -> Outcome {
         check(got == 300.0 * (round as f32 + 1.0), format!("round {round}: {got}"))?;
     }
     Ok(())
+}
+
+fn large_upload(gpu: &Device) -> Outcome {
+    // More than is staged at a time, and than one submission takes.
+    let n = 20 << 20;
+    let values: Vec<f32> = (0..n).map(|i| (i % 1021) as f32).collect();
+    let x = Tensor::from_slice_on(&values, &[n], gpu);
+    check(x.to_vec::<f32>()? == values, "80 MiB do not come back as they went")
 }
 
 fn transfer(gpu: &Device) -> Outcome {

@@ -23,6 +23,9 @@ const GUARD_BYTES: u64 = 256;
 /// operand is that operand's NaN, which differs from the one behind the end of the result.
 const SENTINEL: u32 = 0x7fc5_0000;
 
+/// Bytes that are staged at a time.
+const UPLOAD_PIECE: usize = 8 << 20;
+
 /// Usages of every tensor buffer.
 const USAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
@@ -221,16 +224,21 @@ impl Gpu {
         if last_use.load(Relaxed) == stream.recording() {
             stream.submit(&self.device, &self.queue, &self.counters);
         }
-        stream.stage(&self.device, wgpu, offset, bytes);
-        last_use.store(stream.recording(), Relaxed);
-        AtomicCounters::add(&self.counters.uploads, 1);
-        // A loop of uploads without a dispatch must not pile up either.
-        if stream.is_full() {
-            stream.submit(&self.device, &self.queue, &self.counters);
-            let overdue = stream.overdue();
-            drop(stream);
-            self.keep_up(overdue);
+        drop(stream);
+        // Piece by piece, so that staging memory stays small whatever the size; a loop of uploads without a dispatch
+        // must not pile up either.
+        for (offset, piece) in (offset..).step_by(UPLOAD_PIECE).zip(bytes.chunks(UPLOAD_PIECE)) {
+            let mut stream = self.stream();
+            stream.stage(&self.device, wgpu, offset, piece);
+            last_use.store(stream.recording(), Relaxed);
+            if stream.is_full() {
+                stream.submit(&self.device, &self.queue, &self.counters);
+                let overdue = stream.overdue();
+                drop(stream);
+                self.keep_up(overdue);
+            }
         }
+        AtomicCounters::add(&self.counters.uploads, 1);
     }
 
     /// Compiles a kernel that has not run yet, so that its first dispatch can be timed.
