@@ -249,7 +249,10 @@ fn run_case(device: &Device, operation: &'static Operation, case: &Case) -> Resu
 
 /// Kernel variants that the device can run and that no row is about.
 pub fn unreached(rows: &[Row], device: &Device) -> Vec<String> {
-    let runs = |kernel: &Kernel, v: usize| device.has_subgroups() || !kernel.variants[v].needs_subgroups;
+    let runs = |kernel: &Kernel, v: usize| match kernel.variants[v].min_subgroup {
+        0 => true,
+        threads => device.has_subgroups(threads),
+    };
     let missing =
         kernels().flat_map(|(_, kernel)| (0..kernel.variants.len()).map(move |v| (kernel, v))).filter(|(kernel, v)| {
             let label = kernel.variants[*v].label;

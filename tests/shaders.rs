@@ -154,7 +154,7 @@ fn validated(kernel: &Kernel, variant: usize) -> Result<(Module, ModuleInfo), St
 fn capabilities(variant: &Variant) -> Capabilities {
     // WGSL itself has pack2x16float and its like; f16 and all else are optional.
     let guaranteed = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-    if variant.needs_subgroups { guaranteed | Capabilities::SUBGROUP } else { guaranteed }
+    if variant.min_subgroup > 0 { guaranteed | Capabilities::SUBGROUP } else { guaranteed }
 }
 
 /// What naga sees of the kernel's entry point.
@@ -298,7 +298,7 @@ fn translate(
         spv::write_vec(&module, &info, &options, Some(&pipeline)).map_err(|e| format!("translation to SPIR-V: {e}"))?;
     spirv_val.check(&words)?;
 
-    let subgroups = kernel.variants[variant].needs_subgroups;
+    let subgroups = kernel.variants[variant].min_subgroup > 0;
     let options = msl::Options {
         lang_version: if subgroups { (2, 4) } else { (2, 0) },
         zero_initialize_workgroup_memory: false,

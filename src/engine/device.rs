@@ -214,9 +214,12 @@ impl Device {
         self.open_gpu().map(|gpu| &gpu.facts)
     }
 
-    /// Whether shaders may use subgroup operations: the adapter offers them and the device was opened with them.
-    pub fn has_subgroups(&self) -> bool {
-        self.open_gpu().is_some_and(|gpu| gpu.device.features().contains(wgpu::Features::SUBGROUP))
+    /// Whether this many neighbouring threads are sure to form (a part of) one subgroup: the adapter offers subgroup
+    /// operations, the device was opened with them, and no subgroup is smaller.
+    pub fn has_subgroups(&self, threads: u32) -> bool {
+        self.open_gpu().is_some_and(|gpu| {
+            gpu.device.features().contains(wgpu::Features::SUBGROUP) && gpu.facts.subgroup.0 >= threads
+        })
     }
 
     /// The device's counters.

@@ -94,8 +94,8 @@ pub struct Variant {
     pub label: &'static str,
     /// What the prelude declares.
     pub items: &'static [Item],
-    /// Whether the adapter must offer subgroup operations.
-    pub needs_subgroups: bool,
+    /// How many neighbouring threads must be sure to form (a part of) one subgroup; 0 when it uses none.
+    pub min_subgroup: u32,
 }
 
 /// One line of a prelude.
@@ -120,7 +120,7 @@ impl Variant {
 
     /// A variant that any adapter runs.
     pub const fn new(label: &'static str, items: &'static [Item]) -> Self {
-        Variant { label, items, needs_subgroups: false }
+        Variant { label, items, min_subgroup: 0 }
     }
 
     /// The lines before the kernel's text.

@@ -7,7 +7,7 @@ use smallvec::smallvec;
 use super::{Attrs, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods, single};
 use crate::dtype::DType;
 use crate::engine::kernel::params;
-use crate::engine::{Binding, Bound, Device, Grid, HostCall, Kernel, Params, ParamsLayout, Variant};
+use crate::engine::{Binding, Bound, Grid, HostCall, Kernel, Params, ParamsLayout, Variant};
 use crate::tensor::shape::{Walk, broadcast, broadcast_strides, numel, strided_offset};
 use crate::tensor::{Layout, Shape, Tensor};
 use crate::{Error, Result};
@@ -69,7 +69,7 @@ static SUBGROUPS: Kernel = Kernel {
     entry: "main",
     bindings: BINDINGS,
     params: ParamsLayout::of::<MatmulParams>(),
-    variants: &[Variant { label: "", items: &[], needs_subgroups: true }],
+    variants: &[Variant { label: "", items: &[], min_subgroup: 8 }],
     grid: |p| grid(p, 8, 32),
     reference: twin,
     bound: |p| bound(p),
@@ -161,7 +161,7 @@ pub(crate) fn multiply(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&
         return Err(Error::Limit { op: "matmul", detail });
     }
     let kernel = match device.forced_choice(FAMILY.0).unwrap_or(if software { "subgroups" } else { "tiled" }) {
-        "subgroups" if has_subgroups_of_eight(device) => &SUBGROUPS,
+        "subgroups" if device.has_subgroups(8) => &SUBGROUPS,
         "registers" | "subgroups" if !software || k <= MAX_DEPTH.0 => &REGISTERS,
         _ => &TILED,
     };
@@ -188,11 +188,6 @@ fn row_parts(params: &MatmulParams, max_work: Option<u64>) -> Vec<MatmulParams> 
         part
     };
     starts.map(part).collect()
-}
-
-/// Whether eight threads are sure to form (a part of) one subgroup.
-fn has_subgroups_of_eight(device: &Device) -> bool {
-    device.has_subgroups() && device.adapter().is_some_and(|facts| facts.subgroup.0 >= 8)
 }
 
 /// A view with the last two dims exchanged.
