@@ -123,10 +123,16 @@ fn lg_scale(p: f32, k: i32) -> f32 {
 /// e^(hi + lo) for -110 <= hi <= 89.4 and |lo| small beside 1: k = round(hi / ln 2), and ln 2 in two parts of which the first
 /// has 15 bits, so that k times it is exact (Cody and Waite 1980).
 fn lg_exp_pair(hi: f32, lo: f32) -> f32 {
+    let parts = lg_exp_parts(hi, lo);
+    return lg_scale(parts.m, parts.k);
+}
+
+/// exp(hi + lo) as m 2^k with m between 0.7 and 1.42, before it is put together.
+fn lg_exp_parts(hi: f32, lo: f32) -> LgParts {
     let k = round(hi * 1.44269502);
     let first = lg_keep(hi - k * 0.693145752);
     let r = first - (k * 1.42860677e-06 - lo);
-    return lg_scale(1.0 + lg_keep(lg_expm1_reduced(r)), i32(k));
+    return LgParts(1.0 + lg_keep(lg_expm1_reduced(r)), i32(k));
 }
 
 /// e^x. Overflows to infinity above 88.7228, as it should; results below 2^-126 are denormal or 0.
@@ -491,11 +497,8 @@ fn lg_pow(x: f32, y: f32) -> f32 {
     let integer = big | (trunc(y_abs) == y_abs);
     let odd = !big & integer & ((u32(y_abs) & 1u) == 1u);
 
-    let ln = lg_log_pair(bitcast<f32>(x_size));
-    let c = clamp(y, -1e10, 1e10);
-    let product = lg_keep(c * ln.hi);
-    let product_low = clamp(lg_mul_minus(c, ln.hi, product) + c * ln.lo, -1e-4, 1e-4);
-    var result = bitcast<u32>(lg_exp_pair(clamp(product, -110.0, 89.4), product_low));
+    let product = lg_pow_log(bitcast<f32>(x_size), y);
+    var result = bitcast<u32>(lg_exp_pair(clamp(product.hi, -110.0, 89.4), product.lo));
 
     let limit = select(0u, 0x7f800000u, (x_size == 0u) == (y_bits >= 0x80000000u));
     result = select(result, limit, (x_size == 0u) | (x_size == 0x7f800000u));
@@ -503,4 +506,31 @@ fn lg_pow(x: f32, y: f32) -> f32 {
     let off_axis = (x_bits > 0x80000000u) & (x_size < 0x7f800000u) & !integer;
     result = select(result, 0x7fc00000u, off_axis | is_nan(x) | is_nan(y));
     return bitcast<f32>(select(result, 0x3f800000u, (y_size == 0u) | (x_bits == 0x3f800000u)));
+}
+
+/// y log x for x > 0, as a pair.
+fn lg_pow_log(x: f32, y: f32) -> LgPair {
+    let ln = lg_log_pair(x);
+    let c = clamp(y, -1e10, 1e10);
+    let hi = lg_keep(c * ln.hi);
+    return LgPair(hi, clamp(lg_mul_minus(c, ln.hi, hi) + c * ln.lo, -1e-4, 1e-4));
+}
+
+/// x^y a b, where the power alone may leave the range that the product comes back to: a gradient of a power is such. The
+/// power's exponent is then put in piece by piece, between the factors.
+fn lg_pow_times(x: f32, y: f32, a: f32, b: f32) -> f32 {
+    let power = lg_pow(x, y);
+    let size = bitcast<u32>(power) & 0x7fffffffu;
+    let out_of_range = (size < 0x00800000u) | (size == 0x7f800000u);
+    if !(out_of_range & (x != 0.0) & is_finite(x) & is_finite(y)) {
+        return power * a * b;
+    }
+    let product = lg_pow_log(abs(x), y);
+    let parts = lg_exp_parts(clamp(product.hi, -250.0, 250.0), product.lo);
+    let third = parts.k / 3;
+    let step = bitcast<f32>(u32(third + 127) << 23u);
+    let rest = bitcast<f32>(u32(parts.k - 2 * third + 127) << 23u);
+    let first = lg_keep(lg_copysign(parts.m, power) * step);
+    let second = lg_keep(lg_keep(first * a) * step);
+    return lg_keep(second * b) * rest;
 }

@@ -9,5 +9,9 @@ fn left(g: elem, x: elem, y: elem) -> elem {
 }
 
 fn right(g: elem, x: elem, y: elem) -> elem {
-    return -g * lg_divide(lg_divide(x, y), y);
+    // −g·(x/y)/y, in the order that keeps what is between in range: the larger factor is divided where that shrinks it, the
+    // smaller one where it grows.
+    let q = lg_divide(x, y);
+    let swap = (abs(q) > abs(g)) == (abs(y) >= 1.0);
+    return -lg_divide(select(g, q, swap), y) * select(q, g, swap);
 }

@@ -5,5 +5,5 @@ fn forward(x: elem, a: vec4<elem>) -> elem {
 }
 
 fn backward(g: elem, x: elem, a: vec4<elem>) -> elem {
-    return select(g * (a.x * lg_pow(x, a.x - 1.0)), 0.0, a.x == 0.0);
+    return select(lg_pow_times(x, a.x - 1.0, a.x, g), 0.0, a.x == 0.0);
 }

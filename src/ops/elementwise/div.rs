@@ -11,9 +11,7 @@ use crate::tensor::Tensor;
 // Vulkan allows 2.5 ulp for a division.
 static FORWARD: Kernel = binary_kernel!("div", FLOAT, |c| binary_twin(c, |x, y| x / y, None), Bound::ulps(3.0));
 static LEFT: Kernel = binary_backward_kernel!("div", "left", |g, _, y| g / y, Bound::ulps(3.0));
-// x/y² may fall below 2⁻¹²⁶ and be flushed to 0 before a gradient above 1 lifts it again: 1e-30 · 7 ε is 8e-37.
-static RIGHT: Kernel =
-    binary_backward_kernel!("div", "right", |g, x, y| -g * ((x / y) / y), Bound::Relative { ulps: 7.0, floor: 1e-30 });
+static RIGHT: Kernel = binary_backward_kernel!("div", "right", |g, x, y| -g * ((x / y) / y), Bound::ulps(7.0));
 
 /// The operation `div`.
 pub(crate) static DIV: Operation = Operation {

@@ -14,9 +14,7 @@ use crate::tensor::Tensor;
 static FORWARD: Kernel = binary_kernel!("pow", FLOAT, |c| binary_twin(c, f64::powf, None), Bound::ulps(4.0));
 static LEFT: Kernel = binary_backward_kernel!("pow", "left", left, LEFT_BOUND);
 // The power, a logarithm within 0.89 ulp, and two products.
-// The power may fall below 2⁻¹²⁶ and be flushed to 0 before the logarithm and the gradient lift it again, by some hundred
-// at most: 1e-29 · 6 ε is 7e-36.
-static RIGHT: Kernel = binary_backward_kernel!("pow", "right", right, Bound::Relative { ulps: 6.0, floor: 1e-29 });
+static RIGHT: Kernel = binary_backward_kernel!("pow", "right", right, Bound::ulps(6.0));
 
 /// The power and two products; y − 1 is rounded by half a unit, which the logarithm of x multiplies.
 const LEFT_BOUND: Bound = Bound::Scaled {
