@@ -13,7 +13,6 @@ use std::time::Instant;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use lumigrad::data::{DataLoader, Mnist, Split};
-use lumigrad::engine::DEVICE_VARIABLE;
 use lumigrad::{io, nn, optim, prelude::*};
 use plotters::prelude::*;
 
@@ -104,7 +103,7 @@ fn run(args: &Args) -> Result<()> {
     let train = Mnist::load(&args.data, Split::Train)?;
     let test = Mnist::load(&args.data, Split::Test)?;
     create_folder(&args.out)?;
-    let device = open_device(args.device.as_deref())?;
+    let device = args.device.as_deref().map_or_else(Device::from_env, Device::named)?;
     println!("{} training and {} test images, on {device}", train.labels().len(), test.labels().len());
     device.manual_seed(args.seed);
     Device::set_default(&device);
@@ -137,23 +136,6 @@ fn run(args: &Args) -> Result<()> {
     println!("weights and picture are in {}", args.out.display());
     println!("test accuracy: {last:.2}%");
     Ok(())
-}
-
-/// The device that was asked for by option or environment, else the best GPU, else the reference.
-fn open_device(name: Option<&str>) -> Result<Device> {
-    if let Some(name) = name {
-        return Device::named(name);
-    }
-    if std::env::var_os(DEVICE_VARIABLE).is_some() {
-        return Device::from_env();
-    }
-    match Device::gpu() {
-        Err(error @ Error::NoAdapter { .. }) => {
-            eprintln!("{error}; training on the scalar reference now");
-            Ok(Device::reference())
-        }
-        other => other,
-    }
 }
 
 fn train_epoch(

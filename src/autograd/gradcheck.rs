@@ -89,9 +89,9 @@ fn check_input(
     for i in 0..values.len() {
         let difference = (at(i, values[i] + options.eps)? - at(i, values[i] - options.eps)?) / (2.0 * options.eps);
         let distance = (gradient[i] - difference).abs();
-        // Written so that a NaN fails.
-        #[allow(clippy::neg_cmp_op_on_partial_ord)]
-        if !(distance <= options.atol + options.rtol * difference.abs()) {
+        // A NaN is not close to anything.
+        let close = distance <= options.atol + options.rtol * difference.abs();
+        if !close {
             return Err(Error::Autograd(format!(
                 "gradcheck: input {position} of shape {shape:?}, element {i}: the gradient is {}, the difference {difference}",
                 gradient[i]

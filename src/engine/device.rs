@@ -138,7 +138,7 @@ impl Device {
     }
 
     /// The device that the environment variable `LUMIGRAD_DEVICE` names; without it the best GPU, and where there is no
-    /// adapter at all, the reference, which is said in the log.
+    /// adapter at all, the reference, which is said in one line on stderr.
     ///
     /// # Errors
     /// As [`Device::named`] when the variable is set; [`Error::Driver`] when the adapter can't be opened.
@@ -147,7 +147,8 @@ impl Device {
             Ok(name) if !name.trim().is_empty() => Device::named(&name),
             _ => match Device::gpu() {
                 Err(error @ Error::NoAdapter { .. }) => {
-                    log::warn!("{error}; running on the scalar reference, which is slow");
+                    // Not through the log: most programs set none up, and would be slow without a word.
+                    eprintln!("{error}; running on the scalar reference, which is slow");
                     Ok(Device::reference())
                 }
                 other => other,
@@ -303,6 +304,9 @@ impl Device {
 
     /// Fixes which of several kernels serves a family of computations, whatever the adapter; `None` gives the choice
     /// back. Doctor and tests use it to reach every kernel.
+    ///
+    /// A computation that the kernel can't do on this device (it needs subgroups that are not there, or more loop
+    /// iterations than the driver allows) is still done by another one; the doctor's rows say which ran.
     pub fn force_choice(&self, family: &'static str, option: Option<&'static str>) {
         let mut choices = self.0.choices.lock().unwrap_or_else(PoisonError::into_inner);
         choices.retain(|(f, _)| *f != family);

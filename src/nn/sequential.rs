@@ -25,7 +25,7 @@ impl Sequential {
     }
 
     /// With another layer at the end.
-    #[allow(clippy::should_implement_trait)]
+    #[expect(clippy::should_implement_trait, reason = "PyTorch users add layers, and nothing here is a sum")]
     pub fn add(mut self, layer: impl Layer + 'static) -> Self {
         self.0.push(Box::new(layer));
         self

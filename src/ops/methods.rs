@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 /// Declares methods in pairs: `name`, which panics at the caller's line on a mistake, and `try_name`, which returns it.
 ///
-/// The body gives a `Result`. A mistake on a poisoned tensor is the poison's: its shape may be unknown. The first form passes poisoned tensors on, the second returns what poisoned them.
+/// The body gives a `Result`. The first form passes poisoned tensors on, the second returns what poisoned them.
 macro_rules! methods {
     ($(
         $(#[$meta:meta])*
@@ -19,10 +19,8 @@ macro_rules! methods {
                 #[track_caller]
                 pub fn $name(&$self $(, $arg: $ty)*) -> $ret {
                     let _caller = $crate::engine::fault::CallerScope::enter();
-                    // A closure, so that `?` and `return` in the body end the body.
-                    #[allow(clippy::redundant_closure_call)]
-                    let result: $crate::Result<$ret> =
-                        (|| $body)().map_err(|error| $self.poison().cloned().unwrap_or(error));
+                    let body = || -> $crate::Result<$ret> { $body };
+                    let result = $crate::ops::methods_support::blame_poison($self, body());
                     $crate::ops::methods_support::or_panic(result)
                 }
 
@@ -31,10 +29,8 @@ macro_rules! methods {
                 #[track_caller]
                 pub fn $try(&$self $(, $arg: $ty)*) -> $crate::Result<$ret> {
                     let _caller = $crate::engine::fault::CallerScope::enter();
-                    // A closure, so that `?` and `return` in the body end the body.
-                    #[allow(clippy::redundant_closure_call)]
-                    let result: $crate::Result<$ret> =
-                        (|| $body)().map_err(|error| $self.poison().cloned().unwrap_or(error));
+                    let body = || -> $crate::Result<$ret> { $body };
+                    let result = $crate::ops::methods_support::blame_poison($self, body());
                     result.and_then($crate::ops::methods_support::Healthy::into_healthy)
                 }
             )*
@@ -42,6 +38,11 @@ macro_rules! methods {
     };
 }
 pub(crate) use methods;
+
+/// A mistake on a poisoned tensor is the poison's: its shape may be unknown.
+pub(crate) fn blame_poison<T>(tensor: &Tensor, result: Result<T>) -> Result<T> {
+    result.map_err(|error| tensor.poison().cloned().unwrap_or(error))
+}
 
 /// Panics at the user's line with a mistake; a failure of the device goes on as a poisoned value.
 #[track_caller]

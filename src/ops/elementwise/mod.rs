@@ -165,6 +165,8 @@ pub(crate) type UnaryIntFn = fn(i64, [i64; 4]) -> i64;
 /// Declares a unary operation: its kernels, from the maths in `shaders/elementwise/NAME.wgsl`, and its row of the
 /// registry. Without `backward` the page gives a `vjp` of its own.
 macro_rules! unary {
+    (@scalars) => { |_| [0.0; 4] };
+    (@scalars $scalars:expr) => { $scalars };
     (
         $static:ident, $name:literal,
         forward: $forward:expr,
@@ -201,24 +203,19 @@ macro_rules! unary {
             name: $name,
             kernels: &[&FORWARD, &BACKWARD],
             forward: |call| {
-                let scalars: fn(&$crate::ops::Attrs) -> [f64; 4] = {
-                    #[allow(unused_variables)]
-                    let none: fn(&$crate::ops::Attrs) -> [f64; 4] = |_| [0.0; 4];
-                    $(let none: fn(&$crate::ops::Attrs) -> [f64; 4] = $scalars;)?
-                    none
-                };
                 $crate::ops::elementwise::unary_forward(
-                    call, &FORWARD, scalars, $crate::ops::elementwise::Saves::$saves,
+                    call,
+                    &FORWARD,
+                    $crate::ops::elementwise::unary!(@scalars $($scalars)?),
+                    $crate::ops::elementwise::Saves::$saves,
                 )
             },
             vjp: Some(|v| {
-                let scalars: fn(&$crate::ops::Attrs) -> [f64; 4] = {
-                    #[allow(unused_variables)]
-                    let none: fn(&$crate::ops::Attrs) -> [f64; 4] = |_| [0.0; 4];
-                    $(let none: fn(&$crate::ops::Attrs) -> [f64; 4] = $scalars;)?
-                    none
-                };
-                $crate::ops::elementwise::unary_vjp(v, &BACKWARD, scalars)
+                $crate::ops::elementwise::unary_vjp(
+                    v,
+                    &BACKWARD,
+                    $crate::ops::elementwise::unary!(@scalars $($scalars)?),
+                )
             }),
             cases: $cases,
         };
