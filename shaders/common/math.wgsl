@@ -14,6 +14,7 @@
 // - denormals may be flushed on the way in or out: then a result below 1e-37 is right to the smallest normal number, not
 //   to its own last place. Nothing else depends on them, and log reads them by their bits.
 //
+// `cargo bench --bench math` prints the largest errors, and those of the driver's own functions.
 // In each function's comment, "ulp" is the largest error measured against f64 on lavapipe over the range named, in units
 // of the last place of the exact result; contracted, reordered (gcc -ffast-math) and with division and square root off by
 // 2 ulp, the figures grow by 0.5 at most. Coefficients are minimax fits (Remez-type, rounded to f32 low order first).

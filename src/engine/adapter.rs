@@ -123,8 +123,8 @@ impl AdapterFacts {
         self.stream_limits().work
     }
 
-    /// On lavapipe `submit` blocks while the submission before it runs: flushing every 64 dispatches cost 30 to 60%
-    /// more in all than every 256 or more (4,096 dependent dispatches). A GPU should rather get its work early.
+    /// On lavapipe `submit` blocks while the submission before it runs, so few long ones are better. A GPU should rather
+    /// get its work early.
     pub(crate) fn stream_limits(&self) -> StreamLimits {
         let (dispatches, work) = match self.kind {
             AdapterKind::Software => (512, 4e9),

@@ -61,8 +61,8 @@ static REGISTERS: Kernel = Kernel {
 };
 
 /// 8×32 elements for a subgroup of eight, which spreads what one of its threads loads: for software drivers with such
-/// subgroups. 512³ on lavapipe, in one run: tiled 6.4, registers 7.0, this 16.3 GFLOP/s. Twice the rows give 22, but
-/// take so long to compile that the first training step of a process comes at 1.06 s instead of 0.73 s.
+/// subgroups, more than twice as fast there as the others (`cargo bench --bench engine`; `docs/rejected.md` has the sizes
+/// that were tried).
 static SUBGROUPS: Kernel = Kernel {
     name: "matmul.subgroups",
     source: &[include_str!("../../shaders/matmul_subgroups.wgsl")],
