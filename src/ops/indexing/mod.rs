@@ -7,6 +7,7 @@ pub(crate) mod embedding;
 pub(crate) mod gather;
 pub(crate) mod index_select;
 pub(crate) mod scatter_add;
+mod scatter_twins;
 
 use crate::dtype::DType;
 use crate::tensor::Tensor;
