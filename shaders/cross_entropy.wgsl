@@ -1,9 +1,8 @@
 // Cross-entropy of logits against class numbers. A row is a sample, or a place of one.
 #import common/index
-#import common/math
 #import common/fault
 #import common/group
-#import common/class_loss
+#import common/log_sum
 
 // Bindings of `rows_by_thread` and `rows_by_group`. Of each row its largest logit, and the logarithm of the sum of the
 // exponentials of the distances to it.
@@ -36,25 +35,7 @@ fn class_weight(category: u32) -> f32 {
     return weight[params.weight_offset + category];
 }
 
-// Over every `step`-th class from `first`: the largest logit, …
-fn largest_of(start: u32, first: u32, step: u32) -> f32 {
-    var largest = -inf_f32();
-    for (var c = first; c < params.classes; c += step) {
-        largest = max(largest, x[start + c * params.x_class]);
-    }
-    return largest;
-}
-
-// … the sum of exponentials, …
-fn sum_of(start: u32, first: u32, step: u32, largest: f32) -> f32 {
-    var sum = 0.0;
-    for (var c = first; c < params.classes; c += step) {
-        sum += lg_exp(x[start + c * params.x_class] - largest);
-    }
-    return sum;
-}
-
-// … and the weighted sum of −log p.
+// The weighted sum of −log p over every `step`-th class from `first`.
 fn surprise_of(start: u32, first: u32, step: u32, largest: f32, log_sum: f32) -> f32 {
     var all = 0.0;
     for (var c = first; c < params.classes; c += step) {

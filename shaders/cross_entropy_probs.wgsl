@@ -1,9 +1,8 @@
 // Cross-entropy of logits against class probabilities. A row is a sample, or a place of one; the probabilities are
 // contiguous [sample, class, place].
 #import common/index
-#import common/math
 #import common/group
-#import common/class_loss
+#import common/log_sum
 
 // Bindings of `rows_by_thread` and `rows_by_group`. Of each row its largest logit, and the logarithm of the sum of the
 // exponentials of the distances to it.
@@ -38,25 +37,7 @@ fn share(i: u32, category: u32) -> f32 {
     return p;
 }
 
-// Over every `step`-th class from `first`: the largest logit, …
-fn largest_of(start: u32, first: u32, step: u32) -> f32 {
-    var largest = -inf_f32();
-    for (var c = first; c < params.classes; c += step) {
-        largest = max(largest, x[start + c * params.x_class]);
-    }
-    return largest;
-}
-
-// … the sum of exponentials, …
-fn sum_of(start: u32, first: u32, step: u32, largest: f32) -> f32 {
-    var sum = 0.0;
-    for (var c = first; c < params.classes; c += step) {
-        sum += lg_exp(x[start + c * params.x_class] - largest);
-    }
-    return sum;
-}
-
-// … and the loss with the sum of what the classes count.
+// Over every `step`-th class from `first`, the loss with the sum of what the classes count.
 fn loss_of(row: u32, start: u32, first: u32, step: u32, largest: f32, log_sum: f32) -> vec2<f32> {
     let place = row / params.inner * params.classes * params.inner + row % params.inner;
     var sum = vec2<f32>();

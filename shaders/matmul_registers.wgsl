@@ -23,16 +23,13 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let tiles_n = (params.n + COLUMNS - 1u) / COLUMNS;
-    let tiles = tiles_n * ((params.m + ROWS - 1u) / ROWS);
-    let tile = linear_group(group, groups);
-    if tile >= tiles * params.batches {
+    let tile = tile_at(linear_group(group, groups), ROWS, COLUMNS);
+    if !tile.exists {
         return;
     }
-    let batch = tile / tiles;
-    let row = (tile % tiles) / tiles_n * ROWS + local / 8u * 4u;
-    let column = (tile % tiles) % tiles_n * COLUMNS + local % 8u;
-    let batch_offset = batch_offsets(batch);
+    let row = tile.row + local / 8u * 4u;
+    let column = tile.column + local % 8u;
+    let batch_offset = batch_offsets(tile.batch);
 
     // Rows and columns beyond the edge read the last one; their sums are not stored.
     let last_row = params.m - 1u;
@@ -76,7 +73,7 @@ fn main(
         high3 = fma(vec4<f32>(x.w), high, high3);
     }
 
-    let at = params.offsets.w + batch * params.m * params.n;
+    let at = params.offsets.w + tile.batch * params.m * params.n;
     store_row(at, row, column, low0, high0);
     store_row(at, row + 1u, column, low1, high1);
     store_row(at, row + 2u, column, low2, high2);

@@ -25,17 +25,14 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let tiles_n = (params.n + COLUMNS - 1u) / COLUMNS;
-    let tiles = tiles_n * ((params.m + ROWS - 1u) / ROWS);
     // The same for the whole workgroup, so the subgroup stays together.
-    let tile = linear_group(group, groups);
-    if tile >= tiles * params.batches {
+    let tile = tile_at(linear_group(group, groups), ROWS, COLUMNS);
+    if !tile.exists {
         return;
     }
-    let batch = tile / tiles;
-    let row = (tile % tiles) / tiles_n * ROWS;
-    let column = (tile % tiles) % tiles_n * COLUMNS + lane;
-    let batch_offset = batch_offsets(batch);
+    let row = tile.row;
+    let column = tile.column + lane;
+    let batch_offset = batch_offsets(tile.batch);
 
     let last_row = params.m - 1u;
     let a_base = params.offsets.x + batch_offset.x;
@@ -157,7 +154,7 @@ fn main(
         sum7 = fma(vec4<f32>(a[a7 + at]), y, sum7);
     }
 
-    let at = params.offsets.w + batch * params.m * params.n;
+    let at = params.offsets.w + tile.batch * params.m * params.n;
     store_row(at, row + 0u, column, sum0);
     store_row(at, row + 1u, column, sum1);
     store_row(at, row + 2u, column, sum2);

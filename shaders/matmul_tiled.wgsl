@@ -37,17 +37,14 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let tiles_n = (params.n + TILE - 1u) / TILE;
-    let tiles = tiles_n * ((params.m + TILE - 1u) / TILE);
     // The same for the whole workgroup, so barriers stay in uniform control flow.
-    let tile = linear_group(group, groups);
-    if tile >= tiles * params.batches {
+    let tile = tile_at(linear_group(group, groups), TILE, TILE);
+    if !tile.exists {
         return;
     }
-    let batch = tile / tiles;
-    let first_row = (tile % tiles) / tiles_n * TILE;
-    let first_column = (tile % tiles) % tiles_n * TILE;
-    let batch_offset = batch_offsets(batch);
+    let first_row = tile.row;
+    let first_column = tile.column;
+    let batch_offset = batch_offsets(tile.batch);
     let a_base = params.offsets.x + batch_offset.x;
     let b_base = params.offsets.y + batch_offset.y;
 
@@ -108,7 +105,7 @@ fn main(
         workgroupBarrier();
     }
 
-    let c_base = params.offsets.w + batch * params.m * params.n;
+    let c_base = params.offsets.w + tile.batch * params.m * params.n;
     let row = first_row + 4u * block_row;
     let column = first_column + 4u * block_column;
     store_four(c_base, row, column, sum0);

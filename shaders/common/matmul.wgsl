@@ -39,6 +39,23 @@ fn batch_offsets(batch: u32) -> vec2<u32> {
     return offset;
 }
 
+// The part of a matrix that a workgroup makes.
+struct Tile {
+    batch: u32,
+    row: u32,
+    column: u32,
+    // whether there is one of this number: a folded grid has more workgroups
+    exists: bool,
+}
+
+// Tile `number` of all matrices, of `rows` by `columns` elements.
+fn tile_at(number: u32, rows: u32, columns: u32) -> Tile {
+    let across = (params.n + columns - 1u) / columns;
+    let tiles = across * ((params.m + rows - 1u) / rows);
+    let of_matrix = number % tiles;
+    return Tile(number / tiles, of_matrix / across * rows, of_matrix % across * columns, number < tiles * params.batches);
+}
+
 // Adds the bias and writes an element, unless it lies beyond the edge. `at` is where the matrix starts in c.
 fn store(at: u32, row: u32, column: u32, sum: f32) {
     if row < params.m && column < params.n {

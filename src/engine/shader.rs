@@ -10,6 +10,7 @@ const COMMON: &[(&str, &str)] = &[
     ("common/elementwise", include_str!("../../shaders/common/elementwise.wgsl")),
     ("common/fault", include_str!("../../shaders/common/fault.wgsl")),
     ("common/group", include_str!("../../shaders/common/group.wgsl")),
+    ("common/log_sum", include_str!("../../shaders/common/log_sum.wgsl")),
     ("common/math", include_str!("../../shaders/common/math.wgsl")),
     ("common/matmul", include_str!("../../shaders/common/matmul.wgsl")),
     ("common/order", include_str!("../../shaders/common/order.wgsl")),

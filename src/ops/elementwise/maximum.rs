@@ -16,8 +16,8 @@ fn maximum(x: f64, y: f64) -> f64 {
     if x.is_nan() || y.is_nan() { f64::NAN } else { x.max(y) }
 }
 
-/// The gradient of an operand. With NaN it has neither lost nor is it equal, and both get all of it, as in PyTorch.
-fn share(g: f64, lost: bool, tie: bool) -> f64 {
+/// The gradient of an operand, for `minimum` too. With NaN it has neither lost nor is it equal, and both get all of it, as in PyTorch.
+pub(super) fn share(g: f64, lost: bool, tie: bool) -> f64 {
     match (lost, tie) {
         (true, _) => 0.0,
         (_, true) => g / 2.0,
@@ -31,13 +31,16 @@ pub(crate) static MAXIMUM: Operation = Operation {
     kernels: &[&FORWARD, &LEFT, &RIGHT],
     forward: |call| binary_forward(call, &FORWARD, |dtype| dtype, true),
     vjp: Some(|v| binary_vjp(v, &LEFT, &RIGHT)),
-    cases: || {
-        let mut list = cases::binary_numeric();
-        let whole = |shape: &[usize]| cases::Input::floats(shape).fill(cases::Fill::Whole(-2, 3));
-        list.push(cases::Case::new("ties", vec![whole(&[4, 6]), whole(&[6])]).no_gradcheck());
-        list
-    },
+    cases: cases_with_ties,
 };
+
+/// For `minimum` too.
+pub(super) fn cases_with_ties() -> Vec<cases::Case> {
+    let mut list = cases::binary_numeric();
+    let whole = |shape: &[usize]| cases::Input::floats(shape).fill(cases::Fill::Whole(-2, 3));
+    list.push(cases::Case::new("ties", vec![whole(&[4, 6]), whole(&[6])]).no_gradcheck());
+    list
+}
 
 methods! {
     /// The larger of these elements and those of `other`, broadcast; NaN if either is.

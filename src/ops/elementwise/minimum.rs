@@ -2,9 +2,10 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.minimum.html>
 
+use super::maximum::{cases_with_ties, share};
 use super::{NUMERIC, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin, binary_vjp};
 use crate::engine::{Bound, Kernel};
-use crate::ops::{Operation, cases, methods};
+use crate::ops::{Operation, methods};
 use crate::tensor::Tensor;
 
 static FORWARD: Kernel =
@@ -16,27 +17,13 @@ fn minimum(x: f64, y: f64) -> f64 {
     if x.is_nan() || y.is_nan() { f64::NAN } else { x.min(y) }
 }
 
-/// The gradient of an operand. With NaN it has neither lost nor is it equal, and both get all of it, as in PyTorch.
-fn share(g: f64, lost: bool, tie: bool) -> f64 {
-    match (lost, tie) {
-        (true, _) => 0.0,
-        (_, true) => g / 2.0,
-        _ => g,
-    }
-}
-
 /// The operation `minimum`.
 pub(crate) static MINIMUM: Operation = Operation {
     name: "minimum",
     kernels: &[&FORWARD, &LEFT, &RIGHT],
     forward: |call| binary_forward(call, &FORWARD, |dtype| dtype, true),
     vjp: Some(|v| binary_vjp(v, &LEFT, &RIGHT)),
-    cases: || {
-        let mut list = cases::binary_numeric();
-        let whole = |shape: &[usize]| cases::Input::floats(shape).fill(cases::Fill::Whole(-2, 3));
-        list.push(cases::Case::new("ties", vec![whole(&[4, 6]), whole(&[6])]).no_gradcheck());
-        list
-    },
+    cases: cases_with_ties,
 };
 
 methods! {
