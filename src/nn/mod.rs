@@ -4,6 +4,7 @@
 //! arguments, initialisation and weight layout, so that a `state_dict` fits in both directions.
 
 mod activation;
+pub mod init;
 mod linear;
 mod loss;
 mod module;
