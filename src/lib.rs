@@ -38,6 +38,7 @@ pub use engine::Device;
 pub use error::{Error, Result};
 pub use ops::cross_entropy::{CrossEntropyOptions, Reduction};
 pub use ops::nll_loss::NllLossOptions;
+pub use ops::pad::PadMode;
 pub use tensor::{IntoShape, Shape, Tensor};
 
 /// What most programs use.

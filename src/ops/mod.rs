@@ -26,6 +26,7 @@ pub(crate) mod matmul;
 pub(crate) mod mse_loss;
 pub(crate) mod nll_loss;
 pub mod optim;
+pub(crate) mod pad;
 pub(crate) mod random;
 pub(crate) mod reduce;
 pub(crate) mod softmax;

@@ -85,6 +85,7 @@ pub static REGISTRY: &[&Operation] = &[
     &super::nll_loss::NLL_LOSS,
     &super::optim::adam::ADAM,
     &super::optim::sgd::SGD,
+    &super::pad::PAD,
     &super::random::RAND,
     &super::random::RANDINT,
     &super::random::RANDN,

@@ -3,6 +3,7 @@
 mod elementwise;
 mod indexing;
 mod losses;
+mod pooling;
 mod products;
 mod reduce;
 mod views;
@@ -13,7 +14,7 @@ use crate::runner::Call;
 
 /// Every operation that is held to recorded values.
 pub fn all() -> impl Iterator<Item = (&'static str, Call)> {
-    [elementwise::TABLE, products::TABLE, reduce::TABLE, views::TABLE, indexing::TABLE, losses::TABLE]
+    [elementwise::TABLE, products::TABLE, reduce::TABLE, views::TABLE, indexing::TABLE, losses::TABLE, pooling::TABLE]
         .into_iter()
         .flatten()
         .copied()
@@ -27,7 +28,6 @@ pub const NOT_YET: &[&str] = &[
     "cumsum",
     "logsumexp",
     "norm",
-    "pad",
     "flip",
     "repeat",
     "tril",
