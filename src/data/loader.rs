@@ -1,18 +1,18 @@
 //! From a dataset to batches, loaded ahead of the training.
 //!
-//! One thread an epoch fills batches in order and hands them over through a queue of fixed length; when the queue is
-//! full it waits. What a batch holds depends on the dataset, the seed and the epoch, never on that thread.
+//! Threads of an epoch fill batches, no more than a few ahead; they are handed over in order. What a batch holds depends
+//! on the dataset, the seed and the epoch, never on a thread.
 
 use super::batch::{Batch, Pool};
 use super::dataset::{Dataset, Field, Sample, out_of_range};
 use super::sampler::{RandomSampler, Sampler, SequentialSampler};
 use crate::{Error, Result};
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::iter::FusedIterator;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 /// Cuts a dataset into batches, as `torch.utils.data.DataLoader`.
@@ -39,7 +39,8 @@ pub struct DataLoader {
     sampler: Option<Arc<dyn Sampler>>,
     seed: u64,
     drop_last: bool,
-    prefetch: usize,
+    workers: usize,
+    prefetch: Option<usize>,
     pool: Arc<Pool>,
     next_epoch: AtomicU64,
 }
@@ -47,11 +48,14 @@ pub struct DataLoader {
 /// Batches beyond those loaded ahead whose memory is kept: the one in use, and a few more that a caller may hold.
 const HELD: usize = 4;
 
+/// Batches that each thread loads ahead, unless said otherwise; PyTorch's number.
+const AHEAD: usize = 2;
+
 impl DataLoader {
-    /// A loader of single samples in order, two batches ahead, with seed 0. Takes a dataset or an [`Arc`] of one.
+    /// A loader of single samples in order, by one thread, two batches ahead, with seed 0. Takes a dataset or an [`Arc`]
+    /// of one.
     pub fn new(dataset: impl Dataset + 'static) -> Self {
-        let prefetch = 2;
-        let pool = Pool::new(dataset.fields().into(), prefetch + HELD);
+        let pool = Pool::new(dataset.fields().into(), AHEAD + HELD);
         DataLoader {
             dataset: Arc::new(dataset),
             batch_size: 1,
@@ -59,7 +63,8 @@ impl DataLoader {
             sampler: None,
             seed: 0,
             drop_last: false,
-            prefetch,
+            workers: 1,
+            prefetch: None,
             pool,
             next_epoch: AtomicU64::new(0),
         }
@@ -115,11 +120,26 @@ impl DataLoader {
         self
     }
 
-    /// How many batches are loaded ahead, by a thread of their own; 0 loads each on the calling thread when it is asked
-    /// for. It changes the speed, never the batches.
+    /// How many threads load batches (1); 0 loads each on the calling thread when it is asked for. It changes the speed,
+    /// never the batches.
+    pub fn num_workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self.with_pool()
+    }
+
+    /// How many batches are loaded ahead, by all threads together (two a thread); 0 loads each on the calling thread when
+    /// it is asked for. It changes the speed, never the batches.
     pub fn prefetch(mut self, batches: usize) -> Self {
-        self.prefetch = batches;
-        self.pool = Pool::new(self.pool.fields().clone(), batches + HELD);
+        self.prefetch = Some(batches);
+        self.with_pool()
+    }
+
+    fn ahead(&self) -> usize {
+        self.prefetch.unwrap_or(AHEAD * self.workers)
+    }
+
+    fn with_pool(mut self) -> Self {
+        self.pool = Pool::new(self.pool.fields().clone(), self.ahead() + HELD);
         self
     }
 
@@ -182,7 +202,7 @@ impl DataLoader {
             key: [self.seed, epoch],
             stop: AtomicBool::new(false),
         };
-        Epoch::start(source, batch.min(end)..end, self.prefetch)
+        Epoch::start(source, batch.min(end)..end, self.workers, self.ahead())
     }
 
     /// Which epoch the next loop over `&loader` is; it counts on from there.
@@ -268,19 +288,23 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 
 /// The batches of one epoch, in order.
 ///
-/// It owns what it needs, so it may outlive the loader. Dropping it early stops the loading: it waits for the one sample
-/// in progress, not for the batch.
+/// It owns what it needs, so it may outlive the loader. Dropping it early stops the loading: it waits for the samples in
+/// progress, not for their batches.
 pub struct Epoch {
     source: Arc<Source>,
     rest: std::ops::Range<usize>,
-    worker: Option<Worker>,
+    workers: Option<Workers>,
 }
 
 impl Epoch {
-    fn start(source: Source, rest: std::ops::Range<usize>, prefetch: usize) -> Self {
+    fn start(source: Source, rest: std::ops::Range<usize>, workers: usize, prefetch: usize) -> Self {
         let source = Arc::new(source);
-        let worker = if prefetch == 0 || rest.is_empty() { None } else { Worker::start(&source, &rest, prefetch) };
-        Epoch { source, rest, worker }
+        let workers = if workers == 0 || prefetch == 0 || rest.is_empty() {
+            None
+        } else {
+            Workers::start(&source, rest.clone(), workers.min(prefetch).min(rest.len()), prefetch)
+        };
+        Epoch { source, rest, workers }
     }
 }
 
@@ -289,9 +313,11 @@ impl Iterator for Epoch {
 
     fn next(&mut self) -> Option<Result<Batch>> {
         let batch = self.rest.next()?;
-        // A thread that could not start, or is gone against all care, costs speed only: the batch is loaded here.
-        let ready = self.worker.as_ref().and_then(Worker::receive);
-        ready.or_else(|| self.source.load(batch))
+        // Threads that could not start cost speed only: the batch is loaded here.
+        match &self.workers {
+            Some(workers) => Some(workers.take(batch)),
+            None => self.source.load(batch),
+        }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -302,46 +328,102 @@ impl Iterator for Epoch {
 impl ExactSizeIterator for Epoch {}
 impl FusedIterator for Epoch {}
 
-/// The thread that loads ahead.
-struct Worker {
+/// The threads that load ahead. Each takes the next batch that nobody has begun, as long as no more than `prefetch` are
+/// begun or waiting; the batches are handed over in order.
+struct Workers {
     source: Arc<Source>,
-    queue: Option<Receiver<Result<Batch>>>,
-    thread: Option<JoinHandle<()>>,
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
 }
 
-impl Worker {
-    /// Nothing where no thread can be had, as in a browser.
-    fn start(source: &Arc<Source>, batches: &std::ops::Range<usize>, prefetch: usize) -> Option<Self> {
-        // The thread itself holds one finished batch while it waits, so the queue is one shorter.
-        let (send, queue) = sync_channel(prefetch.min(batches.len()) - 1);
-        let (its_source, mut its_batches) = (source.clone(), batches.clone());
-        let work = move || {
-            while let Some(loaded) = its_batches.next().and_then(|batch| its_source.load(batch)) {
-                if send.send(loaded).is_err() {
-                    break;
-                }
+struct Queue {
+    state: Mutex<State>,
+    /// A batch is ready.
+    ready: Condvar,
+    /// One more may be begun, or the end has come.
+    room: Condvar,
+    prefetch: usize,
+}
+
+struct State {
+    /// Batches that nobody has begun.
+    rest: std::ops::Range<usize>,
+    /// The one to hand over next.
+    wanted: usize,
+    ready: BTreeMap<usize, Result<Batch>>,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is room and gives a batch to load; nothing at the end.
+    fn claim(&self, source: &Source) -> Option<usize> {
+        let mut state = self.lock();
+        loop {
+            if state.rest.is_empty() || source.stop.load(Ordering::Relaxed) {
+                return None;
             }
-        };
-        match thread::Builder::new().name("lumigrad-data".into()).spawn(work) {
-            Ok(thread) => Some(Worker { source: source.clone(), queue: Some(queue), thread: Some(thread) }),
-            Err(e) => {
-                log::warn!("no thread to load batches ahead ({e}); they are loaded when they are asked for");
-                None
+            if state.rest.start - state.wanted < self.prefetch {
+                return state.rest.next();
             }
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn receive(&self) -> Option<Result<Batch>> {
-        self.queue.as_ref()?.recv().ok()
+    fn put(&self, batch: usize, loaded: Result<Batch>) {
+        self.lock().ready.insert(batch, loaded);
+        self.ready.notify_one();
     }
 }
 
-impl Drop for Worker {
+impl Workers {
+    /// Nothing where no thread can be had, as in a browser.
+    fn start(source: &Arc<Source>, rest: std::ops::Range<usize>, workers: usize, prefetch: usize) -> Option<Self> {
+        let state = State { wanted: rest.start, rest, ready: BTreeMap::new() };
+        let queue = Arc::new(Queue { state: Mutex::new(state), ready: Condvar::new(), room: Condvar::new(), prefetch });
+        let mut threads = Vec::with_capacity(workers);
+        for _ in 0..workers {
+            let (source, queue) = (source.clone(), queue.clone());
+            let work = move || {
+                while let Some(batch) = queue.claim(&source) {
+                    let Some(loaded) = source.load(batch) else { break };
+                    queue.put(batch, loaded);
+                }
+            };
+            match thread::Builder::new().name("lumigrad-data".into()).spawn(work) {
+                Ok(thread) => threads.push(thread),
+                Err(e) => {
+                    log::warn!("{} of {workers} threads to load batches ahead could be had ({e})", threads.len());
+                    break;
+                }
+            }
+        }
+        (!threads.is_empty()).then(|| Workers { source: source.clone(), queue, threads })
+    }
+
+    /// Waits for a batch, which must be the next.
+    fn take(&self, batch: usize) -> Result<Batch> {
+        let mut state = self.queue.lock();
+        loop {
+            if let Some(loaded) = state.ready.remove(&batch) {
+                state.wanted = batch + 1;
+                self.queue.room.notify_one();
+                return loaded;
+            }
+            state = self.queue.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for Workers {
     fn drop(&mut self) {
         self.source.stop.store(true, Ordering::Relaxed);
-        // Closing the queue first wakes a thread that waits for room in it.
-        self.queue = None;
-        if let Some(thread) = self.thread.take() {
+        // Under the lock, so that no thread is between its look at `stop` and its wait.
+        drop(self.queue.lock());
+        self.queue.room.notify_all();
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }

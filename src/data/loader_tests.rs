@@ -80,6 +80,39 @@ fn batches_and_random_draws_do_not_depend_on_prefetch() {
 }
 
 #[test]
+fn batches_and_random_draws_do_not_depend_on_the_number_of_workers() {
+    let all = |workers, prefetch: Option<usize>| {
+        let data = Numbers { pause: Duration::from_micros(20), ..numbers(203) };
+        let loader = DataLoader::new(data).batch_size(10).shuffle(true).seed(7).num_workers(workers);
+        let loader = match prefetch {
+            Some(batches) => loader.prefetch(batches),
+            None => loader,
+        };
+        loader.epoch(3).flat_map(|b| b.unwrap()["x"].as_slice::<i32>().unwrap().to_vec()).collect::<Vec<i32>>()
+    };
+    let here = all(0, None);
+    assert_eq!(here.len(), 406);
+    for workers in [1, 2, 5] {
+        for prefetch in [None, Some(1), Some(3), Some(100)] {
+            assert_eq!(all(workers, prefetch), here, "{workers} workers, prefetch {prefetch:?}");
+        }
+    }
+}
+
+#[test]
+fn workers_share_the_work() {
+    let time = |workers| {
+        let data = Numbers { pause: Duration::from_millis(2), ..numbers(64) };
+        let loader = DataLoader::new(data).batch_size(4).num_workers(workers);
+        let start = Instant::now();
+        assert_eq!(loader.epoch(0).count(), 16);
+        start.elapsed()
+    };
+    let (one, four) = (time(1), time(4));
+    assert!(four < one * 2 / 3, "four workers took {four:?}, one {one:?}");
+}
+
+#[test]
 fn a_samples_seed_depends_on_seed_epoch_and_index_alone() {
     let seeds = |loader: DataLoader, epoch| {
         let batches = loader.epoch(epoch).map(|b| b.unwrap());

@@ -28,6 +28,7 @@
 
 mod array;
 mod batch;
+mod combine;
 mod dataset;
 pub mod idx;
 mod loader;
@@ -37,7 +38,8 @@ mod upload;
 
 pub use array::{HostArray, HostData, HostElement, Kind};
 pub use batch::Batch;
+pub use combine::{ConcatDataset, Subset, random_split, random_split_by};
 pub use dataset::{ArrayDataset, Dataset, Field, Sample};
 pub use loader::{DataLoader, Epoch};
 pub use mnist::{Mnist, Split};
-pub use sampler::{RandomSampler, Sampler, SequentialSampler};
+pub use sampler::{RandomSampler, Sampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler};

@@ -9,6 +9,7 @@ use chacha20::rand_core::{Rng, SeedableRng};
 /// What a stream of random numbers is for; streams of one seed must not meet.
 const ORDER: u64 = 0;
 const SAMPLE: u64 = 1;
+const WEIGHTED: u64 = 2;
 
 /// A generator for (seed, epoch, purpose, index). Those four fill ChaCha's 256-bit key exactly, so no two of them share
 /// a stream.
@@ -93,9 +94,181 @@ impl Sampler for RandomSampler {
     }
 }
 
+/// These samples once each, in an order that each epoch draws anew, as `torch.utils.data.SubsetRandomSampler`.
+#[derive(Clone, Debug)]
+pub struct SubsetRandomSampler {
+    /// The samples.
+    pub indices: Vec<usize>,
+    /// Another seed is another sequence of orders.
+    pub seed: u64,
+}
+
+impl Sampler for SubsetRandomSampler {
+    fn count(&self, _samples: usize) -> usize {
+        self.indices.len()
+    }
+
+    fn order(&self, _samples: usize, epoch: u64, order: &mut Vec<usize>) {
+        RandomSampler { seed: self.seed }.order(self.indices.len(), epoch, order);
+        order.iter_mut().for_each(|place| *place = self.indices[*place]);
+    }
+}
+
+/// Draws samples by weight, as `torch.utils.data.WeightedRandomSampler`: for classes that are not equally frequent.
+///
+/// ```
+/// use lumigrad::data::{Sampler, WeightedRandomSampler};
+///
+/// let sampler = WeightedRandomSampler::new(&[1.0, 0.0, 3.0], 1000).seed(7);
+/// let mut order = Vec::new();
+/// sampler.order(3, 0, &mut order);
+/// let twos = order.iter().filter(|&&i| i == 2).count();
+/// assert!(!order.contains(&1) && (700..800).contains(&twos));
+/// ```
+#[derive(Clone, Debug)]
+pub struct WeightedRandomSampler {
+    weights: Vec<f64>,
+    draws: usize,
+    replacement: bool,
+    seed: u64,
+}
+
+impl WeightedRandomSampler {
+    /// `draws` samples an epoch, with replacement; sample `i` comes with a probability proportional to `weights[i]`.
+    ///
+    /// # Panics
+    /// When a weight is negative or not finite, or all are 0.
+    #[track_caller]
+    pub fn new(weights: &[f64], draws: usize) -> Self {
+        let valid = weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().any(|w| *w > 0.0);
+        assert!(valid || draws == 0, "WeightedRandomSampler: weights must be finite, not negative and not all 0");
+        WeightedRandomSampler { weights: weights.to_vec(), draws, replacement: true, seed: 0 }
+    }
+
+    /// Another seed is another sequence of draws (0).
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Whether a sample can be drawn more than once an epoch (true).
+    ///
+    /// # Panics
+    /// When it can't, and there are fewer samples of a weight above 0 than draws.
+    #[track_caller]
+    pub fn replacement(mut self, replacement: bool) -> Self {
+        let possible = self.weights.iter().filter(|w| **w > 0.0).count();
+        assert!(
+            replacement || self.draws <= possible,
+            "WeightedRandomSampler: {} draws without replacement, but only {possible} samples have a weight above 0",
+            self.draws
+        );
+        self.replacement = replacement;
+        self
+    }
+}
+
+impl Sampler for WeightedRandomSampler {
+    fn count(&self, _samples: usize) -> usize {
+        self.draws
+    }
+
+    /// # Panics
+    /// When there is not one weight a sample.
+    fn order(&self, samples: usize, epoch: u64, order: &mut Vec<usize>) {
+        let given = self.weights.len();
+        assert!(given == samples, "WeightedRandomSampler: {given} weights for a dataset of {samples} samples");
+        let mut random = generator(self.seed, epoch, WEIGHTED, 0);
+        if self.replacement {
+            let mut sum = 0.0;
+            let ends: Vec<f64> = self
+                .weights
+                .iter()
+                .map(|w| {
+                    sum += w;
+                    sum
+                })
+                .collect();
+            // The last sample that can be drawn, where rounding puts a number at the very end.
+            let last = self.weights.iter().rposition(|w| *w > 0.0).unwrap_or(0);
+            order.extend((0..self.draws).map(|_| {
+                let at = unit(random.next_u64()) * sum;
+                ends.partition_point(|end| *end <= at).min(last)
+            }));
+            return;
+        }
+        // Efraimidis and Spirakis (2006): the largest u^(1/w) are a weighted draw without replacement.
+        let mut keys: Vec<(f64, usize)> = self
+            .weights
+            .iter()
+            .enumerate()
+            .map(|(i, w)| {
+                let u = 1.0 - unit(random.next_u64());
+                (if *w > 0.0 { u.ln() / w } else { f64::NEG_INFINITY }, i)
+            })
+            .collect();
+        keys.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        order.extend(keys[..self.draws].iter().map(|(_, i)| i));
+    }
+}
+
+/// 53 random bits as a number from 0 (included) to 1 (excluded).
+fn unit(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weights_are_frequencies() {
+        let draw = |sampler: &WeightedRandomSampler, epoch| {
+            let mut order = Vec::new();
+            sampler.order(4, epoch, &mut order);
+            order
+        };
+        let sampler = WeightedRandomSampler::new(&[1.0, 2.0, 0.0, 5.0], 8000).seed(3);
+        let order = draw(&sampler, 0);
+        let count = |i| order.iter().filter(|&&o| o == i).count();
+        // Standard deviations are below 45.
+        assert!(count(0).abs_diff(1000) < 200 && count(1).abs_diff(2000) < 200 && count(3).abs_diff(5000) < 250);
+        assert_eq!((count(2), sampler.count(4)), (0, 8000));
+        assert_eq!(draw(&sampler, 0), order);
+        assert_ne!(draw(&sampler, 1), order);
+
+        // Without replacement: all once, and heavy ones earlier. The first is 3 with probability 5/8.
+        let sampler = WeightedRandomSampler::new(&[1.0, 2.0, 0.0, 5.0], 3).replacement(false);
+        let firsts = (0..2000).filter(|&epoch| {
+            let order = draw(&sampler, epoch);
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, [0, 1, 3]);
+            order[0] == 3
+        });
+        assert!(firsts.count().abs_diff(1250) < 110);
+    }
+
+    #[test]
+    #[should_panic(expected = "3 draws without replacement, but only 2")]
+    fn more_draws_than_samples_panic() {
+        WeightedRandomSampler::new(&[1.0, 0.0, 2.0], 3).replacement(false);
+    }
+
+    #[test]
+    fn a_random_subset_is_its_samples() {
+        let sampler = SubsetRandomSampler { indices: vec![9, 4, 7], seed: 1 };
+        let mut orders: Vec<Vec<usize>> = (0..30)
+            .map(|epoch| {
+                let mut order = Vec::new();
+                sampler.order(10, epoch, &mut order);
+                order
+            })
+            .collect();
+        assert!(orders.iter().any(|o| o != &orders[0]));
+        orders.iter_mut().for_each(|o| o.sort_unstable());
+        assert!(orders.iter().all(|o| o == &[4, 7, 9]));
+    }
 
     fn order(seed: u64, epoch: u64, samples: usize) -> Vec<usize> {
         let mut order = Vec::new();
