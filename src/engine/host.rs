@@ -124,6 +124,17 @@ impl<'a> HostCall<'a> {
         })
     }
 
+    /// Copies elements of binding `from` to written binding `to`, whatever their type; where there is none to copy, a zero.
+    pub fn copy_elements(&self, from: usize, to: usize, places: impl Iterator<Item = (Option<usize>, usize)>) {
+        let (source, mut target) = (self.read_slot(from), self.write_slot(to));
+        match (source.data(), &mut *target) {
+            (HostData::F32(x), HostData::F32(y)) => places.for_each(|(i, at)| y[at] = i.map_or(0.0, |i| x[i])),
+            (HostData::I32(x), HostData::I32(y)) => places.for_each(|(i, at)| y[at] = i.map_or(0, |i| x[i])),
+            (HostData::U32(x), HostData::U32(y)) => places.for_each(|(i, at)| y[at] = i.map_or(0, |i| x[i])),
+            _ => panic!("bindings {from} and {to} hold different types"),
+        }
+    }
+
     /// The error for an index outside `0..bound`, which the twin returns.
     pub fn fault(&self, site: u32, value: i64, bound: i64) -> Error {
         fault::error(site, value, bound)

@@ -11,12 +11,14 @@ pub(crate) mod methods;
 pub(crate) use methods as methods_support;
 mod registry;
 
+pub(crate) mod arrange;
 pub(crate) mod assign;
 pub(crate) mod cast;
 pub(crate) mod cat;
 pub(crate) mod class_loss;
 pub(crate) mod cross_entropy;
 pub(crate) mod cross_entropy_probs;
+pub(crate) mod diagonal;
 pub(crate) mod elementwise;
 pub(crate) mod fill;
 pub(crate) mod from_bytes;
@@ -29,8 +31,11 @@ pub mod optim;
 pub(crate) mod pad;
 pub(crate) mod random;
 pub(crate) mod reduce;
+pub(crate) mod remap;
 pub(crate) mod softmax;
 pub(crate) mod transfer;
+pub(crate) mod triangle;
+pub(crate) mod unfold;
 pub(crate) mod views;
 
 pub use attrs::{Attr, Attrs};

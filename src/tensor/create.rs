@@ -178,9 +178,7 @@ impl Tensor {
     /// The identity matrix.
     #[track_caller]
     pub fn eye(n: usize) -> Tensor {
-        let mut values = vec![0.0f32; n * n];
-        values.iter_mut().step_by(n + 1).for_each(|v| *v = 1.0);
-        Self::from_slice(&values, &[n, n])
+        or_panic(Self::try_eye_on(n, n, DType::F32, &Device::current()))
     }
 
     /// Random floats in `[0, 1)`.

@@ -6,12 +6,28 @@ use crate::ops::{self, Attrs, apply};
 use crate::{Error, Result};
 
 impl Tensor {
+    /// Whether one element of the storage may show in several places, as after `expand` or `unfold`.
+    fn overlaps(&self) -> bool {
+        let dims = self.shape().iter().zip(self.strides()).filter(|(size, _)| **size > 1);
+        let mut dims: Vec<(usize, usize)> = dims.map(|(&size, &stride)| (stride, size)).collect();
+        dims.sort_unstable();
+        // Each dim steps over all that the smaller ones reach.
+        let mut reach = 0;
+        self.numel() > 0
+            && dims.into_iter().any(|(stride, size)| {
+                let inside = stride <= reach;
+                reach += stride * (size - 1);
+                inside
+            })
+    }
+
     /// Whether the elements may be changed in place, and an error that says why not.
     fn check_in_place(&self, op: &'static str, source: Option<&Tensor>) -> Result<()> {
         let refuse = |why: &str| Err(Error::Autograd(format!("{op}: {why}")));
-        let overlaps = self.shape().iter().zip(self.strides()).any(|(&size, &stride)| size > 1 && stride == 0);
-        if overlaps {
-            return refuse("an expanded tensor shows one element in several places; write to a `.copy()` of it");
+        if self.overlaps() {
+            return refuse(
+                "the tensor shows one element in several places, as expanding does; write to a `.copy()` of it",
+            );
         }
         if !is_grad_enabled() {
             return Ok(());

@@ -17,5 +17,9 @@ pub const TABLE: &[(&str, Call)] = &[
     ("slice", |a| one(a.tensor("input").try_slice_step(a.int("dim"), a.int("start"), a.int("end"), a.size("step")))),
     ("split", |a| a.tensor("tensor").try_split(a.size("split_size_or_sections"), a.int("dim"))),
     ("chunk", |a| a.tensor("input").try_chunk(a.size("chunks"), a.int("dim"))),
+    ("flip", |a| one(a.tensor("input").try_flip(&a.ints("dims")))),
+    ("repeat", |a| one(a.tensor("input").try_repeat(a.ints("repeats")))),
+    ("tril", |a| one(a.tensor("input").try_tril(a.int("diagonal")))),
+    ("triu", |a| one(a.tensor("input").try_triu(a.int("diagonal")))),
     ("flatten", |a| one(a.tensor("input").try_flatten(a.int("start_dim"), a.int("end_dim")))),
 ];
