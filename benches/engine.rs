@@ -100,7 +100,7 @@ fn mlp(c: &mut Criterion) {
     let labels: Vec<i32> = (0..64).map(|i| i % 10).collect();
     let mut step = || -> Result<()> {
         let (x, y) = (Tensor::from_slice(&pixels, &[64, 784]), Tensor::from_slice(&labels, &[64]));
-        let loss = model.forward(&x).cross_entropy(&y);
+        let loss = model.call(&x).cross_entropy(&y);
         optimizer.zero_grad();
         loss.backward()?;
         optimizer.step()

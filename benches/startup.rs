@@ -65,7 +65,7 @@ fn first_step() -> Result<()> {
     let mut optimizer = optim::Adam::new(model.parameters(), 1e-3);
     let x = Tensor::from_slice(&vec![0.5f32; 64 * 784], &[64, 784]);
     let y = Tensor::from_slice(&(0..64).map(|i| i % 10).collect::<Vec<i32>>(), &[64]);
-    let loss = model.forward(&x).cross_entropy(&y);
+    let loss = model.call(&x).cross_entropy(&y);
     optimizer.zero_grad();
     loss.backward()?;
     optimizer.step()?;

@@ -77,7 +77,7 @@ impl Forward for Mlp {
     type Output = Tensor;
 
     fn forward(&self, images: &Tensor) -> Tensor {
-        self.linear_relu_stack.forward(&self.flatten.forward(images))
+        self.linear_relu_stack.call(&self.flatten.call(images))
     }
 }
 
@@ -153,7 +153,7 @@ fn train_epoch(
     for (step, batch) in loader.epoch(epoch as u64).take(steps).enumerate() {
         let batch = batch?;
         let (images, labels) = (batch["images"].to_tensor(device)?, batch["labels"].to_tensor(device)?);
-        let loss = model.forward(&images).cross_entropy(&labels);
+        let loss = model.call(&images).cross_entropy(&labels);
         optimizer.zero_grad();
         loss.backward()?;
         optimizer.step()?;
@@ -191,7 +191,7 @@ fn accuracy(model: &Mlp, loader: &DataLoader, device: &Device) -> Result<f64> {
         for batch in loader.epoch(0) {
             let batch = batch?;
             let (images, labels) = (batch["images"].to_tensor(device)?, batch["labels"].to_tensor(device)?);
-            correct += model.forward(&images).argmax(Some(1), false).eq(&labels).sum();
+            correct += model.call(&images).argmax(Some(1), false).eq(&labels).sum();
         }
         correct.item()
     })?;

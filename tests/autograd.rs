@@ -239,7 +239,7 @@ fn parameters_without_gradient_are_skipped() {
         let parameters = used.parameters().into_iter().chain(unused.parameters());
         let mut optimizer = Sgd::new(parameters, 0.1).weight_decay(0.5);
         let start = values(&used.weight.get());
-        used.forward(&Tensor::ones(&[1, 2])).sum().backward().unwrap();
+        used.call(&Tensor::ones(&[1, 2])).sum().backward().unwrap();
         optimizer.step().unwrap();
         assert_ne!(values(&used.weight.get()), start);
         assert_eq!(values(&unused.weight.get()), before, "no gradient, no decay");
@@ -260,7 +260,7 @@ fn an_optimiser_follows_its_model_to_another_device() {
         for (m, optimizer) in [&model, &twin].iter().zip(&mut optimizers) {
             let x = Tensor::from_slice_on(&[1.0f32, 2.0, 3.0], &[1, 3], m.weight.get().device());
             optimizer.zero_grad();
-            m.forward(&x).powi(2).sum().backward().unwrap();
+            m.call(&x).powi(2).sum().backward().unwrap();
             optimizer.step().unwrap();
         }
     }
@@ -285,7 +285,7 @@ fn a_state_dict_is_checked_whole_before_anything_changes() {
         good.insert("weight", Tensor::zeros(&[3, 2]));
         good.insert("bias", Tensor::ones(&[3]));
         model.load_state_dict(&good).unwrap();
-        assert_eq!(values(&model.forward(&Tensor::ones(&[1, 2]))), [1.0; 3]);
+        assert_eq!(values(&model.call(&Tensor::ones(&[1, 2]))), [1.0; 3]);
     });
 }
 

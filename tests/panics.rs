@@ -21,7 +21,8 @@ fn mistakes_panic_at_the_users_line() {
     };
     check("a method", line!(), &|| drop(a.matmul(&b)));
     check("an operator", line!(), &|| drop(&a + &b));
-    check("a layer", line!(), &|| drop(layer.forward(&a)));
+    check("a layer", line!(), &|| drop(layer.call(&a)));
+    check("a layer's own method", line!(), &|| drop(layer.forward(&a)));
     check("a view", line!(), &|| drop(a.reshape([7])));
     check("creation", line!(), &|| drop(Tensor::from_slice_on(&[1.0f32], &[2], a.device())));
     let _ = std::panic::take_hook();

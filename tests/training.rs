@@ -77,7 +77,7 @@ impl Task {
 
     fn step(&self, optimizer: &mut impl Optimizer, step: usize) -> Result<Tensor> {
         let (x, y) = self.batch(step);
-        let loss = CrossEntropyLoss::new().forward(&(self.model.forward(&x), y));
+        let loss = CrossEntropyLoss::new().call(&(self.model.call(&x), y));
         optimizer.zero_grad();
         loss.backward()?;
         optimizer.step()?;
@@ -97,7 +97,7 @@ fn mnist(device: &Device) -> Result<(Vec<f64>, f64)> {
     // The same weights everywhere: uniform random numbers are equal to the bit.
     let model = Task::new(device, &[784, 512, 256, 10], 1).model;
     let mut optimizer = Adam::new(model.parameters(), 1e-3);
-    let forward = |images: &Tensor| model.forward(&images.flatten(1, -1));
+    let forward = |images: &Tensor| model.call(&images.flatten(1, -1));
     let mut losses = Vec::new();
     for batch in train.epoch(0).take(50) {
         let batch = batch?;
@@ -175,7 +175,7 @@ fn bad_labels(gpu: &Device) -> Outcome {
 
         let (x, _) = task.batch(1);
         let bad = Tensor::from_slice_on(&[0, 1, 4, 2, 3], &[5], device);
-        let loss = task.model.forward(&x).cross_entropy(&bad);
+        let loss = task.model.call(&x).cross_entropy(&bad);
         optimizer.zero_grad();
         // On the reference `backward` knows at once; on a GPU the next read does.
         let backward = loss.backward();
@@ -238,7 +238,7 @@ fn fault_and_gradients(gpu: &Device) -> Outcome {
     let weights = |task: &Task| -> Result<Vec<f32>> { task.model.parameters()[0].get().to_vec() };
     let before = weights(&task)?;
     let bad = Tensor::from_slice_on(&[0, 1, 9, 2, 3], &[5], gpu);
-    let loss = task.model.forward(&task.batch(1).0).cross_entropy(&bad);
+    let loss = task.model.call(&task.batch(1).0).cross_entropy(&bad);
     optimizer.zero_grad();
     loss.backward()?;
     // Printing reads, but has nobody to tell.

@@ -10,16 +10,19 @@ use std::sync::{Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
 
+use super::place;
 use crate::Error;
 
 /// `u32` words of the fault buffer: site (0: no fault), value, bound, unused.
 pub(crate) const WORDS: usize = 4;
 
-type Site = (&'static str, &'static Location<'static>);
+/// An operation, the line that it was called from, and the modules that ran.
+type Site = (&'static str, &'static Location<'static>, Vec<place::Identity>);
 
 #[derive(Default)]
 struct Sites {
-    list: Vec<Site>,
+    /// With the path of the innermost module.
+    list: Vec<(Site, Option<String>)>,
     numbers: FxHashMap<Site, u32>,
 }
 
@@ -54,19 +57,26 @@ impl Drop for CallerScope {
     }
 }
 
+/// The line of the user's program that called the method that is running, or this function's caller.
+#[track_caller]
+pub(crate) fn users_line() -> &'static Location<'static> {
+    // Not `unwrap_or_else(Location::caller)`, which would name a line of the standard library.
+    let here = Location::caller();
+    place::users_line(CALLER.with(Cell::get).unwrap_or(here))
+}
+
 /// The number of `op` called from the current user line.
 #[track_caller]
 pub(crate) fn site(op: &'static str) -> u32 {
-    // Not `unwrap_or_else(Location::caller)`, which would name a line of the standard library.
-    let here = Location::caller();
-    let location = CALLER.with(Cell::get).unwrap_or(here);
+    let location = users_line();
+    let modules = place::frames().iter().map(|frame| frame.identity).collect();
     let mut guard = SITES.lock().unwrap_or_else(PoisonError::into_inner);
     let sites = guard.get_or_insert_with(Sites::default);
-    let key = (op, location);
+    let key = (op, location, modules);
     if let Some(&n) = sites.numbers.get(&key) {
         return n;
     }
-    sites.list.push(key);
+    sites.list.push((key.clone(), place::path()));
     let n = sites.list.len() as u32;
     sites.numbers.insert(key, n);
     n
@@ -76,8 +86,11 @@ pub(crate) fn site(op: &'static str) -> u32 {
 pub(crate) fn error(site: u32, value: i64, bound: i64) -> Error {
     let guard = SITES.lock().unwrap_or_else(PoisonError::into_inner);
     let known = guard.as_ref().and_then(|s| s.list.get((site as usize).wrapping_sub(1)));
-    let (op, at) = known.map_or(("index", String::new()), |(op, l)| (*op, format!("{}:{}", l.file(), l.line())));
-    Error::Index { op, value, bound, at }
+    let Some(((op, line, _), path)) = known else {
+        return Error::Index { op: "index", value, bound, at: String::new() };
+    };
+    let path = path.as_ref().map(|path| format!(" in {path}")).unwrap_or_default();
+    Error::Index { op, value, bound, at: format!("{}:{}{path}", line.file(), line.line()) }
 }
 
 /// Decodes the fault buffer's words.

@@ -11,6 +11,7 @@ mod gpu;
 mod host;
 pub(crate) mod kernel;
 mod pipelines;
+pub(crate) mod place;
 mod pool;
 mod shader;
 mod shadow;

@@ -12,7 +12,7 @@ use crate::tensor::Tensor;
 /// ```
 /// use lumigrad::{nn, prelude::*};
 /// let layer = nn::Linear::new(784, 10);
-/// assert_eq!(layer.forward(&Tensor::zeros(&[64, 784])).shape(), [64, 10]);
+/// assert_eq!(layer.call(&Tensor::zeros(&[64, 784])).shape(), [64, 10]);
 /// ```
 #[derive(Clone, Debug, Module)]
 pub struct Linear {

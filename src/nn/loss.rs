@@ -12,7 +12,7 @@ use crate::tensor::Tensor;
 /// use lumigrad::{nn, prelude::*};
 /// let criterion = nn::CrossEntropyLoss::new();
 /// let (logits, labels) = (Tensor::zeros(&[2, 10]), Tensor::from_slice(&[3, 7], &[2]));
-/// let loss = criterion.forward(&(logits, labels));
+/// let loss = criterion.call(&(logits, labels));
 /// assert!((loss.item::<f32>()? - 10f32.ln()).abs() < 1e-6);
 /// # Ok::<(), lumigrad::Error>(())
 /// ```

@@ -1,11 +1,14 @@
 //! The module: a named tree of parameters, buffers and other modules.
 
+use std::any::Any;
+use std::panic::Location;
 use std::sync::Arc;
 
 use super::parameter::move_all;
 use super::{Buffer, Parameter, StateDict, Training};
 use crate::Result;
 use crate::engine::Device;
+use crate::engine::place::{Identity, Seen, enter_module, short};
 use crate::tensor::Tensor;
 
 /// A part of a network.
@@ -25,7 +28,7 @@ use crate::tensor::Tensor;
 /// impl Forward for Net {
 ///     type Output = Tensor;
 ///     fn forward(&self, x: &Tensor) -> Tensor {
-///         self.fc2.forward(&self.relu.forward(&self.fc1.forward(x)))
+///         self.fc2.call(&self.relu.call(&self.fc1.call(x)))
 ///     }
 /// }
 ///
@@ -56,9 +59,69 @@ use crate::tensor::Tensor;
 /// ```
 ///
 /// What a module holds changes through `&self`: `train()`, `to()`, `load_state_dict()` take no `&mut`.
-pub trait Module: Send + Sync {
+pub trait Module: Any + Send + Sync + AsModule {
     /// Shows every part, in order, to the visitor. Written by `#[derive(Module)]`.
     fn visit(&self, visitor: &mut Visitor<'_>);
+
+    /// The module in a box or an option.
+    #[doc(hidden)]
+    fn concrete(&self) -> &dyn Module {
+        self.as_module()
+    }
+
+    /// Whether it is a module in PyTorch's sense, and not a parameter or another part of one.
+    #[doc(hidden)]
+    fn is_module(&self) -> bool {
+        true
+    }
+
+    /// The type, as the compiler names it.
+    #[doc(hidden)]
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
+
+    /// The paths and types of all modules below this one, this one first under the empty path, a container or layer
+    /// that is shared under each of its names.
+    ///
+    /// ```
+    /// use lumigrad::{nn, prelude::*};
+    /// let net = nn::Sequential::new().add(nn::Linear::new(2, 3)).add(nn::ReLU);
+    /// let names: Vec<(String, &str)> = net.named_modules();
+    /// assert_eq!(names[1], ("0".to_string(), "Linear"));
+    /// assert_eq!(names[2], ("1".to_string(), "ReLU"));
+    /// ```
+    fn named_modules(&self) -> Vec<(String, &'static str)> {
+        let mut list = vec![(String::new(), short(self.concrete().type_name()))];
+        self.visit(&mut Visitor::of_modules(&mut |path, module| {
+            list.push((path.to_string(), short(module.type_name())));
+        }));
+        list
+    }
+
+    /// The names and types of the modules that this one is made of, without theirs.
+    fn named_children(&self) -> Vec<(String, &'static str)> {
+        self.named_modules().into_iter().skip(1).filter(|(name, _)| !name.contains('.')).collect()
+    }
+
+    /// Calls `f` with the path of each module below this one and the module itself, those of a module before it and this
+    /// one, under the empty path, last: PyTorch's `apply`.
+    ///
+    /// ```
+    /// use std::any::Any;
+    /// use lumigrad::{nn, prelude::*};
+    /// let net = nn::Sequential::new().add(nn::Linear::new(2, 3)).add(nn::ReLU).add(nn::Linear::new(3, 1));
+    /// net.apply(&mut |_, module| {
+    ///     if let Some(linear) = (module as &dyn Any).downcast_ref::<nn::Linear>() {
+    ///         linear.weight.set(&Tensor::full(&linear.weight.shape(), 0.5)).unwrap();
+    ///     }
+    /// });
+    /// assert_eq!(net.call(&Tensor::ones(&[1, 2])).shape(), [1, 1]);
+    /// ```
+    fn apply(&self, f: &mut dyn FnMut(&str, &dyn Module)) {
+        self.visit(&mut Visitor::after_modules(f));
+        f("", self.concrete());
+    }
 
     /// All parameters with their paths, such as `layer1.0.weight`; a shared one once, under its first name.
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
@@ -138,13 +201,7 @@ pub trait Module: Send + Sync {
     /// # Errors
     /// When a device fails; what was moved by then stays moved.
     fn to(&self, device: &Device) -> Result<()> {
-        struct Whole<'a>(&'a (dyn Fn(&mut Visitor<'_>) + Send + Sync));
-        impl Module for Whole<'_> {
-            fn visit(&self, visitor: &mut Visitor<'_>) {
-                (self.0)(visitor);
-            }
-        }
-        move_all(&Whole(&|visitor: &mut Visitor<'_>| self.visit(visitor)), device)
+        move_all(self.as_module(), device)
     }
 
     /// The number of trained elements.
@@ -153,15 +210,63 @@ pub trait Module: Send + Sync {
     }
 }
 
+/// The way from any module to a trait object.
+#[doc(hidden)]
+pub trait AsModule {
+    fn as_module(&self) -> &dyn Module;
+}
+
+impl<M: Module> AsModule for M {
+    fn as_module(&self) -> &dyn Module {
+        self
+    }
+}
+
 /// A module as a function of its input: a tensor unless said otherwise.
 ///
 /// Several inputs are a tuple or a struct: `impl Forward<(Tensor, State)> for Lstm`.
-pub trait Forward<In: ?Sized = Tensor> {
+///
+/// A layer implements [`Forward::forward`]; who uses it writes [`Forward::call`], as in PyTorch, where `self.fc1(x)` runs
+/// `forward` and what belongs around it:
+///
+/// ```should_panic
+/// use lumigrad::{nn, prelude::*};
+/// let net = nn::Sequential::new().add(nn::Linear::new(2, 3)).add(nn::ReLU).add(nn::Linear::new(4, 1));
+/// net.call(&Tensor::ones(&[8, 2]));  // panics with "2: linear: …": the third layer takes 4 features and gets 3
+/// ```
+pub trait Forward<In: 'static = Tensor>: Module {
     /// What it gives.
-    type Output;
+    type Output: 'static;
 
-    /// Runs the module.
+    /// What the module computes. Implement this, and use [`Forward::call`].
     fn forward(&self, input: &In) -> Self::Output;
+
+    /// Runs the module: [`Forward::forward`], with errors that name its path in the outermost module that is called.
+    #[track_caller]
+    fn call(&self, input: &In) -> Self::Output {
+        let identity = Identity {
+            address: std::ptr::from_ref(self).cast::<()>() as usize,
+            type_name: self.type_name(),
+            has_size: size_of_val(self) > 0,
+        };
+        enter_module!(identity, Location::caller(), |seen: &mut Vec<Seen>| list(self.as_module(), seen));
+        self.forward(input)
+    }
+}
+
+/// The tree below a module.
+fn list(module: &dyn Module, seen: &mut Vec<Seen>) {
+    module.visit(&mut Visitor::of_modules(&mut |path, module| {
+        seen.push(Seen { path: path.to_string(), identity: identity(module) });
+    }));
+}
+
+fn identity(module: &dyn Module) -> Identity {
+    Identity {
+        address: std::ptr::from_ref(module).cast::<()>() as usize,
+        type_name: module.type_name(),
+        has_size: size_of_val(module) > 0,
+    }
 }
 
 /// A layer from tensor to tensor: what [`super::Sequential`] holds.
@@ -183,29 +288,60 @@ pub enum Part<'a> {
 /// Walks a module and calls a function with the path and each part.
 pub struct Visitor<'a> {
     path: String,
-    f: &'a mut dyn FnMut(&str, Part<'_>),
+    shown: Shown<'a>,
+}
+
+/// What a walk is for.
+enum Shown<'a> {
+    Parts(&'a mut dyn FnMut(&str, Part<'_>)),
+    /// A module comes before those that it is made of.
+    Modules(&'a mut dyn FnMut(&str, &dyn Module)),
+    /// A module comes after those that it is made of.
+    AfterModules(&'a mut dyn FnMut(&str, &dyn Module)),
 }
 
 impl<'a> Visitor<'a> {
-    /// A walk that calls `f`.
+    /// A walk that calls `f` with each part.
     pub fn new(f: &'a mut dyn FnMut(&str, Part<'_>)) -> Self {
-        Visitor { path: String::new(), f }
+        Visitor { path: String::new(), shown: Shown::Parts(f) }
+    }
+
+    /// A walk that calls `f` with each module, then with those that it is made of.
+    pub(crate) fn of_modules(f: &'a mut dyn FnMut(&str, &dyn Module)) -> Self {
+        Visitor { path: String::new(), shown: Shown::Modules(f) }
+    }
+
+    /// A walk that calls `f` with each module after those that it is made of.
+    fn after_modules(f: &'a mut dyn FnMut(&str, &dyn Module)) -> Self {
+        Visitor { path: String::new(), shown: Shown::AfterModules(f) }
     }
 
     /// Visits a part of a module under its name.
-    pub fn child(&mut self, name: &str, module: &(impl Module + ?Sized)) {
+    pub fn child(&mut self, name: &str, module: &dyn Module) {
         let len = self.path.len();
         if len > 0 {
             self.path.push('.');
         }
         self.path.push_str(name);
+        if let Shown::Modules(f) = &mut self.shown
+            && module.is_module()
+        {
+            f(&self.path, module.concrete());
+        }
         module.visit(self);
+        if let Shown::AfterModules(f) = &mut self.shown
+            && module.is_module()
+        {
+            f(&self.path, module.concrete());
+        }
         self.path.truncate(len);
     }
 
     /// Shows a part under the path so far.
     pub fn part(&mut self, part: Part<'_>) {
-        (self.f)(&self.path, part);
+        if let Shown::Parts(f) = &mut self.shown {
+            f(&self.path, part);
+        }
     }
 }
 
@@ -215,25 +351,48 @@ impl<M: Module> Module for Option<M> {
             module.visit(visitor);
         }
     }
+
+    fn concrete(&self) -> &dyn Module {
+        self.as_ref().map_or(self, M::concrete)
+    }
+
+    fn is_module(&self) -> bool {
+        self.as_ref().is_some_and(M::is_module)
+    }
 }
 
 macro_rules! through {
-    ($($ty:ty),*) => {$(
-        impl<M: Module + ?Sized> Module for $ty {
+    ($($ty:ident),*) => {$(
+        impl<M: Module + ?Sized> Module for $ty<M> {
             fn visit(&self, visitor: &mut Visitor<'_>) {
                 (**self).visit(visitor);
+            }
+
+            fn concrete(&self) -> &dyn Module {
+                (**self).concrete()
+            }
+
+            fn is_module(&self) -> bool {
+                (**self).is_module()
+            }
+        }
+
+        impl<In: 'static, F: Forward<In> + ?Sized> Forward<In> for $ty<F> {
+            type Output = F::Output;
+
+            #[track_caller]
+            fn forward(&self, input: &In) -> F::Output {
+                (**self).forward(input)
+            }
+
+            #[track_caller]
+            fn call(&self, input: &In) -> F::Output {
+                (**self).call(input)
             }
         }
     )*};
 }
-through!(Box<M>, Arc<M>);
-
-impl<In: ?Sized, F: Forward<In> + ?Sized> Forward<In> for Box<F> {
-    type Output = F::Output;
-    fn forward(&self, input: &In) -> F::Output {
-        (**self).forward(input)
-    }
-}
+through!(Box, Arc);
 
 macro_rules! numbered {
     ($(impl [$($generics:tt)*] for $ty:ty),*) => {$(

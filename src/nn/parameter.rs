@@ -120,6 +120,10 @@ impl Module for Parameter {
     fn visit(&self, visitor: &mut Visitor<'_>) {
         visitor.part(Part::Parameter(self));
     }
+
+    fn is_module(&self) -> bool {
+        false
+    }
 }
 
 impl fmt::Debug for Parameter {
@@ -161,6 +165,10 @@ impl Module for Buffer {
     fn visit(&self, visitor: &mut Visitor<'_>) {
         visitor.part(Part::Buffer(self));
     }
+
+    fn is_module(&self) -> bool {
+        false
+    }
 }
 
 impl fmt::Debug for Buffer {
@@ -199,6 +207,10 @@ impl Default for Training {
 impl Module for Training {
     fn visit(&self, visitor: &mut Visitor<'_>) {
         visitor.part(Part::Training(self));
+    }
+
+    fn is_module(&self) -> bool {
+        false
     }
 }
 

@@ -12,7 +12,7 @@ use crate::tensor::Tensor;
 ///     .add(nn::Linear::new(28 * 28, 512))
 ///     .add(nn::ReLU)
 ///     .add(nn::Linear::new(512, 10));
-/// assert_eq!(stack.forward(&Tensor::zeros(&[3, 1, 28, 28])).shape(), [3, 10]);
+/// assert_eq!(stack.call(&Tensor::zeros(&[3, 1, 28, 28])).shape(), [3, 10]);
 /// assert!(stack.state_dict().get("1.weight").is_some());
 /// ```
 #[derive(Default)]
@@ -64,6 +64,6 @@ impl Forward for Sequential {
 
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        self.0.iter().fold(x.clone(), |x, layer| layer.forward(&x))
+        self.0.iter().fold(x.clone(), |x, layer| layer.call(&x))
     }
 }

@@ -1,7 +1,7 @@
 //! Both forms of a method, from one body.
 
 use crate::dtype::DType;
-use crate::engine::Device;
+use crate::engine::{Device, place};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -44,13 +44,16 @@ pub(crate) fn blame_poison<T>(tensor: &Tensor, result: Result<T>) -> Result<T> {
     result.map_err(|error| tensor.poison().cloned().unwrap_or(error))
 }
 
-/// Panics at the user's line with a mistake; a failure of the device goes on as a poisoned value.
+/// Panics at the user's line with a mistake, naming the module that it happened in; a failure of the device goes on as a poisoned value.
 #[track_caller]
 pub(crate) fn or_panic<T: Healthy>(result: Result<T>) -> T {
     match result {
         Ok(value) => value,
         Err(error) if is_failure(&error) => T::poisoned(error),
-        Err(error) => panic!("{error}"),
+        Err(error) => match place::path() {
+            Some(path) => panic!("{path}: {error}"),
+            None => panic!("{error}"),
+        },
     }
 }
 

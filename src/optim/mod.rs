@@ -19,7 +19,7 @@ use crate::Result;
 /// let model = nn::Linear::new(3, 1);
 /// let mut optimizer = Adam::new(model.parameters(), 1e-3);
 /// for _ in 0..3 {
-///     let loss = model.forward(&Tensor::ones(&[8, 3])).powi(2).sum();
+///     let loss = model.call(&Tensor::ones(&[8, 3])).powi(2).sum();
 ///     optimizer.zero_grad();
 ///     loss.backward()?;
 ///     optimizer.step()?;

@@ -83,7 +83,7 @@ struct Small {
 impl Forward for Small {
     type Output = Tensor;
     fn forward(&self, x: &Tensor) -> Tensor {
-        self.fc2.forward(&self.fc1.forward(x).tanh())
+        self.fc2.call(&self.fc1.call(x).tanh())
     }
 }
 
@@ -98,7 +98,7 @@ struct Mlp {
 impl Forward for Mlp {
     type Output = Tensor;
     fn forward(&self, x: &Tensor) -> Tensor {
-        self.fc3.forward(&self.fc2.forward(&self.fc1.forward(x).relu()).relu())
+        self.fc3.call(&self.fc2.call(&self.fc1.call(x).relu()).relu())
     }
 }
 
@@ -112,7 +112,7 @@ fn small(group: &Json, name: &str, body: Body, device: &Device) -> Result<Vec<St
     let steps = count(&run["steps"]);
     for step in 0..steps {
         let tensor = |part: &str| file[&format!("batch{}.{part}", step % 5)].tensor(device);
-        let loss = model.forward(&tensor("x")).cross_entropy(&tensor("y"));
+        let loss = model.call(&tensor("x")).cross_entropy(&tensor("y"));
         check.loss(step, &loss)?;
         update(&mut *optimizer, &loss)?;
         if [1, 2, 5].contains(&(step + 1)) {
@@ -136,7 +136,7 @@ fn mlp(group: &Json, name: &str, body: Body, device: &Device) -> Result<Vec<Stri
     let size = count(&run["batch"]);
     for step in 0..count(&run["steps"]) {
         let (x, y) = batch(&images, step, size, device);
-        let output = model.forward(&x);
+        let output = model.call(&x);
         if step == 0 {
             check.tensor("first_output", &output, &file["first_output"], "first_output");
         }
@@ -149,7 +149,7 @@ fn mlp(group: &Json, name: &str, body: Body, device: &Device) -> Result<Vec<Stri
     }
     check.weights(&model, &file, "final", "final");
     model.eval();
-    let output = model.forward(&batch(&images, 0, size, device).0);
+    let output = model.call(&batch(&images, 0, size, device).0);
     check.tensor("eval_output", &output, &file["eval_output"], "eval_output");
     Ok(check.problems)
 }

@@ -1,0 +1,192 @@
+//! Calling modules: paths in errors, walks over the tree. On the reference; nothing here needs a GPU.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use lumigrad::{nn, prelude::*};
+
+fn on_reference<R>(body: impl FnOnce() -> R) -> R {
+    Device::new_reference(true).scope(body)
+}
+
+/// What a mistake says.
+fn message(body: impl FnOnce() -> Tensor) -> String {
+    let caught = catch_unwind(AssertUnwindSafe(body)).expect_err("the mistake is seen");
+    caught.downcast_ref::<String>().expect("a panic with a message").clone()
+}
+
+/// What a walk that must fail looks for: a layer without size whose calls are counted.
+#[derive(Clone, Module)]
+struct Narrow;
+
+impl Forward for Narrow {
+    type Output = Tensor;
+
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        // Refuses what has another width.
+        if x.shape()[1] == 3 { x.clone() } else { x.reshape([-1, 3, 1000]) }
+    }
+}
+
+#[derive(Module)]
+struct Block {
+    conv1: nn::Linear,
+    first: Narrow,
+    conv2: Option<nn::Linear>,
+    second: Narrow,
+}
+
+impl Forward for Block {
+    type Output = Tensor;
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let x = self.first.call(&self.conv1.call(x));
+        let x = self.conv2.as_ref().map_or(x.clone(), |conv| conv.call(&x));
+        self.second.call(&x)
+    }
+}
+
+#[derive(Module)]
+struct Net {
+    layer1: Vec<Block>,
+    head: nn::Sequential,
+}
+
+impl Forward for Net {
+    type Output = Tensor;
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let x = self.layer1.iter().fold(x.clone(), |x, block| block.call(&x));
+        self.head.call(&x)
+    }
+}
+
+fn block(conv2: Option<nn::Linear>) -> Block {
+    Block { conv1: nn::Linear::new(3, 3), first: Narrow, conv2, second: Narrow }
+}
+
+fn net(layer1: Vec<Block>, head: nn::Sequential) -> Net {
+    Net { layer1, head }
+}
+
+#[test]
+fn a_mistake_names_the_path_of_its_layer() {
+    on_reference(|| {
+        let x = Tensor::ones(&[2, 3]);
+        let says = |net: &Net| message(|| net.call(&x));
+        let wrong = || nn::Linear::new(4, 3);
+        let good = net(vec![block(None), block(Some(nn::Linear::new(3, 3)))], nn::Sequential::new());
+        assert_eq!(good.call(&x).shape(), [2, 3]);
+
+        let text = says(&net(vec![block(None), Block { conv1: wrong(), ..block(None) }], nn::Sequential::new()));
+        assert!(text.starts_with("layer1.1.conv1: linear: "), "{text}");
+        let text = says(&net(vec![block(Some(wrong()))], nn::Sequential::new()));
+        assert!(text.starts_with("layer1.0.conv2: linear: "), "{text}");
+        // The second of two modules without size, which share their address.
+        let text = says(&net(vec![block(Some(nn::Linear::new(3, 4)))], nn::Sequential::new()));
+        assert!(text.starts_with("layer1.0.second: "), "{text}");
+        let head = nn::Sequential::new()
+            .add(Narrow)
+            .add(nn::Sequential::new().add(Narrow).add(nn::Linear::new(3, 5)).add(nn::ReLU).add(Narrow));
+        let text = says(&net(vec![], head));
+        assert!(text.starts_with("head.1.3: "), "{text}");
+        // The outermost module is the one that is called; outside of modules there is no path.
+        assert!(message(|| wrong().call(&x)).starts_with("linear: "));
+        assert!(message(|| x.matmul(&x)).starts_with("matmul: "));
+    });
+}
+
+/// A helper that is no field, and a layer behind an `Arc`.
+#[derive(Module)]
+struct Shared {
+    layer: Arc<dyn nn::Layer>,
+    #[module(skip)]
+    strange: bool,
+}
+
+impl Forward for Shared {
+    type Output = Tensor;
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        if self.strange { nn::Sequential::new().add(nn::Linear::new(7, 7)).call(x) } else { self.layer.call(x) }
+    }
+}
+
+#[test]
+fn modules_outside_of_the_tree_show_as_their_types() {
+    on_reference(|| {
+        let x = Tensor::ones(&[2, 3]);
+        let make = |strange| nn::Sequential::new().add(Shared { layer: Arc::new(nn::Linear::new(4, 1)), strange });
+        assert!(message(|| make(false).call(&x)).starts_with("0.layer: linear: "));
+        let text = message(|| make(true).call(&x));
+        assert!(text.starts_with("0.Sequential.Linear: linear: "), "{text}");
+    });
+}
+
+#[test]
+fn a_layer_that_is_called_twice_keeps_its_path() {
+    on_reference(|| {
+        struct Twice(nn::Linear);
+        impl Module for Twice {
+            fn visit(&self, visitor: &mut nn::Visitor<'_>) {
+                visitor.child("inner", &self.0);
+            }
+        }
+        impl Forward for Twice {
+            type Output = Tensor;
+            fn forward(&self, x: &Tensor) -> Tensor {
+                self.0.call(&self.0.call(x))
+            }
+        }
+        let text = message(|| Twice(nn::Linear::new(3, 2)).call(&Tensor::ones(&[1, 3])));
+        assert!(text.starts_with("inner: linear: "), "{text}");
+    });
+}
+
+#[test]
+fn a_bad_index_names_the_layer_and_the_users_line() {
+    #[derive(Module)]
+    struct Table {
+        weight: Parameter,
+    }
+    impl Forward for Table {
+        type Output = Tensor;
+        #[track_caller]
+        fn forward(&self, x: &Tensor) -> Tensor {
+            self.weight.get().index_select(0, x)
+        }
+    }
+    on_reference(|| {
+        let net = nn::Sequential::new().add(nn::ReLU).add(Table { weight: Parameter::new(Tensor::ones(&[3, 2])) });
+        let line = line!() + 1;
+        let result = net.call(&Tensor::from_slice(&[0, 7], &[2]));
+        let text = result.to_vec::<f32>().unwrap_err().to_string();
+        assert!(text.contains("index 7") && text.contains(&format!("modules.rs:{line} in 1;")), "{text}");
+    });
+}
+
+#[test]
+fn walks_over_the_tree() {
+    on_reference(|| {
+        let net = net(vec![block(None)], nn::Sequential::new().add(nn::ReLU));
+        let names: Vec<(String, &str)> = net.named_modules();
+        let expected = [
+            ("", "Net"),
+            ("layer1", "Vec"),
+            ("layer1.0", "Block"),
+            ("layer1.0.conv1", "Linear"),
+            ("layer1.0.first", "Narrow"),
+            ("layer1.0.second", "Narrow"),
+            ("head", "Sequential"),
+            ("head.0", "ReLU"),
+        ];
+        assert_eq!(names, expected.map(|(path, ty)| (path.to_string(), ty)));
+        assert_eq!(net.named_children(), [("layer1".to_string(), "Vec"), ("head".to_string(), "Sequential")]);
+        let mut order = Vec::new();
+        net.apply(&mut |path, _| order.push(path.to_string()));
+        let expected =
+            ["layer1.0.conv1", "layer1.0.first", "layer1.0.second", "layer1.0", "layer1", "head.0", "head", ""];
+        assert_eq!(order, expected);
+    });
+}
