@@ -36,6 +36,10 @@ pub use autograd::{enable_grad, no_grad};
 pub use dtype::{DType, Element};
 pub use engine::Device;
 pub use error::{Error, Result};
+pub use ops::convolution::options::{
+    Conv1dOptions, Conv2dOptions, ConvOptions, ConvTranspose1dOptions, ConvTranspose2dOptions, ConvTransposeOptions,
+    Padding, PerDim,
+};
 pub use ops::cross_entropy::{CrossEntropyOptions, Reduction};
 pub use ops::nll_loss::NllLossOptions;
 pub use ops::pad::PadMode;

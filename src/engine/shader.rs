@@ -5,6 +5,8 @@ use super::kernel::Kernel;
 /// The files that `#import` finds, by path below `shaders/` without the ending.
 const COMMON: &[(&str, &str)] = &[
     ("common/class_loss", include_str!("../../shaders/common/class_loss.wgsl")),
+    ("common/convolution", include_str!("../../shaders/common/convolution.wgsl")),
+    ("common/convolution_weight", include_str!("../../shaders/common/convolution_weight.wgsl")),
     ("common/index", include_str!("../../shaders/common/index.wgsl")),
     ("common/compare", include_str!("../../shaders/common/compare.wgsl")),
     ("common/elementwise", include_str!("../../shaders/common/elementwise.wgsl")),

@@ -140,6 +140,11 @@ impl<'a> Args<'a> {
         self.must(name, "string", Json::as_str)
     }
 
+    /// A string where one was given, else `None`: for arguments that may also be numbers.
+    pub fn if_text(&self, name: &str) -> Option<&'a str> {
+        self.get(name).as_str()
+    }
+
     /// Insists that an argument that lumigrad does not have was recorded with the value that means its absence.
     pub fn only(&self, name: &str, value: impl Into<Json>) {
         let (given, value) = (self.get(name), value.into());

@@ -1,5 +1,6 @@
 //! How each recorded operation is called here.
 
+mod convolution;
 mod elementwise;
 mod indexing;
 mod losses;
@@ -14,10 +15,19 @@ use crate::runner::Call;
 
 /// Every operation that is held to recorded values.
 pub fn all() -> impl Iterator<Item = (&'static str, Call)> {
-    [elementwise::TABLE, products::TABLE, reduce::TABLE, views::TABLE, indexing::TABLE, losses::TABLE, pooling::TABLE]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        elementwise::TABLE,
+        convolution::TABLE,
+        products::TABLE,
+        reduce::TABLE,
+        views::TABLE,
+        indexing::TABLE,
+        losses::TABLE,
+        pooling::TABLE,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// Recorded operations that lumigrad does not have yet.
@@ -28,9 +38,6 @@ pub const NOT_YET: &[&str] = &[
     "cumsum",
     "logsumexp",
     "norm",
-    "conv1d",
-    "conv2d",
-    "conv_transpose2d",
     "max_pool2d",
     "min_pool2d",
     "avg_pool2d",

@@ -1,0 +1,443 @@
+//! Convolutions in one and two dims: the kernels that their pages share, and how they are launched.
+//!
+//! A convolution leads from a *large* side (its input) to a *small* one (its output), with a weight of shape
+//! `[small channels, large channels of a group, kh, kw]`:
+//!
+//! `small[n, o, p] = Σ_c Σ_t weight[o, c, t] · large[n, c, p·stride + t·dilation − padding]`
+//!
+//! Its gradient of the large side is the forward run of a transposed convolution, and the other way round, so three
+//! computations serve both: [`to_small`], [`to_large`] and [`weight_gradient`]. The second is run by the kernels of the
+//! first: with a stride s the places of the large side fall into s·s classes, and what a class gets is a convolution with
+//! every s-th tap of the kernel in reverse order. Nowhere is the input unfolded in memory.
+//!
+//! Kernels read what lies outside of the input as 0, so a weight that is infinite or NaN can give NaN at the border.
+//!
+//! Source: V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", 2016,
+//! <https://arxiv.org/abs/1603.07285>.
+
+pub(crate) mod conv;
+pub(crate) mod conv_transpose;
+pub(crate) mod options;
+mod twins;
+
+use smallvec::SmallVec;
+
+use super::{Run, Vjp};
+use crate::dtype::DType;
+use crate::engine::kernel::params;
+use crate::engine::{Binding, Bound, Grid, Kernel, ParamsLayout, Variant};
+use crate::tensor::Tensor;
+use crate::{Error, Result};
+
+params! {
+    /// Twin of `Params` in `shaders/common/convolution.wgsl`.
+    pub struct ConvParams {
+        batch: u32,
+        groups: u32,
+        rows: u32,
+        channels: u32,
+        taps: [u32; 2],
+        in_size: [u32; 2],
+        out_size: [u32; 2],
+        stride: [u32; 2],
+        dilation: [i32; 2],
+        origin: [i32; 2],
+        x_strides: [u32; 4],
+        y_strides: [u32; 4],
+        w_strides: [i32; 4],
+        offsets: [u32; 4],
+        w_group: u32,
+        bias_stride: u32,
+        has_bias: u32,
+        padding: u32,
+    }
+}
+
+params! {
+    /// Twin of `Params` in `shaders/common/convolution_weight.wgsl`.
+    pub struct WeightParams {
+        places: u32,
+        part: u32,
+        splits: u32,
+        groups: u32,
+        rows: u32,
+        channels: u32,
+        taps: [u32; 2],
+        in_size: [u32; 2],
+        out_size: [u32; 2],
+        stride: [u32; 2],
+        dilation: [i32; 2],
+        origin: [i32; 2],
+        padding: [u32; 2],
+        x_strides: [u32; 4],
+        g_strides: [u32; 4],
+        offsets: [u32; 4],
+    }
+}
+
+const BINDINGS: &[Binding] = &[Binding::Read("x"), Binding::Read("w"), Binding::Read("bias"), Binding::Write("y")];
+const WEIGHT_BINDINGS: &[Binding] = &[Binding::Read("g"), Binding::Read("x"), Binding::Write("y")];
+
+/// A thread an element.
+static DIRECT: Kernel = Kernel {
+    name: "conv.direct",
+    source: &[include_str!("../../../shaders/convolution/direct.wgsl")],
+    entry: "main",
+    bindings: BINDINGS,
+    params: ParamsLayout::of::<ConvParams>(),
+    variants: Variant::ONLY,
+    grid: |p| Grid::elements(p.get::<ConvParams>().elements()).work(p.get::<ConvParams>().work()),
+    reference: twins::convolution,
+    bound: |p| p.get::<ConvParams>().bound(),
+};
+
+/// A thread an element of a part.
+static WEIGHT_DIRECT: Kernel = Kernel {
+    name: "conv.weight_direct",
+    source: &[include_str!("../../../shaders/convolution/weight_direct.wgsl")],
+    entry: "main",
+    bindings: WEIGHT_BINDINGS,
+    params: ParamsLayout::of::<WeightParams>(),
+    variants: Variant::ONLY,
+    grid: |p| Grid::elements(p.get::<WeightParams>().elements()).work(p.get::<WeightParams>().work()),
+    reference: twins::weight,
+    bound: |p| p.get::<WeightParams>().bound(),
+};
+
+/// All kernels.
+pub(crate) const KERNELS: &[&Kernel] = &[&DIRECT, &WEIGHT_DIRECT];
+
+impl ConvParams {
+    fn elements(&self) -> u32 {
+        self.batch * self.groups * self.rows * self.out_size[0] * self.out_size[1]
+    }
+
+    /// Terms of an element's sum.
+    fn terms(&self) -> u64 {
+        u64::from(self.channels) * u64::from(self.taps[0]) * u64::from(self.taps[1])
+    }
+
+    fn work(&self) -> u64 {
+        u64::from(self.elements()) * self.terms().max(1)
+    }
+
+    /// Sums of products, as for a matrix product.
+    fn bound(&self) -> Bound {
+        Bound::Magnitude { ulps: 2.0 + 4.0 * (self.terms() as f64).sqrt() }
+    }
+}
+
+impl WeightParams {
+    /// Of one part.
+    fn weights(&self) -> u32 {
+        self.groups * self.rows * self.channels * self.taps[0] * self.taps[1]
+    }
+
+    fn elements(&self) -> u32 {
+        self.weights() * self.splits
+    }
+
+    fn work(&self) -> u64 {
+        u64::from(self.weights()) * u64::from(self.places.max(1))
+    }
+
+    /// Sums of products, as for a matrix product.
+    fn bound(&self) -> Bound {
+        Bound::Magnitude { ulps: 2.0 + 4.0 * f64::from(self.part).sqrt() }
+    }
+}
+
+/// The sizes of a convolution, in two dims; one in one dim has an `h` of 1 everywhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Geometry {
+    /// How many of the dims are there: 1 or 2.
+    pub dims: usize,
+    pub batch: usize,
+    pub groups: usize,
+    /// Channels of a group.
+    pub large_channels: usize,
+    pub small_channels: usize,
+    pub large: [usize; 2],
+    pub small: [usize; 2],
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    /// Zeros before the large side; those behind it follow from the sizes.
+    pub padding: [usize; 2],
+    pub dilation: [usize; 2],
+}
+
+/// The steps of an image tensor `[N, C, H, W]`, of which N may be missing, and H in one dim.
+fn image_strides(t: &Tensor, dims: usize) -> [u32; 4] {
+    let (strides, rank) = (t.strides(), t.dim());
+    let image = if rank == dims + 2 { strides[0] } else { 0 };
+    let height = if dims == 2 { strides[rank - 2] } else { 0 };
+    [image, strides[rank - 1 - dims], height, strides[rank - 1]].map(|s| s as u32)
+}
+
+/// The steps of a weight `[small channels, large channels of a group, kh, kw]`, of which kh is missing in one dim.
+fn weight_strides(t: &Tensor) -> [i32; 4] {
+    let (strides, rank) = (t.strides(), t.dim());
+    let height = if rank == 4 { strides[2] } else { 0 };
+    [strides[0], strides[1], height, strides[rank - 1]].map(|s| s as i32)
+}
+
+fn words(sizes: [usize; 2]) -> [u32; 2] {
+    sizes.map(|s| s as u32)
+}
+
+fn signed(sizes: [usize; 2]) -> [i32; 2] {
+    sizes.map(|s| s as i32)
+}
+
+/// The forward run of a convolution, or the gradient of a transposed one's input.
+pub(crate) fn to_small(
+    run: &mut Run<'_>,
+    geometry: &Geometry,
+    large: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    small: &Tensor,
+) -> Result<()> {
+    let params = ConvParams {
+        rows: geometry.small_channels as u32,
+        channels: geometry.large_channels as u32,
+        taps: words(geometry.kernel),
+        in_size: words(geometry.large),
+        out_size: words(geometry.small),
+        stride: words(geometry.stride),
+        dilation: signed(geometry.dilation),
+        origin: signed(geometry.padding).map(|p| -p),
+        ..common_params(geometry, large, weight, bias, small)
+    };
+    launch(run, &params, [large, weight, bias.unwrap_or(large), small])
+}
+
+/// The forward run of a transposed convolution, or the gradient of a convolution's input.
+pub(crate) fn to_large(
+    run: &mut Run<'_>,
+    geometry: &Geometry,
+    small: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    large: &Tensor,
+) -> Result<()> {
+    let common = common_params(geometry, small, weight, bias, large);
+    let [row, channel, down, across] = common.w_strides;
+    for h in (0..geometry.stride[0]).filter_map(|start| Class::new(geometry, 0, start)) {
+        for w in (0..geometry.stride[1]).filter_map(|start| Class::new(geometry, 1, start)) {
+            let [image, plane, line, place] = common.y_strides;
+            let [_, _, w_offset, _] = [0, 0, h.first_tap * down + w.first_tap * across, 0];
+            let params = ConvParams {
+                rows: geometry.large_channels as u32,
+                channels: geometry.small_channels as u32,
+                taps: [h.taps, w.taps],
+                in_size: words(geometry.small),
+                out_size: [h.places, w.places],
+                stride: [1, 1],
+                dilation: [h.dilation, w.dilation],
+                origin: [h.origin, w.origin],
+                y_strides: [image, plane, line * geometry.stride[0] as u32, place * geometry.stride[1] as u32],
+                w_strides: [channel, row, h.tap_step * down, w.tap_step * across],
+                offsets: [
+                    common.offsets[0],
+                    (common.offsets[1] as i32 + w_offset) as u32,
+                    common.offsets[2],
+                    common.offsets[3] + h.start * line + w.start * place,
+                ],
+                ..common
+            };
+            launch(run, &params, [small, weight, bias.unwrap_or(small), large])?;
+        }
+    }
+    Ok(())
+}
+
+/// What both directions have in common: batch, groups, steps and first elements.
+fn common_params(geometry: &Geometry, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, y: &Tensor) -> ConvParams {
+    let w_strides = weight_strides(weight);
+    ConvParams {
+        batch: geometry.batch as u32,
+        groups: geometry.groups as u32,
+        x_strides: image_strides(x, geometry.dims),
+        y_strides: image_strides(y, geometry.dims),
+        w_strides,
+        offsets: [x.offset() as u32, weight.offset() as u32, bias.map_or(0, |b| b.offset() as u32), y.offset() as u32],
+        w_group: (geometry.small_channels as i32 * w_strides[0]) as u32,
+        bias_stride: bias.map_or(0, |b| b.strides()[0] as u32),
+        has_bias: u32::from(bias.is_some()),
+        ..bytemuck::Zeroable::zeroed()
+    }
+}
+
+/// The places `start`, `start + stride`, … of one dim of the large side, and the taps that reach them: those whose
+/// `start + padding − tap·dilation` is a multiple of the stride, last one first.
+struct Class {
+    start: u32,
+    places: u32,
+    taps: u32,
+    first_tap: i32,
+    tap_step: i32,
+    dilation: i32,
+    origin: i32,
+}
+
+impl Class {
+    /// None when the class has no place.
+    fn new(geometry: &Geometry, dim: usize, start: usize) -> Option<Class> {
+        let (size, stride, kernel) = (geometry.large[dim], geometry.stride[dim], geometry.kernel[dim] as i64);
+        let (s, d) = (stride as i64, geometry.dilation[dim] as i64);
+        if start >= size {
+            return None;
+        }
+        let shift = (start + geometry.padding[dim]) as i64;
+        let step = s / gcd(s, d);
+        let taps = (0..kernel.min(step)).find(|tap| (shift - tap * d).rem_euclid(s) == 0);
+        let (first, count) = taps.map_or((0, 0), |first| (first, (kernel - first + step - 1) / step));
+        let last = first + (count - 1).max(0) * step;
+        Some(Class {
+            start: start as u32,
+            places: (size - start).div_ceil(stride) as u32,
+            taps: count as u32,
+            first_tap: last as i32,
+            tap_step: -step as i32,
+            dilation: (step * d / s) as i32,
+            origin: ((shift - last * d).div_euclid(s)) as i32,
+        })
+    }
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn launch(run: &mut Run<'_>, params: &ConvParams, operands: [&Tensor; 4]) -> Result<()> {
+    for part in image_parts(params, run.device().adapter().map(|facts| facts.max_work())) {
+        run.dispatch(&DIRECT, 0, &operands, &part);
+    }
+    Ok(())
+}
+
+/// A convolution in parts of its images, none of which runs so long that a driver could end it.
+fn image_parts(params: &ConvParams, max_work: Option<u64>) -> SmallVec<[ConvParams; 1]> {
+    let image = params.work() / u64::from(params.batch.max(1));
+    let most = max_work.map_or(u32::MAX, |work| (work / image.max(1)).clamp(1, u64::from(u32::MAX)) as u32);
+    let starts = (0..params.batch).step_by(most as usize);
+    let part = |first: u32| {
+        let mut part = ConvParams { batch: (params.batch - first).min(most), ..*params };
+        part.offsets[0] += first * params.x_strides[0];
+        part.offsets[3] += first * params.y_strides[0];
+        part
+    };
+    starts.map(part).collect()
+}
+
+/// Places that a part has at most.
+const PART: u32 = 8_192;
+
+/// The gradient of the weight, into the contiguous `result`.
+pub(crate) fn weight_gradient(
+    run: &mut Run<'_>,
+    geometry: &Geometry,
+    small: &Tensor,
+    large: &Tensor,
+    result: &Tensor,
+) -> Result<()> {
+    let places = (geometry.batch * geometry.small[0] * geometry.small[1]) as u32;
+    let splits = places.div_ceil(PART).max(1);
+    let parts = if splits == 1 { result.clone() } else { run.output(DType::F32, &[splits as usize, result.numel()]) };
+    let params = WeightParams {
+        places,
+        part: places.div_ceil(splits),
+        splits,
+        groups: geometry.groups as u32,
+        rows: geometry.small_channels as u32,
+        channels: geometry.large_channels as u32,
+        taps: words(geometry.kernel),
+        in_size: words(geometry.large),
+        out_size: words(geometry.small),
+        stride: words(geometry.stride),
+        dilation: signed(geometry.dilation),
+        origin: signed(geometry.padding).map(|p| -p),
+        padding: [0; 2],
+        x_strides: image_strides(large, geometry.dims),
+        g_strides: image_strides(small, geometry.dims),
+        offsets: [small.offset() as u32, large.offset() as u32, parts.offset() as u32, 0],
+    };
+    run.dispatch(&WEIGHT_DIRECT, 0, &[small, large, &parts], &params);
+    if splits > 1 {
+        let result = flat(result);
+        super::reduce::sum::sum_into(run, &parts, &[0], &result)?;
+    }
+    Ok(())
+}
+
+/// A contiguous tensor as one dim.
+fn flat(t: &Tensor) -> Tensor {
+    let layout = crate::tensor::Layout {
+        shape: smallvec::smallvec![t.numel()],
+        strides: smallvec::smallvec![1],
+        offset: t.offset(),
+    };
+    t.detach().view_as_layout(layout)
+}
+
+/// The gradient of the bias: the sum over all but the channels.
+fn bias_gradient(v: &mut Vjp<'_>, dims: usize) -> Result<Option<Tensor>> {
+    if !v.needs(2) {
+        return Ok(None);
+    }
+    let g = v.gradient();
+    let channels = g.dim() - 1 - dims;
+    let others: SmallVec<[usize; 4]> = (0..g.dim()).filter(|&d| d != channels).collect();
+    let db = v.gradient_output(2);
+    super::reduce::sum::sum_into(v, g, &others, &db)?;
+    Ok(Some(db))
+}
+
+/// Checks the tensors of a convolution and finds how many dims there are: gives batch (1 without that dim), channels and
+/// spatial sizes of the input, with an `h` of 1 in one dim.
+fn check_image(op: &'static str, x: &Tensor, weight: &Tensor, dims: usize) -> Result<(usize, usize, [usize; 2])> {
+    let (shape, w) = (x.shape(), weight.shape());
+    let sizes = if dims == 1 { "L" } else { "H, W" };
+    if w.len() != dims + 2 || (shape.len() != dims + 2 && shape.len() != dims + 1) {
+        let kernel = if dims == 1 { "k" } else { "kh, kw" };
+        let detail = format!(
+            "needs an input [N, C, {sizes}] or [C, {sizes}] and a weight of {} dims that ends in [{kernel}], \
+             got shapes {shape:?} and {w:?}",
+            dims + 2
+        );
+        return Err(Error::shape(op, detail));
+    }
+    let batch = if shape.len() == dims + 2 { shape[0] } else { 1 };
+    let spatial = two(&shape[shape.len() - dims..], 1);
+    if spatial.contains(&0) || w.iter().enumerate().any(|(d, &n)| n == 0 && d != 1) {
+        let detail = format!("an input of shape {shape:?} and a weight of shape {w:?} leave nothing to sum over");
+        return Err(Error::shape(op, detail));
+    }
+    Ok((batch, shape[shape.len() - dims - 1], spatial))
+}
+
+/// Numbers of one or two dims as those of two.
+fn two(numbers: &[usize], missing: usize) -> [usize; 2] {
+    match numbers {
+        [w] => [missing, *w],
+        [h, w] => [*h, *w],
+        _ => unreachable!("convolutions have one or two dims"),
+    }
+}
+
+fn check_bias(op: &'static str, bias: Option<&Tensor>, channels: usize) -> Result<()> {
+    match bias.map(Tensor::shape) {
+        Some(shape) if shape != [channels] => {
+            Err(Error::shape(op, format!("the bias needs the shape [{channels}], it has {shape:?}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_positive(op: &'static str, what: &str, numbers: &[usize]) -> Result<()> {
+    if numbers.contains(&0) {
+        return Err(Error::argument(op, format!("{what} must be at least 1, not {numbers:?}")));
+    }
+    Ok(())
+}
