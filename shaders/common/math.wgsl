@@ -237,12 +237,8 @@ fn lg_log1p(x: f32) -> f32 {
 
 // ---- hyperbolic tangent, logistic, softplus ------------------------------------------------------------------------
 
-/// tanh: x + x^3 P(x^2) below 1, P minimax of degree 7; 1 - 2 / (e^(2|x|) + 1) above, where an error in the division hardly
-/// counts. Never overflows. 1.09 ulp everywhere.
-fn lg_tanh(x: f32) -> f32 {
-    let a = abs(x);
-    let s = min(a, 1.0);
-    let z = s * s;
+/// P(z) of tanh(x) = x + x^3 P(x^2) for z = x^2 <= 1.
+fn lg_tanh_tail(z: f32) -> f32 {
     var p = 0.000116210511;
     p = p * z - 0.000821208407;
     p = p * z + 0.00304812705;
@@ -250,8 +246,16 @@ fn lg_tanh(x: f32) -> f32 {
     p = p * z + 0.0217743553;
     p = p * z - 0.0539507158;
     p = p * z + 0.133331746;
-    p = p * z - 0.333333284;
-    let near = s + s * (z * p);
+    return p * z - 0.333333284;
+}
+
+/// tanh: x + x^3 P(x^2) below 1, P minimax of degree 7; 1 - 2 / (e^(2|x|) + 1) above, where an error in the division hardly
+/// counts. Never overflows. 1.09 ulp everywhere.
+fn lg_tanh(x: f32) -> f32 {
+    let a = abs(x);
+    let s = min(a, 1.0);
+    let z = s * s;
+    let near = s + s * (z * lg_tanh_tail(z));
     let far = 1.0 - 2.0 / (lg_exp_pair(2.0 * min(a, 10.0), 0.0) + 1.0);
     let y = lg_copysign(select(far, near, a < 1.0), x);
     return bitcast<f32>(select(bitcast<u32>(y), 0x7fc00000u, is_nan(x)));
