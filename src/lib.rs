@@ -42,6 +42,7 @@ pub use ops::convolution::options::{
 };
 pub use ops::cross_entropy::{CrossEntropyOptions, Reduction};
 pub use ops::nll_loss::NllLossOptions;
+pub use ops::norm::batch_norm::BatchNormOptions;
 pub use ops::pad::PadMode;
 pub use tensor::{IntoShape, Shape, Tensor};
 

@@ -15,6 +15,7 @@ const COMMON: &[(&str, &str)] = &[
     ("common/log_sum", include_str!("../../shaders/common/log_sum.wgsl")),
     ("common/math", include_str!("../../shaders/common/math.wgsl")),
     ("common/matmul", include_str!("../../shaders/common/matmul.wgsl")),
+    ("common/norm", include_str!("../../shaders/common/norm.wgsl")),
     ("common/order", include_str!("../../shaders/common/order.wgsl")),
     ("common/random", include_str!("../../shaders/common/random.wgsl")),
     ("common/reduce", include_str!("../../shaders/common/reduce.wgsl")),

@@ -28,6 +28,7 @@ pub(crate) mod linear;
 pub(crate) mod matmul;
 pub(crate) mod mse_loss;
 pub(crate) mod nll_loss;
+pub(crate) mod norm;
 pub mod optim;
 pub(crate) mod pad;
 pub(crate) mod random;

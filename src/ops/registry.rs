@@ -101,6 +101,7 @@ pub static REGISTRY: &[&Operation] = &[
     &super::linear::LINEAR,
     &super::matmul::MATMUL,
     &super::nll_loss::NLL_LOSS,
+    &super::norm::batch_norm::BATCH_NORM,
     &super::optim::adam::ADAM,
     &super::optim::sgd::SGD,
     &super::pad::PAD,

@@ -4,6 +4,7 @@ mod convolution;
 mod elementwise;
 mod indexing;
 mod losses;
+mod norms;
 mod pooling;
 mod products;
 mod reduce;
@@ -23,6 +24,7 @@ pub fn all() -> impl Iterator<Item = (&'static str, Call)> {
         views::TABLE,
         indexing::TABLE,
         losses::TABLE,
+        norms::TABLE,
         pooling::TABLE,
     ]
     .into_iter()
@@ -47,7 +49,6 @@ pub const NOT_YET: &[&str] = &[
     "bce",
     "bce_with_logits",
     "kl_div",
-    "batch_norm",
     "layer_norm",
     "group_norm",
     "instance_norm",

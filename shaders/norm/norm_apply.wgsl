@@ -1,0 +1,136 @@
+// Normalised elements. SEGMENTS 1 (from the prelude): moments and weights are those of the walk, and a workgroup takes a
+// piece of a run of `inner` elements. SEGMENTS 0: every element looks for its own.
+#import common/index
+#import common/math
+#import common/norm
+
+// Bindings of the forward kernel.
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> mean: array<f32>;
+@group(0) @binding(2) var<storage, read> spread: array<f32>;
+@group(0) @binding(3) var<storage, read> weight: array<f32>;
+@group(0) @binding(4) var<storage, read> bias: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+
+// Bindings of the backward kernel, behind mean, spread and weight.
+@group(0) @binding(0) var<storage, read> g: array<f32>;
+@group(0) @binding(4) var<storage, read> input: array<f32>;
+@group(0) @binding(5) var<storage, read> sum_g: array<f32>;
+@group(0) @binding(6) var<storage, read> sum_gx: array<f32>;
+@group(0) @binding(7) var<storage, read_write> dx: array<f32>;
+
+// Elements that a workgroup takes: STEPS for every thread.
+const STEPS: u32 = 16u;
+const CHUNK: u32 = WG * STEPS;
+
+fn reciprocal_deviation(m: u32) -> f32 {
+    let v = spread[params.spread_offset + m];
+    if params.from_variance == 1u {
+        return 1.0 / lg_sqrt(v + params.eps);
+    }
+    return v;
+}
+
+fn weight_of(a: u32) -> f32 {
+    if params.has_weight == 1u {
+        return weight[params.weight_offset + a];
+    }
+    return 1.0;
+}
+
+fn bias_of(a: u32) -> f32 {
+    if params.has_bias == 1u {
+        return bias[params.bias_offset + a];
+    }
+    return 0.0;
+}
+
+// What a workgroup of SEGMENTS takes: places from `first` to `end` of elements with the same k.
+struct Segment {
+    k: u32,
+    first: u32,
+    end: u32,
+}
+
+fn segment_of(number: u32) -> Segment {
+    let chunks = (params.inner + CHUNK - 1u) / CHUNK;
+    let run = number / chunks;
+    let first = (number - run * chunks) * CHUNK;
+    let base = run * params.inner;
+    return Segment(run % params.count, base + first, base + min(first + CHUNK, params.inner));
+}
+
+@compute @workgroup_size(WG)
+fn forward(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let number = linear_group(group, groups);
+    let n = params.outer * params.count * params.inner;
+    if SEGMENTS == 1u {
+        let segment = segment_of(number);
+        let center = mean[params.mean_offset + segment.k];
+        let scale = reciprocal_deviation(segment.k) * weight_of(segment.k);
+        let shift = bias_of(segment.k);
+        for (var i = segment.first + local; i < min(segment.end, n); i += WG) {
+            y[params.y_offset + i] = (x[params.x_offset + i] - center) * scale + shift;
+        }
+    } else {
+        for (var i = number * CHUNK + local; i < min((number + 1u) * CHUNK, n); i += WG) {
+            let m = moments_at(i);
+            let a = weight_at(i);
+            let distance = x[params.x_offset + i] - mean[params.mean_offset + m];
+            y[params.y_offset + i] = distance * reciprocal_deviation(m) * weight_of(a) + bias_of(a);
+        }
+    }
+}
+
+// The gradient of the input: r (w g − Σg / n − x̂ Σg·x̂ / n), with r the reciprocal deviation, x̂ the normalised element and
+// n the elements that share the moments. Mode 0: the moments are constants, so the sums do not count. Mode 1: the sums are
+// of g alone, and everything is multiplied by the weight. Mode 2: the sums have the weight in them.
+@compute @workgroup_size(WG)
+fn backward(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let number = linear_group(group, groups);
+    let n = params.outer * params.count * params.inner;
+    let share = 1.0 / f32(n / params.m_count);
+    if SEGMENTS == 1u {
+        let segment = segment_of(number);
+        let center = mean[params.mean_offset + segment.k];
+        let r = reciprocal_deviation(segment.k);
+        let scale = r * weight_of(segment.k);
+        var common_part = 0.0;
+        var slope = 0.0;
+        if params.mode != 0u {
+            common_part = sum_g[params.y_offset + segment.k] * share;
+            slope = r * (sum_gx[params.z_offset + segment.k] * share);
+        }
+        for (var i = segment.first + local; i < min(segment.end, n); i += WG) {
+            let distance = input[params.x_offset + i] - center;
+            dx[params.bias_offset + i] = scale * (g[params.g_offset + i] - common_part - distance * slope);
+        }
+    } else {
+        for (var i = number * CHUNK + local; i < min((number + 1u) * CHUNK, n); i += WG) {
+            let m = moments_at(i);
+            let w = weight_of(weight_at(i));
+            let r = reciprocal_deviation(m);
+            let distance = input[params.x_offset + i] - mean[params.mean_offset + m];
+            var d = g[params.g_offset + i];
+            if params.mode != 1u {
+                d *= w;
+            }
+            if params.mode != 0u {
+                d -= sum_g[params.y_offset + m] * share;
+                d -= distance * (r * (sum_gx[params.z_offset + m] * share));
+            }
+            if params.mode == 1u {
+                d *= w;
+            }
+            dx[params.bias_offset + i] = r * d;
+        }
+    }
+}

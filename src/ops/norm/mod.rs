@@ -1,0 +1,238 @@
+//! Normalisations: the kernels that the pages here share.
+//!
+//! Elements that share their moments (a channel of a batch, a row, a group of channels) and elements that share a weight
+//! are both places of a contiguous tensor seen as `[outer, count, inner]`, with a number `k` below `count`: see [`Domain`].
+//! Statistics are taken in parts, so that few channels with many elements keep a device busy, and the parts are merged in
+//! a fixed order.
+
+pub(crate) mod batch_norm;
+mod plan;
+mod twins;
+
+pub(crate) use plan::{Domain, Norm};
+
+use crate::engine::kernel::params;
+use crate::engine::{Binding, Bound, Grid, Item, Kernel, Params, ParamsLayout, Variant, WORKGROUP};
+use crate::tensor::Tensor;
+use crate::{Error, Result};
+
+params! {
+    /// Twin of `Params` in `shaders/common/norm.wgsl`.
+    pub struct NormParams {
+        outer: u32,
+        count: u32,
+        inner: u32,
+        splits: u32,
+        part: u32,
+        m_count: u32,
+        m_inner: u32,
+        a_count: u32,
+        a_inner: u32,
+        x_offset: u32,
+        g_offset: u32,
+        mean_offset: u32,
+        spread_offset: u32,
+        weight_offset: u32,
+        bias_offset: u32,
+        y_offset: u32,
+        z_offset: u32,
+        has_weight: u32,
+        has_bias: u32,
+        from_variance: u32,
+        centered: u32,
+        mode: u32,
+        eps: f32,
+        momentum: f32,
+    }
+}
+
+/// Elements that a workgroup of the kernels that write every element takes: `CHUNK` in `shaders/norm/norm_apply.wgsl`.
+const CHUNK: u32 = 16 * WORKGROUP;
+
+macro_rules! norm_kernel {
+    ($file:literal, $entry:literal, [$($binding:expr),*], $variants:expr, $grid:expr, $twin:expr, $bound:expr) => {
+        Kernel {
+            name: concat!($file, ".", $entry),
+            source: &[include_str!(concat!("../../../shaders/norm/", $file, ".wgsl"))],
+            entry: $entry,
+            bindings: &[$($binding),*],
+            params: ParamsLayout::of::<NormParams>(),
+            variants: $variants,
+            grid: $grid,
+            reference: $twin,
+            bound: $bound,
+        }
+    };
+}
+
+use Binding::{FaultFlag, Read, ReadWrite, Write};
+
+pub(crate) static MOMENTS_BY_THREAD: Kernel = norm_kernel!(
+    "norm_moments",
+    "by_thread",
+    [Read("x"), Write("parts")],
+    Variant::ONLY,
+    grid_by_thread,
+    |c| twins::moments(c, false),
+    moments_bound
+);
+pub(crate) static MOMENTS_BY_GROUP: Kernel = norm_kernel!(
+    "norm_moments",
+    "by_group",
+    [Read("x"), Write("parts")],
+    Variant::ONLY,
+    grid_by_group,
+    |c| twins::moments(c, false),
+    moments_bound
+);
+
+/// The correction leaves the roundings of single deviations and of the sum of their squares.
+fn moments_bound(params: &Params<'_>) -> Bound {
+    let part = f64::from(params.get::<NormParams>().part);
+    Bound::Scaled { ulps: 4.0 + part.sqrt(), magnitude: |c| twins::moments(c, true) }
+}
+
+pub(crate) static MERGE: Kernel = norm_kernel!(
+    "norm_moments",
+    "merge",
+    [Read("made"), Write("mean"), Write("spread")],
+    Variant::ONLY,
+    grid_merge,
+    |c| twins::merge(c, false),
+    |p| Bound::Scaled { ulps: merge_ulps(p), magnitude: |c| twins::merge(c, true) }
+);
+pub(crate) static MERGE_RUNNING: Kernel = norm_kernel!(
+    "norm_moments",
+    "merge_running",
+    [
+        Read("made"),
+        Write("mean"),
+        Write("spread"),
+        ReadWrite("running_mean"),
+        ReadWrite("running_var"),
+        ReadWrite("batches"),
+        FaultFlag
+    ],
+    Variant::ONLY,
+    |p| if p.get::<NormParams>().mode == 1 { Grid::groups(1) } else { grid_merge(p) },
+    |c| twins::merge_running(c, false),
+    |p| Bound::Scaled { ulps: merge_ulps(p), magnitude: |c| twins::merge_running(c, true) }
+);
+
+/// A sum over the parts, then a division, a root and a product.
+fn merge_ulps(params: &Params<'_>) -> f64 {
+    6.0 + f64::from(params.get::<NormParams>().splits).sqrt()
+}
+
+const PLACES: &[Variant] =
+    &[Variant::new("each", &[Item::Const("SEGMENTS", 0)]), Variant::new("segments", &[Item::Const("SEGMENTS", 1)])];
+
+pub(crate) static APPLY: Kernel = norm_kernel!(
+    "norm_apply",
+    "forward",
+    [Read("x"), Read("mean"), Read("spread"), Read("weight"), Read("bias"), Write("y")],
+    PLACES,
+    grid_places,
+    |c| twins::apply(c, false),
+    // A difference, a root with its reciprocal (3), two products and a sum.
+    |_| Bound::Scaled { ulps: 6.0, magnitude: |c| twins::apply(c, true) }
+);
+pub(crate) static INPUT_GRADIENT: Kernel = norm_kernel!(
+    "norm_apply",
+    "backward",
+    [
+        Read("g"),
+        Read("mean"),
+        Read("spread"),
+        Read("weight"),
+        Read("input"),
+        Read("sum_g"),
+        Read("sum_gx"),
+        Write("dx")
+    ],
+    PLACES,
+    grid_places,
+    |c| twins::input_gradient(c, false),
+    // As forward, with three more products and two more sums.
+    |_| Bound::Scaled { ulps: 12.0, magnitude: |c| twins::input_gradient(c, true) }
+);
+
+/// What the elements of a sum share: moments and weight, only the moments, only the weight.
+const KINDS: &[Variant] = &[Variant::new("channels", &[Item::Const("KIND", 0)])];
+
+pub(crate) static SUMS_BY_THREAD: Kernel = norm_kernel!(
+    "norm_backward",
+    "by_thread",
+    [Read("g"), Read("mean"), Read("spread"), Read("weight"), Read("x"), Write("parts")],
+    KINDS,
+    grid_by_thread,
+    |c| twins::sums(c, false),
+    sums_bound
+);
+pub(crate) static SUMS_BY_GROUP: Kernel = norm_kernel!(
+    "norm_backward",
+    "by_group",
+    [Read("g"), Read("mean"), Read("spread"), Read("weight"), Read("x"), Write("parts")],
+    KINDS,
+    grid_by_group,
+    |c| twins::sums(c, false),
+    sums_bound
+);
+
+/// A term has the errors of a normalised element and of two products; the sum as for matrix products.
+fn sums_bound(params: &Params<'_>) -> Bound {
+    let part = f64::from(params.get::<NormParams>().part);
+    Bound::Scaled { ulps: 8.0 + 2.0 * part.sqrt(), magnitude: |c| twins::sums(c, true) }
+}
+
+pub(crate) static MERGE_SUMS: Kernel = norm_kernel!(
+    "norm_backward",
+    "merge",
+    [Read("made"), Write("sums")],
+    &[Variant::new("", &[Item::Const("KIND", 0)])],
+    grid_merge,
+    twins::merge_sums,
+    |p| Bound::Magnitude { ulps: 2.0 + 2.0 * f64::from(p.get::<NormParams>().splits).sqrt() }
+);
+
+fn elements(p: &NormParams) -> u64 {
+    u64::from(p.outer) * u64::from(p.count) * u64::from(p.inner)
+}
+
+fn grid_by_thread(params: &Params<'_>) -> Grid {
+    let p: &NormParams = params.get();
+    Grid::elements(p.count * p.splits).work(elements(p) * 20)
+}
+
+fn grid_by_group(params: &Params<'_>) -> Grid {
+    let p: &NormParams = params.get();
+    Grid::groups(u64::from(p.count) * u64::from(p.splits)).work(elements(p).max(64) * 20)
+}
+
+fn grid_merge(params: &Params<'_>) -> Grid {
+    let p: &NormParams = params.get();
+    Grid::elements(p.count).work(u64::from(p.count) * u64::from(p.splits) * 10)
+}
+
+/// The variants are those of [`PLACES`]: it depends on the run's length which one serves.
+fn grid_places(params: &Params<'_>) -> Grid {
+    let p: &NormParams = params.get();
+    let groups = match plan::in_segments(p) {
+        true => u64::from(p.outer) * u64::from(p.count) * u64::from(p.inner.div_ceil(CHUNK)),
+        false => elements(p).div_ceil(u64::from(CHUNK)),
+    };
+    Grid::groups(groups).work(elements(p) * 12)
+}
+
+/// The error of a tensor of numbers, one for each of `count` things, that has another shape.
+fn check_vector(op: &'static str, name: &str, tensor: Option<&Tensor>, count: usize, x: &[usize]) -> Result<()> {
+    match tensor {
+        Some(t) if !t.dtype().is_float() => Err(Error::dtype(op, format!("{name} must be f32, not {}", t.dtype()))),
+        Some(t) if t.shape() != [count] => {
+            let detail =
+                format!("{name} needs the shape [{count}] for an input of shape {x:?}, it has {:?}", t.shape());
+            Err(Error::shape(op, detail))
+        }
+        _ => Ok(()),
+    }
+}

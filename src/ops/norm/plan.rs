@@ -1,0 +1,243 @@
+//! How a normalisation is cut into dispatches.
+
+use super::*;
+use crate::dtype::DType;
+use crate::ops::{Run, reduce};
+
+/// A contiguous tensor seen as `[outer, count, inner]`: its elements have a number `k` below `count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Domain {
+    pub outer: usize,
+    pub count: usize,
+    pub inner: usize,
+}
+
+impl Domain {
+    /// The channels of `[N, C, …]`.
+    pub fn channels(shape: &[usize]) -> Domain {
+        Domain { outer: shape[0], count: shape[1], inner: shape[2..].iter().product() }
+    }
+
+    /// Elements with the same `k`.
+    pub fn len(&self) -> usize {
+        self.outer * self.inner
+    }
+}
+
+/// A normalisation: whose moments, whose weights, and their tensors.
+pub(crate) struct Norm<'a> {
+    /// Elements that share their moments.
+    pub moments: Domain,
+    /// Elements that share weight and bias.
+    pub weights: Domain,
+    pub mean: &'a Tensor,
+    /// Reciprocals of standard deviations, or variances.
+    pub spread: &'a Tensor,
+    pub from_variance: bool,
+    pub weight: Option<&'a Tensor>,
+    pub bias: Option<&'a Tensor>,
+    pub eps: f64,
+}
+
+/// Runs of fewer elements are not worth a workgroup.
+const RUN: u32 = 32;
+
+/// Whether a workgroup takes a piece of a run, and not any elements.
+pub(super) fn in_segments(p: &NormParams) -> bool {
+    p.inner >= RUN && (p.count, p.inner) == (p.m_count, p.m_inner) && (p.count, p.inner) == (p.a_count, p.a_inner)
+}
+
+/// Elements of a part on a software driver, where one thread takes it and finds it in its cache the second time, and on a
+/// GPU by thread and by workgroup.
+const PART: (u32, u32, u32) = (512, 32, 1_024);
+
+/// Threads, and workgroups, that keep a GPU busy: more parts bring nothing.
+const BUSY: (u32, u32) = (16_384, 2_048);
+
+/// Iterations of the loops over parts, and over the elements of one: lavapipe ends all loops of a shader after 65,535
+/// iterations together, and there are two loops over each.
+const MOST: u32 = 16_384;
+
+/// Splits the elements of each `k` into parts; gives whether a thread each takes them, and not a workgroup.
+fn split(run: &Run<'_>, p: &mut NormParams) -> bool {
+    let software = run.device().adapter().is_none_or(|facts| facts.is_software());
+    let alone = match run.device().forced_choice(reduce::FAMILY.0) {
+        Some("by_thread") => true,
+        Some("by_group") => false,
+        // Neighbouring threads take neighbouring k: they read neighbours where runs are short.
+        _ => software || p.inner < RUN,
+    };
+    let r = p.outer * p.inner;
+    let (least, busy, most) = match (software, alone) {
+        (true, _) => (PART.0, u32::MAX, MOST),
+        (false, true) => (PART.1, BUSY.0, MOST),
+        (false, false) => (PART.2, BUSY.1, MOST * WORKGROUP),
+    };
+    // Parts that the merge walks: of every k by one thread, or (running statistics) of many k by one.
+    let walked = (MOST / p.count.div_ceil(WORKGROUP).max(1)).clamp(1, 1_024);
+    let wanted = r.div_ceil(least).min(busy.div_ceil(p.count.max(1))).clamp(1, walked);
+    p.part = r.div_ceil(wanted).clamp(1, most);
+    p.splits = r.div_ceil(p.part).max(1);
+    alone
+}
+
+/// Whether two tensors lie in one buffer, as gradients in an optimiser's memory do: a dispatch can't write to it twice, or
+/// read it too.
+pub(crate) fn same_buffer(a: &Tensor, b: &Tensor) -> bool {
+    matches!((a.buffer(), b.buffer()), (Ok(a), Ok(b)) if std::sync::Arc::ptr_eq(a, b))
+}
+
+impl NormParams {
+    fn new(walk: Domain, moments: Domain, weights: Domain, eps: f64) -> NormParams {
+        NormParams {
+            outer: walk.outer as u32,
+            count: walk.count as u32,
+            inner: walk.inner as u32,
+            splits: 1,
+            part: walk.len() as u32,
+            m_count: moments.count as u32,
+            m_inner: moments.inner as u32,
+            a_count: weights.count as u32,
+            a_inner: weights.inner as u32,
+            centered: 1,
+            eps: eps as f32,
+            ..bytemuck::Zeroable::zeroed()
+        }
+    }
+}
+
+/// Statistics that a run of batch norm changes in place.
+pub(crate) struct Running<'a> {
+    pub mean: &'a Tensor,
+    pub var: &'a Tensor,
+    pub batches: Option<&'a Tensor>,
+    /// The share of this batch; `None` for one over the number of batches.
+    pub momentum: Option<f64>,
+}
+
+/// Mean and reciprocal standard deviation of the elements of each `k` of the contiguous `x`.
+pub(crate) fn moments(
+    run: &mut Run<'_>,
+    x: &Tensor,
+    domain: Domain,
+    centered: bool,
+    eps: f64,
+    running: Option<&Running<'_>>,
+) -> (Tensor, Tensor) {
+    let mut p = NormParams::new(domain, domain, domain, eps);
+    p.x_offset = x.offset() as u32;
+    p.centered = u32::from(centered);
+    let (mean, spread) = (run.output(DType::F32, &[domain.count]), run.output(DType::F32, &[domain.count]));
+    let kernel = if split(run, &mut p) { &MOMENTS_BY_THREAD } else { &MOMENTS_BY_GROUP };
+    let parts = run.output(DType::F32, &[2, p.splits as usize, domain.count]);
+    if x.numel() > 0 {
+        run.dispatch(kernel, 0, &[x, &parts], &p);
+    }
+    let Some(running) = running else {
+        if x.numel() > 0 {
+            run.dispatch(&MERGE, 0, &[&parts, &mean, &spread], &p);
+        }
+        return (mean, spread);
+    };
+    let nobody = run.output(DType::I32, &[1]);
+    let batches = running.batches.unwrap_or(&nobody);
+    p.mean_offset = running.mean.offset() as u32;
+    p.spread_offset = running.var.offset() as u32;
+    p.z_offset = batches.offset() as u32;
+    p.mode = u32::from(running.momentum.is_none());
+    p.momentum = running.momentum.unwrap_or(0.0) as f32;
+    run.dispatch(&MERGE_RUNNING, 0, &[&parts, &mean, &spread, running.mean, running.var, batches], &p);
+    [running.mean, running.var].into_iter().chain(running.batches).for_each(Tensor::bump_version);
+    (mean, spread)
+}
+
+impl Norm<'_> {
+    fn params(&self, walk: Domain, x: &Tensor) -> NormParams {
+        let offset = |t: Option<&Tensor>| t.map_or(0, |t| t.offset() as u32);
+        NormParams {
+            x_offset: x.offset() as u32,
+            mean_offset: self.mean.offset() as u32,
+            spread_offset: self.spread.offset() as u32,
+            weight_offset: offset(self.weight),
+            bias_offset: offset(self.bias),
+            has_weight: u32::from(self.weight.is_some()),
+            has_bias: u32::from(self.bias.is_some()),
+            from_variance: u32::from(self.from_variance),
+            ..NormParams::new(walk, self.moments, self.weights, self.eps)
+        }
+    }
+
+    /// Writes the normalised elements of the contiguous `x` to `y`.
+    pub fn apply(&self, run: &mut Run<'_>, x: &Tensor, y: &Tensor) {
+        let p = NormParams { y_offset: y.offset() as u32, ..self.params(self.moments, x) };
+        let (weight, bias) = (self.weight.unwrap_or(self.mean), self.bias.unwrap_or(self.mean));
+        run.dispatch(&APPLY, usize::from(in_segments(&p)), &[x, self.mean, self.spread, weight, bias, y], &p);
+    }
+
+    /// For each `k` of `domain` (that of the moments, or that of the weights) the sums of gradients and of gradients times
+    /// normalised elements, written to `first` and `second`, as far as they are given.
+    pub fn sums(
+        &self,
+        run: &mut Run<'_>,
+        x: &Tensor,
+        g: &Tensor,
+        domain: Domain,
+        first: Option<&Tensor>,
+        second: Option<&Tensor>,
+    ) {
+        let mut p = NormParams { g_offset: g.offset() as u32, ..self.params(domain, x) };
+        let variant = match (domain == self.moments, domain == self.weights) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, _) => 2,
+        };
+        let kernel = if split(run, &mut p) { &SUMS_BY_THREAD } else { &SUMS_BY_GROUP };
+        let parts = run.output(DType::F32, &[2, p.splits as usize, domain.count]);
+        let weight = self.weight.unwrap_or(self.mean);
+        if x.numel() > 0 {
+            run.dispatch(kernel, variant, &[g, self.mean, self.spread, weight, x, &parts], &p);
+        } else {
+            // No elements: a walk over no parts makes sums of 0.
+            p.splits = 0;
+        }
+        let offset = |t: Option<&Tensor>| t.map_or(0, |t| t.offset() as u32);
+        (p.y_offset, p.z_offset) = (offset(first), offset(second));
+        match (first, second) {
+            (Some(a), Some(b)) if same_buffer(a, b) => {
+                run.dispatch(&MERGE_SUMS, 0, &[&parts, a], &NormParams { mode: 3, ..p });
+            }
+            _ => {
+                for (mode, target) in (1..).zip([first, second]) {
+                    if let Some(target) = target {
+                        run.dispatch(&MERGE_SUMS, 0, &[&parts, target], &NormParams { mode, ..p });
+                    }
+                }
+            }
+        }
+    }
+
+    /// The gradient of the input, from the sums over the elements that share their moments; without them the moments are
+    /// constants.
+    pub fn input_gradient(
+        &self,
+        run: &mut Run<'_>,
+        x: &Tensor,
+        g: &Tensor,
+        sums: Option<(&Tensor, &Tensor)>,
+        dx: &Tensor,
+    ) {
+        let weighted = if self.moments == self.weights { 1 } else { 2 };
+        let (sum_g, sum_gx) = sums.unwrap_or((self.mean, self.mean));
+        let p = NormParams {
+            g_offset: g.offset() as u32,
+            y_offset: sum_g.offset() as u32,
+            z_offset: sum_gx.offset() as u32,
+            bias_offset: dx.offset() as u32,
+            mode: if sums.is_some() { weighted } else { 0 },
+            ..self.params(self.moments, x)
+        };
+        let weight = self.weight.unwrap_or(self.mean);
+        let operands = [g, self.mean, self.spread, weight, x, sum_g, sum_gx, dx];
+        run.dispatch(&INPUT_GRADIENT, usize::from(in_segments(&p)), &operands, &p);
+    }
+}

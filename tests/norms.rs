@@ -1,0 +1,186 @@
+//! Layers that normalise: their statistics through training, evaluation, errors, moves and saved states.
+
+mod common;
+
+use common::Gpu;
+use libtest_mimic::{Failed, Trial};
+use lumigrad::optim::Sgd;
+use lumigrad::{BatchNormOptions, nn, prelude::*};
+
+type Outcome = std::result::Result<(), Failed>;
+type Test = fn(&Device) -> Outcome;
+
+const TESTS: &[(&str, Test)] = &[
+    ("running_statistics", running_statistics),
+    ("cumulative_average", cumulative_average),
+    ("one_value_a_channel_is_refused", one_value),
+    ("a_bad_index_leaves_the_statistics", bad_index),
+    ("poison_leaves_the_statistics", poison),
+    ("states_fit", states),
+    ("training_with_an_optimiser", training),
+    ("options", options),
+];
+
+fn main() {
+    let gpu = Gpu::open();
+    let on_reference = TESTS
+        .iter()
+        .map(|(name, test)| Trial::test(format!("reference::{name}"), move || test(&Device::new_reference(true))));
+    let on_gpu = TESTS.iter().map(|(name, test)| gpu.trial(format!("gpu::{name}"), |device| test(device)));
+    let trials = on_reference.chain(on_gpu).collect();
+    gpu.run(trials);
+}
+
+fn near(got: &Tensor, want: &[f64]) -> Outcome {
+    let got = got.to_vec::<f64>()?;
+    let close = got.len() == want.len() && got.iter().zip(want).all(|(g, w)| (g - w).abs() <= 1e-5 * w.abs().max(1.0));
+    if close { Ok(()) } else { Err(format!("{got:?}, not {want:?}").into()) }
+}
+
+fn same(what: &str, got: impl PartialEq + std::fmt::Debug, want: impl PartialEq + std::fmt::Debug) -> Outcome {
+    let (got, want) = (format!("{got:?}"), format!("{want:?}"));
+    if got == want { Ok(()) } else { Err(format!("{what}: {got}, not {want}").into()) }
+}
+
+/// Mean, variance and count of a layer.
+fn statistics(layer: &nn::BatchNorm1d) -> lumigrad::Result<(Vec<f32>, Vec<f32>, i32)> {
+    let get = |buffer: &Option<nn::Buffer>| buffer.as_ref().expect("the layer has statistics").get();
+    let count = get(&layer.num_batches_tracked).item::<i32>()?;
+    Ok((get(&layer.running_mean).to_vec()?, get(&layer.running_var).to_vec()?, count))
+}
+
+fn batch(device: &Device, values: [f32; 4]) -> Tensor {
+    Tensor::from_slice_on(&values, &[2, 2], device)
+}
+
+/// Channels (1, 3) and (10, 20): means 2 and 15, unbiased variances 2 and 50.
+fn typical(device: &Device) -> Tensor {
+    batch(device, [1.0, 10.0, 3.0, 20.0])
+}
+
+fn running_statistics(device: &Device) -> Outcome {
+    let layer = device.scope(|| nn::BatchNorm1d::new(2));
+    let shared = layer.clone();
+    no_grad(|| layer.forward(&typical(device)));
+    let (mean, var) = ([0.2, 1.5], [0.9 + 0.2, 0.9 + 5.0]);
+    near(&shared.running_mean.as_ref().unwrap().get(), &mean)?;
+    near(&shared.running_var.as_ref().unwrap().get(), &var)?;
+    layer.eval();
+    let y = shared.forward(&typical(device));
+    let at = |x: f64, c: usize| (x - mean[c]) / (var[c] + 1e-5).sqrt();
+    near(&y, &[at(1.0, 0), at(10.0, 1), at(3.0, 0), at(20.0, 1)])?;
+    same("evaluation counts nothing", statistics(&layer)?.2, 1)?;
+    layer.reset_running_stats();
+    same("after a reset", statistics(&layer)?, (vec![0.0f32; 2], vec![1.0f32; 2], 0))
+}
+
+fn cumulative_average(device: &Device) -> Outcome {
+    let layer = device.scope(|| nn::BatchNorm1d::new(2).momentum(None));
+    layer.forward(&typical(device));
+    layer.forward(&batch(device, [5.0, 0.0, 7.0, 2.0]));
+    layer.forward(&batch(device, [0.0, 0.0, 1.0, 4.0]));
+    near(&layer.running_mean.as_ref().unwrap().get(), &[(2.0 + 6.0 + 0.5) / 3.0, (15.0 + 1.0 + 2.0) / 3.0])?;
+    near(&layer.running_var.as_ref().unwrap().get(), &[(2.0 + 2.0 + 0.5) / 3.0, (50.0 + 2.0 + 8.0) / 3.0])?;
+    same("batches", statistics(&layer)?.2, 3)
+}
+
+fn one_value(device: &Device) -> Outcome {
+    let x = Tensor::full_on(&[1, 2], 0.0, DType::F32, device);
+    let error = x.try_batch_norm(&BatchNormOptions { training: true, ..Default::default() }).unwrap_err().to_string();
+    same("the message", error.contains("more than 1 value per channel") && error.contains("[1, 2]"), true)?;
+    let layer = device.scope(|| nn::BatchNorm1d::new(2));
+    layer.eval();
+    near(&layer.forward(&x), &[0.0, 0.0])
+}
+
+fn bad_index(device: &Device) -> Outcome {
+    let layer = device.scope(|| nn::BatchNorm1d::new(2));
+    layer.forward(&typical(device));
+    let before = statistics(&layer)?;
+    let table = Tensor::full_on(&[3, 2], 1.0, DType::F32, device);
+    let bad = Tensor::from_slice_on(&[0, 3], &[2], device);
+    let y = layer.forward(&table.index_select(0, &bad));
+    same("the read fails", matches!(y.to_vec::<f32>(), Err(lumigrad::Error::Index { .. })), true)?;
+    same("the statistics", statistics(&layer)?, &before)?;
+    // The next batch counts again.
+    layer.forward(&typical(device));
+    same("batches", statistics(&layer)?.2, before.2 + 1)
+}
+
+fn poison(device: &Device) -> Outcome {
+    if device.is_reference() {
+        return Ok(());
+    }
+    let layer = device.scope(|| nn::BatchNorm1d::new(2));
+    let before = statistics(&layer)?;
+    device.set_memory_budget(Some(device.counters().live_bytes));
+    let bad = Tensor::full_on(&[1 << 20, 2], 1.0, DType::F32, device);
+    device.set_memory_budget(None);
+    let y = layer.forward(&bad);
+    same("poisoned", y.poison().is_some(), true)?;
+    same("the statistics", statistics(&layer)?, before)
+}
+
+fn states(device: &Device) -> Outcome {
+    let (layer, other) = device.scope(|| (nn::BatchNorm1d::new(2), nn::BatchNorm1d::new(2)));
+    layer.forward(&typical(device));
+    let state = layer.state_dict();
+    let names: Vec<&str> = state.iter().map(|(name, _)| name).collect();
+    same("names", names, ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"])?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("state.safetensors");
+    lumigrad::io::save_safetensors(&state, &path)?;
+    let loaded = lumigrad::io::load_safetensors(&path, &Device::reference())?;
+    same("the count keeps its shape", loaded.get("num_batches_tracked").unwrap().shape(), [0usize; 0])?;
+    other.load_state_dict(&loaded)?;
+    same("what was loaded", statistics(&other)?, statistics(&layer)?)?;
+    // The copy goes its own way.
+    layer.forward(&typical(device));
+    same("batches", (statistics(&layer)?.2, statistics(&other)?.2), (2, 1))?;
+    other.to(&Device::reference())?;
+    other.forward(&typical(&Device::reference()));
+    same("moved", statistics(&other)?.2, 2)?;
+    near(&other.running_mean.as_ref().unwrap().get(), &[0.38, 2.85])
+}
+
+fn training(device: &Device) -> Outcome {
+    // The gradients of weight and bias go into the optimiser's memory, both at once; so would that of the input.
+    let run = |in_arena: bool| -> lumigrad::Result<Vec<Vec<f32>>> {
+        let layer = device.scope(|| nn::BatchNorm1d::new(2));
+        let x = Parameter::new(typical(device));
+        let target = batch(device, [0.5, 0.0, -1.0, 2.0]);
+        let parameters: Vec<Parameter> = layer.parameters().into_iter().chain([x.clone()]).collect();
+        let mut optimizer = Sgd::new(parameters.clone(), 0.1);
+        for _ in 0..3 {
+            let loss = layer.forward(&x.get()).mse_loss(&target);
+            optimizer.zero_grad();
+            loss.backward()?;
+            if in_arena {
+                optimizer.step()?;
+            } else {
+                no_grad(|| parameters.iter().try_for_each(|p| p.set(&(p.get() - p.grad().unwrap() * 0.1))))?;
+            }
+        }
+        parameters.iter().map(|p| p.get().to_vec()).collect()
+    };
+    let (arena, by_hand) = (run(true)?, run(false)?);
+    for (a, b) in arena.iter().flatten().zip(by_hand.iter().flatten()) {
+        if (a - b).abs() > 1e-4 * b.abs().max(1.0) {
+            return Err(format!("{arena:?}, by hand {by_hand:?}").into());
+        }
+    }
+    same("something was learned", arena[0] != [1.0, 1.0], true)
+}
+
+fn options(device: &Device) -> Outcome {
+    device.scope(|| {
+        let plain = nn::BatchNorm2d::new(3).affine(false).track_running_stats(false);
+        same("nothing is saved", plain.state_dict().len(), 0)?;
+        let x = Tensor::randn(&[2, 3, 4, 4]);
+        let trained = plain.forward(&x).to_vec::<f32>()?;
+        plain.eval();
+        same("without statistics evaluation takes the batch's", plain.forward(&x).to_vec::<f32>()?, trained)?;
+        let wide = nn::BatchNorm2d::new(3).eps(100.0).forward(&x);
+        same("eps", wide.abs().max().item::<f32>()? < 0.6, true)
+    })
+}
