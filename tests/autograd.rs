@@ -153,7 +153,7 @@ fn in_place_changes_keep_the_rules() {
         target.copy_(&y.detach()).unwrap();
         assert_eq!(values(&target), [4.0; 4]);
         let row = Tensor::zeros(&[2]);
-        assert!(row.expand([3, 2]).fill_(1.0).unwrap_err().to_string().contains("expanded"));
+        assert!(row.expand([3, 2]).fill_(1.0).unwrap_err().to_string().contains("expanding"));
         let square = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2]);
         square.copy_(&square.t()).unwrap();
         assert_eq!(values(&square), [1.0, 3.0, 2.0, 4.0], "source and target may overlap");
@@ -374,4 +374,34 @@ fn shapes_that_shaders_can_not_index_are_refused() {
         let text = Tensor::ones(&[1]).try_expand([1 << 20, 1 << 13]).unwrap_err().to_string();
         assert!(text.contains("2^31"), "{text}");
     });
+}
+
+/// Many threads run forward and backward on one model: no gradient is lost or counted twice, whether it is written to
+/// the optimiser's memory or not.
+#[test]
+fn threads_add_up_their_gradients() {
+    const THREADS: usize = 8;
+    let device = Device::new_reference(true);
+    let w = device.scope(|| Parameter::new(Tensor::zeros(&[64])));
+    let mut optimizer = Sgd::new([w.clone()], 0.0);
+    for round in 0..60 {
+        if round == 30 {
+            optimizer.step().unwrap();
+        }
+        w.zero_grad();
+        let start = std::sync::Barrier::new(THREADS);
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (w, start, device) = (&w, &start, &device);
+                scope.spawn(move || {
+                    device.scope(|| {
+                        let x = Tensor::full(&[64], f64::from(1 << thread));
+                        start.wait();
+                        (w.get() * &x).sum().backward().unwrap();
+                    });
+                });
+            }
+        });
+        assert_eq!(values(&w.grad().unwrap()), [255.0; 64], "round {round}");
+    }
 }

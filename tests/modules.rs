@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use lumigrad::optim::Sgd;
 use lumigrad::{nn, prelude::*};
 
 fn on_reference<R>(body: impl FnOnce() -> R) -> R {
@@ -188,5 +189,56 @@ fn walks_over_the_tree() {
         let expected =
             ["layer1.0.conv1", "layer1.0.first", "layer1.0.second", "layer1.0", "layer1", "head.0", "head", ""];
         assert_eq!(order, expected);
+    });
+}
+
+#[test]
+fn frozen_parameters_are_not_trained() {
+    on_reference(|| {
+        let model = nn::Sequential::new().add(nn::Linear::new(2, 3)).add(nn::Linear::new(3, 1));
+        let x = Tensor::ones(&[4, 2]);
+        let values = || model.parameters().iter().map(|p| p.get().to_vec::<f32>().unwrap()).collect::<Vec<_>>();
+        let mut optimizer = Sgd::new(model.parameters(), 0.1).momentum(0.9).weight_decay(0.1);
+        let mut step = || {
+            optimizer.zero_grad();
+            model.call(&x).sum().backward().unwrap();
+            optimizer.step().unwrap();
+        };
+        step();
+        let first = model.iter().next().unwrap();
+        first.requires_grad_(false);
+        let before = values();
+        step();
+        let after = values();
+        assert_eq!(before[..2], after[..2], "frozen");
+        assert_ne!(before[2..], after[2..], "still trained");
+        assert!(model.parameters()[0].grad().is_none());
+        first.requires_grad_(true);
+        step();
+        assert_ne!(values()[..2], after[..2], "trained again");
+        // Frozen through and through, there is nothing to walk back.
+        model.requires_grad_(false);
+        assert!(!model.call(&x).is_requires_grad());
+        assert!(model.state_dict().get("0.weight").is_some());
+    });
+}
+
+#[test]
+fn a_state_dict_may_be_loaded_in_part() {
+    on_reference(|| {
+        let (old, new) = (nn::Linear::new(2, 3), nn::Linear::new(2, 3));
+        let mut state = nn::StateDict::new();
+        state.insert("weight", old.weight.get().detach());
+        state.insert("head.bias", Tensor::ones(&[1]));
+        let bias = new.bias.as_ref().unwrap().get().to_vec::<f32>().unwrap();
+        let keys = new.load_state_dict_with(&state, &nn::LoadOptions { strict: false }).unwrap();
+        assert_eq!(keys.missing, ["bias"]);
+        assert_eq!(keys.unexpected, ["head.bias"]);
+        assert_eq!(new.weight.get().to_vec::<f32>().unwrap(), old.weight.get().to_vec::<f32>().unwrap());
+        assert_eq!(new.bias.as_ref().unwrap().get().to_vec::<f32>().unwrap(), bias);
+        // What has the right name and does not fit is a mistake in any case.
+        state.insert("bias", Tensor::ones(&[4]));
+        let text = new.load_state_dict_with(&state, &nn::LoadOptions { strict: false }).unwrap_err().to_string();
+        assert!(text.contains("[4]") && text.contains("[3]"), "{text}");
     });
 }

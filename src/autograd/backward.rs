@@ -1,5 +1,6 @@
 //! The walk back: iterative, in reverse order of creation.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -7,9 +8,10 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::leaf::Leaf;
 use super::no_grad;
-use super::node::{Leaf, Node, Target};
-use crate::ops::{Gradients, Vjp, add_gradients, copy_into, ones_like, sum_to_shape};
+use super::node::{Node, Target};
+use crate::ops::{Gradients, Vjp, add_gradients, ones_like, sum_to_shape};
 use crate::tensor::{Gradient, Tensor};
 use crate::{Error, Result};
 
@@ -58,10 +60,7 @@ impl Backward {
             let mut walk = Walk { retain_graph: self.retain_graph, into_destinations: true, ..Walk::default() };
             walk.start(output, seed)?;
             walk.run()?;
-            for (_, (leaf, gradient)) in walk.leaves {
-                accumulate(&leaf, gradient)?;
-            }
-            Ok(())
+            walk.accumulate()
         })
     }
 
@@ -158,6 +157,18 @@ struct Walk {
     gradients: FxHashMap<u64, OutputGradients>,
     leaves: FxHashMap<usize, (Arc<Leaf>, Tensor)>,
     wanted: FxHashMap<(usize, usize), Option<Tensor>>,
+    /// Leaves whose destination was lent to this walk.
+    borrowed: Borrowed,
+}
+
+#[derive(Default)]
+struct Borrowed(RefCell<FxHashMap<usize, Arc<Leaf>>>);
+
+/// Leaves that got no gradient after all, because the walk failed.
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        self.0.get_mut().values().for_each(|leaf| leaf.give_back());
+    }
 }
 
 impl Walk {
@@ -173,7 +184,7 @@ impl Walk {
             let gradients = self.gradients.remove(&node.sequence).expect("a queued node has gradients");
             for (output, leaf) in node.retained().iter() {
                 if let Some(gradient) = &gradients[*output] {
-                    accumulate(leaf, gradient.clone())?;
+                    leaf.accumulate(gradient.clone(), false)?;
                 }
             }
             for (output, gradient) in gradients.iter().enumerate() {
@@ -206,8 +217,27 @@ impl Walk {
 
     /// Where the first gradient of a leaf may be written; a second one is added to the first.
     fn destination(&self, leaf: &Arc<Leaf>) -> Option<Tensor> {
-        let first = self.into_destinations && !self.leaves.contains_key(&(Arc::as_ptr(leaf) as usize));
-        if first && leaf.grad().is_none() { leaf.destination() } else { None }
+        let key = Arc::as_ptr(leaf) as usize;
+        if !self.into_destinations || self.leaves.contains_key(&key) {
+            return None;
+        }
+        let mut borrowed = self.borrowed.0.borrow_mut();
+        if borrowed.contains_key(&key) {
+            return leaf.destination();
+        }
+        let destination = leaf.borrow_destination()?;
+        borrowed.insert(key, leaf.clone());
+        Some(destination)
+    }
+
+    /// Adds what the leaves got to their `.grad`.
+    fn accumulate(&mut self) -> Result<()> {
+        for (key, (leaf, gradient)) in std::mem::take(&mut self.leaves) {
+            let has_destination = self.borrowed.0.get_mut().contains_key(&key);
+            leaf.accumulate(gradient, has_destination)?;
+            self.borrowed.0.get_mut().remove(&key);
+        }
+        Ok(())
     }
 
     fn send(&mut self, target: Target, gradient: Tensor) -> Result<()> {
@@ -251,28 +281,6 @@ impl Walk {
             ))
         })
     }
-}
-
-/// Adds to `.grad`; into the optimiser's memory where a leaf has some there.
-fn accumulate(leaf: &Leaf, gradient: Tensor) -> Result<()> {
-    let sum = match leaf.grad() {
-        None => gradient,
-        Some(earlier) => add_gradients(&earlier, &gradient)?,
-    };
-    let home = leaf.destination();
-    let grad = match home {
-        Some(home) if home.shape() == sum.shape() && home.device() == sum.device() => {
-            if !home.is_same_place(&sum) {
-                copy_into(&home, &sum)?;
-            }
-            home
-        }
-        // Operations pass gradients on: what this leaf keeps must be nobody else's.
-        _ if sum.is_sole_owner() => sum,
-        _ => sum.try_copy()?,
-    };
-    leaf.set_grad(Some(grad));
-    Ok(())
 }
 
 impl Tensor {

@@ -2,13 +2,15 @@
 
 mod backward;
 mod gradcheck;
+mod leaf;
 mod node;
 
 use std::cell::Cell;
 
 pub use backward::{Backward, grad};
 pub use gradcheck::{GradcheckOptions, gradcheck};
-pub(crate) use node::{Edge, Leaf, Node, SavedTensor, Target};
+pub(crate) use leaf::Leaf;
+pub(crate) use node::{Edge, Node, SavedTensor, Target};
 
 thread_local! {
     static ENABLED: Cell<bool> = const { Cell::new(true) };

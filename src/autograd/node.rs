@@ -1,11 +1,11 @@
 //! What an operation leaves behind for the walk back.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use smallvec::SmallVec;
 
-use crate::engine::Device;
+use super::leaf::Leaf;
 use crate::ops::{Attrs, Operation};
 use crate::tensor::{Gradient, Shape, Tensor};
 use crate::{Error, Result};
@@ -49,56 +49,7 @@ impl Target {
     }
 }
 
-/// Where a leaf's gradient collects.
-#[derive(Default)]
-pub(crate) struct Leaf {
-    grad: Mutex<Option<Tensor>>,
-    /// Memory of an optimiser that the gradient should be written to.
-    destination: Mutex<Option<Tensor>>,
-    /// The storage that a parameter has now; 0 for a leaf that never moves.
-    home: AtomicUsize,
-    /// How many faults the device had reported when the gradient was set.
-    faults: AtomicU64,
-}
-
-impl Leaf {
-    pub fn grad(&self) -> Option<Tensor> {
-        lock(&self.grad).clone()
-    }
-
-    pub fn set_grad(&self, grad: Option<Tensor>) {
-        if let Some(grad) = &grad {
-            self.faults.store(grad.device().reported_faults(), Relaxed);
-        }
-        *lock(&self.grad) = grad;
-    }
-
-    /// Whether a bad index was reported after the gradient was made: it may come from that.
-    pub fn is_suspect(&self, device: &Device) -> bool {
-        self.faults.load(Relaxed) != device.reported_faults()
-    }
-
-    /// Notes where a parameter's elements are from now on.
-    pub fn moved_to(&self, tensor: &Tensor) {
-        self.home.store(tensor.storage_id(), Relaxed);
-    }
-
-    /// Whether this tensor is what its parameter held before it moved.
-    pub fn is_former(&self, tensor: &Tensor) -> bool {
-        let home = self.home.load(Relaxed);
-        home != 0 && home != tensor.storage_id()
-    }
-
-    pub fn destination(&self) -> Option<Tensor> {
-        lock(&self.destination).clone()
-    }
-
-    pub fn set_destination(&self, destination: Option<Tensor>) {
-        *lock(&self.destination) = destination;
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -4,6 +4,7 @@
 //! arguments, initialisation and weight layout, so that a `state_dict` fits in both directions.
 
 mod activation;
+mod dict;
 pub mod init;
 mod linear;
 mod loss;
@@ -14,6 +15,7 @@ mod sequential;
 mod state;
 
 pub use activation::ReLU;
+pub use dict::ModuleDict;
 pub use linear::{Flatten, Linear};
 pub use loss::CrossEntropyLoss;
 pub use lumigrad_derive::Module;
@@ -21,7 +23,7 @@ pub use module::{Forward, Layer, Module, Part, Visitor};
 pub use norm::{BatchNorm1d, BatchNorm2d};
 pub use parameter::{Buffer, Parameter, Training};
 pub use sequential::Sequential;
-pub use state::StateDict;
+pub use state::{IncompatibleKeys, LoadOptions, StateDict};
 
 /// Declares layers without state: a unit struct and the method that it calls.
 macro_rules! stateless {

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::parameter::move_all;
-use super::{Buffer, Parameter, StateDict, Training};
+use super::{Buffer, IncompatibleKeys, LoadOptions, Parameter, StateDict, Training};
 use crate::Result;
 use crate::engine::Device;
 use crate::engine::place::{Identity, Seen, enter_module, short};
@@ -169,7 +169,23 @@ pub trait Module: Any + Send + Sync + AsModule {
     /// # Errors
     /// [`crate::Error::StateDict`] with every missing, unexpected and misshapen key at once; then nothing is changed.
     fn load_state_dict(&self, state: &StateDict) -> Result<()> {
-        super::state::load(&|visitor| self.visit(visitor), state)
+        self.load_state_dict_with(state, &LoadOptions::default()).map(|_| ())
+    }
+
+    /// [`Module::load_state_dict`] with options: `strict: false` takes what fits and tells which keys did not.
+    ///
+    /// ```
+    /// use lumigrad::{nn, prelude::*};
+    /// let (small, large) = (nn::Linear::with_bias(2, 3, false), nn::Linear::new(2, 3));
+    /// let keys = large.load_state_dict_with(&small.state_dict(), &nn::LoadOptions { strict: false })?;
+    /// assert_eq!((keys.missing, keys.unexpected), (vec!["bias".to_string()], vec![]));
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Module::load_state_dict`]; a key whose shape or type is another fails in any case.
+    fn load_state_dict_with(&self, state: &StateDict, options: &LoadOptions) -> Result<IncompatibleKeys> {
+        super::state::load(&|visitor| self.visit(visitor), state, options)
     }
 
     /// Switches to training: dropout drops, batch norm takes the batch's statistics.
@@ -189,6 +205,11 @@ pub trait Module: Any + Send + Sync + AsModule {
                 t.switch(on);
             }
         }));
+    }
+
+    /// Freezes all parameters, or trains them again; see [`Parameter::requires_grad_`].
+    fn requires_grad_(&self, on: bool) {
+        self.parameters().iter().for_each(|p| p.requires_grad_(on));
     }
 
     /// Forgets all gradients.

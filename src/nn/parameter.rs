@@ -25,7 +25,13 @@ use crate::tensor::{Gradient, Tensor};
 /// # Ok::<(), lumigrad::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Parameter(Arc<RwLock<Tensor>>);
+pub struct Parameter(Arc<Slot>);
+
+struct Slot {
+    /// A leaf of the graph, or outside of it when the parameter is frozen.
+    tensor: RwLock<Tensor>,
+    leaf: Arc<Leaf>,
+}
 
 impl Parameter {
     /// A parameter that starts from this tensor's elements, outside of the graph that made them.
@@ -34,13 +40,46 @@ impl Parameter {
     /// When the elements are not floats.
     #[track_caller]
     pub fn new(tensor: Tensor) -> Parameter {
-        Parameter(Arc::new(RwLock::new(tensor.detach().requires_grad())))
+        let tensor = tensor.detach().requires_grad();
+        let Gradient::Leaf(leaf) = tensor.gradient() else { unreachable!("it was just made one") };
+        let leaf = leaf.clone();
+        Parameter(Arc::new(Slot { tensor: RwLock::new(tensor), leaf }))
     }
 
     /// The tensor, a leaf of the graph. Ask anew for every forward pass: an optimiser's first step and `to` move the
     /// elements, and an operation refuses what a parameter held before.
     pub fn get(&self) -> Tensor {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.tensor.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Freezes the parameter, or trains it again. A frozen one gets no gradient, forgets the one that it had, and no
+    /// optimiser changes it.
+    ///
+    /// PyTorch's optimisers go on stepping with a gradient from before the freezing.
+    ///
+    /// ```
+    /// use lumigrad::{nn, prelude::*};
+    /// let layer = nn::Linear::new(2, 1);
+    /// layer.weight.requires_grad_(false);
+    /// layer.call(&Tensor::ones(&[1, 2])).sum().backward()?;
+    /// assert!(layer.weight.grad().is_none() && layer.bias.as_ref().unwrap().grad().is_some());
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    pub fn requires_grad_(&self, on: bool) {
+        let mut slot = self.0.tensor.write().unwrap_or_else(PoisonError::into_inner);
+        *slot = self.marked(slot.detach(), on);
+        if !on {
+            self.0.leaf.set_grad(None);
+        }
+    }
+
+    /// Whether it is trained: not frozen.
+    pub fn is_requires_grad(&self) -> bool {
+        self.get().is_requires_grad()
+    }
+
+    fn marked(&self, tensor: Tensor, trained: bool) -> Tensor {
+        if trained { tensor.with_gradient(Gradient::Leaf(self.0.leaf.clone())) } else { tensor }
     }
 
     /// The gradient collected so far.
@@ -82,17 +121,14 @@ impl Parameter {
     }
 
     pub(crate) fn leaf(&self) -> Arc<Leaf> {
-        match self.get().gradient() {
-            Gradient::Leaf(leaf) => leaf.clone(),
-            _ => unreachable!("a parameter holds a leaf"),
-        }
+        self.0.leaf.clone()
     }
 
     /// Puts the elements elsewhere; the gradient and the place that it goes to stay.
     pub(crate) fn rehome(&self, tensor: Tensor) {
-        let leaf = self.leaf();
-        leaf.moved_to(&tensor);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = tensor.with_gradient(Gradient::Leaf(leaf));
+        self.0.leaf.moved_to(&tensor);
+        let mut slot = self.0.tensor.write().unwrap_or_else(PoisonError::into_inner);
+        *slot = self.marked(tensor, slot.is_requires_grad());
     }
 
     /// Identity, for maps.

@@ -54,6 +54,28 @@ impl FromIterator<(String, Tensor)> for StateDict {
     }
 }
 
+/// How a `state_dict` is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// Whether the keys must be the module's own, no less and no more (true).
+    pub strict: bool,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        LoadOptions { strict: true }
+    }
+}
+
+/// The keys in which a module and a `state_dict` differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IncompatibleKeys {
+    /// Those of the module that were not there.
+    pub missing: Vec<String>,
+    /// Those that the module does not have.
+    pub unexpected: Vec<String>,
+}
+
 /// One tensor of a module, and how to overwrite it.
 struct Entry {
     name: String,
@@ -61,45 +83,60 @@ struct Entry {
 }
 
 /// Checks every key, brings every tensor to its device, and only then overwrites.
-pub(super) fn load(visit: &dyn Fn(&mut Visitor<'_>), state: &StateDict) -> Result<()> {
+pub(super) fn load(
+    visit: &dyn Fn(&mut Visitor<'_>),
+    state: &StateDict,
+    options: &LoadOptions,
+) -> Result<IncompatibleKeys> {
     let mut entries = Vec::new();
     visit(&mut Visitor::new(&mut |path, part| match part {
         Part::Parameter(p) => entries.push(Entry { name: path.to_string(), current: p.get().detach() }),
         Part::Buffer(b) => entries.push(Entry { name: path.to_string(), current: b.get() }),
         Part::Training(_) => {}
     }));
-    let problems = problems(&entries, state);
+    let keys = keys(&entries, state);
+    let mut problems = misfits(&entries, state);
+    if options.strict {
+        problems.splice(0..0, differences(&keys, &entries, state));
+    }
     if !problems.is_empty() {
         return Err(Error::StateDict(problems));
     }
+    entries.retain(|entry| !keys.missing.contains(&entry.name));
     no_grad(|| {
         let moved = entries
             .iter()
             .map(|e| state.get(&e.name).expect("checked above").detach().to(e.current.device()).healthy())
             .collect::<Result<Vec<_>>>()?;
         entries.iter().zip(&moved).try_for_each(|(e, new)| copy_into(&e.current, new))
-    })
+    })?;
+    Ok(keys)
 }
 
-fn problems(entries: &[Entry], state: &StateDict) -> Vec<String> {
-    let mut problems = Vec::new();
-    for entry in entries {
-        let (name, own) = (&entry.name, &entry.current);
-        match state.get(name) {
-            None => problems.push(format!("missing key {name:?}{}", nearest(name, state.iter().map(|(n, _)| n)))),
-            Some(t) if t.shape() != own.shape() => {
-                problems.push(format!("{name:?} has shape {:?}, the module needs {:?}", t.shape(), own.shape()));
-            }
-            Some(t) if t.dtype() != own.dtype() => {
-                problems.push(format!("{name:?} holds {}, the module needs {}", t.dtype(), own.dtype()));
-            }
-            Some(_) => {}
+fn keys(entries: &[Entry], state: &StateDict) -> IncompatibleKeys {
+    let missing = entries.iter().filter(|e| state.get(&e.name).is_none()).map(|e| e.name.clone());
+    let unexpected = state.iter().map(|(name, _)| name).filter(|name| !entries.iter().any(|e| e.name == *name));
+    IncompatibleKeys { missing: missing.collect(), unexpected: unexpected.map(str::to_string).collect() }
+}
+
+/// What is missing and what is too much, with the name that may have been meant.
+fn differences(keys: &IncompatibleKeys, entries: &[Entry], state: &StateDict) -> Vec<String> {
+    let given = |name: &String| format!("missing key {name:?}{}", nearest(name, state.iter().map(|(n, _)| n)));
+    let own = |name: &String| format!("unexpected key {name:?}{}", nearest(name, entries.iter().map(|e| &*e.name)));
+    keys.missing.iter().map(given).chain(keys.unexpected.iter().map(own)).collect()
+}
+
+/// Tensors that have the right name and another shape or type.
+fn misfits(entries: &[Entry], state: &StateDict) -> Vec<String> {
+    let misfit = |entry: &Entry| {
+        let (name, own, given) = (&entry.name, &entry.current, state.get(&entry.name)?);
+        if given.shape() != own.shape() {
+            return Some(format!("{name:?} has shape {:?}, the module needs {:?}", given.shape(), own.shape()));
         }
-    }
-    for (name, _) in state.iter().filter(|(name, _)| !entries.iter().any(|e| e.name == *name)) {
-        problems.push(format!("unexpected key {name:?}{}", nearest(name, entries.iter().map(|e| e.name.as_str()))));
-    }
-    problems
+        let other = given.dtype() != own.dtype();
+        other.then(|| format!("{name:?} holds {}, the module needs {}", given.dtype(), own.dtype()))
+    };
+    entries.iter().filter_map(misfit).collect()
 }
 
 /// A hint at the most similar name, if one is near.
