@@ -264,6 +264,14 @@ impl HostArray {
         each!(&mut self.data, v => v.resize(n, bytemuck::Zeroable::zeroed()));
     }
 
+    /// Puts other elements and another shape in place and gives the old elements back; they must fit each other.
+    pub(super) fn replace(&mut self, shape: &[usize], data: HostData) -> HostData {
+        debug_assert_eq!(elements(shape), Some(data.len()));
+        self.shape.clear();
+        self.shape.extend_from_slice(shape);
+        std::mem::replace(&mut self.data, data)
+    }
+
     /// Changes the first dim only, as [`HostArray::resize`] does.
     ///
     /// # Panics

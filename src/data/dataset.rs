@@ -3,8 +3,9 @@
 //! A dataset writes each sample straight into its place in the batch: collation is that write, and no sample is ever an
 //! allocation of its own.
 
-use super::array::{HostArray, HostElement, Kind, elements};
+use super::array::{HostArray, HostData, HostElement, Kind, elements};
 use super::sampler;
+use super::transforms::{Transform, Transformed};
 use crate::{Error, Result};
 
 /// One named part of every sample: its name, its shape without the batch dim, and its element kind.
@@ -77,6 +78,17 @@ pub trait Dataset: Send + Sync {
     /// # Errors
     /// Whatever keeps the sample from being loaded. The loader hands it on as [`Error::Sample`] with the index.
     fn fill(&self, index: usize, sample: &mut Sample<'_>) -> Result<()>;
+
+    /// This dataset with one field changed on the way: see [`transforms`](super::transforms).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no such field; a mistake of the transform for its shape and kind.
+    fn transform(self, field: &str, transform: impl Transform + 'static) -> Result<Transformed<Self>>
+    where
+        Self: Sized,
+    {
+        Transformed::new(self, field, transform)
+    }
 
     /// One sample in arrays of its own, one a field, with the shapes of [`Dataset::fields`].
     ///
@@ -172,6 +184,20 @@ impl Sample<'_> {
         let slot = self.slot::<T>(field);
         assert!(slot.len() == width, "a row has {width} elements, the slot of field {field} takes {}", slot.len());
         slot.copy_from_slice(&all[row * width..][..width]);
+    }
+
+    /// Copies all of `source` into a field's slot; it must be of the slot's kind and length.
+    pub(super) fn copy_whole(&mut self, field: usize, source: &HostArray) {
+        match source.data() {
+            HostData::U8(all) => self.slot(field).copy_from_slice(all),
+            HostData::F32(all) => self.slot(field).copy_from_slice(all),
+            HostData::I32(all) => self.slot(field).copy_from_slice(all),
+        }
+    }
+
+    /// A seed for a transform's random numbers, apart from the dataset's own.
+    pub(super) fn transform_seed(&self) -> u64 {
+        sampler::transform_seed(self.key)
     }
 
     /// A number to seed random changes of this sample with: a function of the loader's seed, the epoch and the sample's

@@ -34,6 +34,7 @@ pub mod idx;
 mod loader;
 mod mnist;
 mod sampler;
+pub mod transforms;
 mod upload;
 
 pub use array::{HostArray, HostData, HostElement, Kind};
@@ -42,4 +43,4 @@ pub use combine::{ConcatDataset, Subset, random_split, random_split_by};
 pub use dataset::{ArrayDataset, Dataset, Field, Sample};
 pub use loader::{DataLoader, Epoch};
 pub use mnist::{Mnist, Split};
-pub use sampler::{RandomSampler, Sampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler};
+pub use sampler::{Random, RandomSampler, Sampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler};

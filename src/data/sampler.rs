@@ -10,6 +10,7 @@ use chacha20::rand_core::{Rng, SeedableRng};
 const ORDER: u64 = 0;
 const SAMPLE: u64 = 1;
 const WEIGHTED: u64 = 2;
+const TRANSFORM: u64 = 3;
 
 /// A generator for (seed, epoch, purpose, index). Those four fill ChaCha's 256-bit key exactly, so no two of them share
 /// a stream.
@@ -24,6 +25,50 @@ fn generator(seed: u64, epoch: u64, purpose: u64, index: u64) -> ChaCha8Rng {
 /// A number for the randomness of one sample; the key is seed, epoch and index.
 pub(super) fn sample_seed([seed, epoch, index]: [u64; 3]) -> u64 {
     generator(seed, epoch, SAMPLE, index).next_u64()
+}
+
+/// A number for the transforms of one sample.
+pub(super) fn transform_seed([seed, epoch, index]: [u64; 3]) -> u64 {
+    generator(seed, epoch, TRANSFORM, index).next_u64()
+}
+
+/// Random numbers of one sample, for transforms. A seed gives the same ones on every machine.
+pub struct Random {
+    seed: u64,
+    /// Made when the first number is drawn: many samples draw none.
+    generator: Option<ChaCha8Rng>,
+}
+
+impl Random {
+    /// The numbers of a seed.
+    pub fn new(seed: u64) -> Self {
+        Random { seed, generator: None }
+    }
+
+    pub(super) fn reseed(&mut self, seed: u64) {
+        *self = Random::new(seed);
+    }
+
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        let seed = self.seed;
+        self.generator.get_or_insert_with(|| generator(seed, 0, TRANSFORM, 0)).next_u64()
+    }
+
+    /// A number from `low` (included) to `high` (excluded).
+    pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * unit(self.bits())
+    }
+
+    /// A whole number below `n`; 0 when `n` is 0.
+    pub fn below(&mut self, n: usize) -> usize {
+        ((u128::from(self.bits()) * n as u128) >> 64) as usize
+    }
+
+    /// True with this probability.
+    pub fn chance(&mut self, probability: f64) -> bool {
+        unit(self.bits()) < probability
+    }
 }
 
 /// Chooses which samples an epoch visits, and in which order.
