@@ -35,6 +35,7 @@ pub(crate) mod random;
 pub(crate) mod reduce;
 pub(crate) mod remap;
 pub(crate) mod softmax;
+pub(crate) mod sort;
 pub(crate) mod transfer;
 pub(crate) mod triangle;
 pub(crate) mod unfold;

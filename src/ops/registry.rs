@@ -121,6 +121,8 @@ pub static REGISTRY: &[&Operation] = &[
     &super::remap::ROLL,
     &super::softmax::LOG_SOFTMAX,
     &super::softmax::SOFTMAX,
+    &super::sort::SORT,
+    &super::sort::TOPK,
     &super::transfer::TRANSFER,
     &super::triangle::TRIL,
     &super::triangle::TRIU,
@@ -149,4 +151,4 @@ pub fn kernel(name: &str) -> Option<&'static Kernel> {
 
 /// Families of kernels that compute the same, with their options: what [`crate::Device::force_choice`] takes.
 pub static FAMILIES: &[(&str, &[&str])] =
-    &[super::indexing::scatter_add::FAMILY, super::matmul::FAMILY, super::reduce::FAMILY];
+    &[super::indexing::scatter_add::FAMILY, super::matmul::FAMILY, super::reduce::FAMILY, super::sort::FAMILY];

@@ -16,6 +16,15 @@ pub const TABLE: &[(&str, Call)] = &[
         a.only("scale_grad_by_freq", false);
         one(a.tensor("weight").try_embedding(&a.tensor("input"), a.opt_int("padding_idx")))
     }),
+    ("sort", |a| {
+        a.tensor("input").try_sort(a.int("dim"), a.bool("descending")).map(|(values, places)| vec![values, places])
+    }),
+    ("topk", |a| {
+        // Sorted always, which PyTorch leaves open without the argument.
+        a.bool("sorted");
+        let top = a.tensor("input").try_topk(a.size("k"), a.int("dim"), a.bool("largest"));
+        top.map(|(values, places)| vec![values, places])
+    }),
     ("one_hot", |a| one(a.tensor("input").try_one_hot(a.size("num_classes")))),
 ];
 

@@ -58,8 +58,6 @@ pub const NOT_YET: &[&str] = &[
     "rnn",
     "lstm",
     "gru",
-    "topk",
-    "sort",
     "interpolate",
 ];
 
