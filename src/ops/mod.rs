@@ -30,6 +30,7 @@ pub(crate) mod mse_loss;
 pub(crate) mod nll_loss;
 pub(crate) mod norm;
 pub mod optim;
+pub(crate) mod order;
 pub(crate) mod pad;
 pub(crate) mod random;
 pub(crate) mod reduce;
