@@ -17,6 +17,7 @@ const COMMON: &[(&str, &str)] = &[
     ("common/matmul", include_str!("../../shaders/common/matmul.wgsl")),
     ("common/norm", include_str!("../../shaders/common/norm.wgsl")),
     ("common/order", include_str!("../../shaders/common/order.wgsl")),
+    ("common/pool", include_str!("../../shaders/common/pool.wgsl")),
     ("common/random", include_str!("../../shaders/common/random.wgsl")),
     ("common/reduce", include_str!("../../shaders/common/reduce.wgsl")),
 ];

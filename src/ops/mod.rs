@@ -32,6 +32,7 @@ pub(crate) mod norm;
 pub mod optim;
 pub(crate) mod order;
 pub(crate) mod pad;
+pub(crate) mod pooling;
 pub(crate) mod random;
 pub(crate) mod reduce;
 pub(crate) mod remap;

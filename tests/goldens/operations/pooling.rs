@@ -1,18 +1,47 @@
 //! Padding, pooling and resampling.
 
-use lumigrad::PadMode;
+use lumigrad::{MaxPoolOptions, PadMode};
 
 use super::one;
+use crate::args::Args;
 use crate::runner::Call;
 
-pub const TABLE: &[(&str, Call)] = &[("pad", |a| {
-    let value = a.opt_float("value").unwrap_or(0.0);
-    let mode = match a.text("mode") {
-        "constant" => PadMode::Constant(value),
-        "reflect" => PadMode::Reflect,
-        "replicate" => PadMode::Replicate,
-        "circular" => PadMode::Circular,
-        other => panic!("no mode {other}"),
+pub const TABLE: &[(&str, Call)] = &[
+    ("pad", |a| {
+        let value = a.opt_float("value").unwrap_or(0.0);
+        let mode = match a.text("mode") {
+            "constant" => PadMode::Constant(value),
+            "reflect" => PadMode::Reflect,
+            "replicate" => PadMode::Replicate,
+            "circular" => PadMode::Circular,
+            other => panic!("no mode {other}"),
+        };
+        one(a.tensor("input").try_pad(a.ints("pad"), mode))
+    }),
+    ("max_pool2d", |a| {
+        let (kernel, options) = windows(a);
+        a.tensor("input").try_max_pool2d_with_indices(kernel, &options).map(|(y, indices)| vec![y, indices])
+    }),
+    ("min_pool2d", |a| {
+        let (kernel, options) = windows(a);
+        one(a.tensor("input").try_min_pool2d_with(kernel, &options))
+    }),
+];
+
+/// The size of the windows, and the other arguments.
+fn windows(a: &Args<'_>) -> ([usize; 2], MaxPoolOptions<2>) {
+    let options = MaxPoolOptions {
+        stride: pair(a, "stride"),
+        padding: pair(a, "padding").expect("a padding"),
+        dilation: pair(a, "dilation").expect("a dilation"),
+        ceil_mode: a.bool("ceil_mode"),
     };
-    one(a.tensor("input").try_pad(a.ints("pad"), mode))
-})];
+    (pair(a, "kernel_size").expect("a size"), options)
+}
+
+/// Two sizes, as two numbers, one, or nothing.
+fn pair(a: &Args<'_>, name: &str) -> Option<[usize; 2]> {
+    let list = a.ints(name);
+    let size = |i: usize| usize::try_from(list[i.min(list.len() - 1)]).expect("a size");
+    (!list.is_empty()).then(|| [size(0), size(1)])
+}

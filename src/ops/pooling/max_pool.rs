@@ -1,0 +1,503 @@
+//! `max_pool2d` and its company: the largest element of every window, and where in its plane it lies. Of equal elements
+//! the first is taken, and a NaN over everything before it; the gradient goes to the element that was taken. `min_pool2d`
+//! is `-max_pool2d(-x)`.
+//!
+//! <https://pytorch.org/docs/stable/generated/torch.nn.functional.max_pool2d.html>,
+//! <https://pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_max_pool2d.html>
+
+use smallvec::smallvec;
+
+use super::{Pool, PoolParams, by_group_grid, by_thread_grid, check_planes, contiguous, rows_of, windows_along};
+use crate::dtype::DType;
+use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, ParamsLayout, Variant};
+use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, methods};
+use crate::per_dim::{OutputSize, PerDim};
+use crate::tensor::Tensor;
+use crate::{Error, Result};
+
+/// The arguments of a maximum over windows besides their size; the defaults are PyTorch's.
+///
+/// ```
+/// use lumigrad::{MaxPoolOptions, prelude::*};
+/// let x = Tensor::zeros(&[1, 3, 112, 112]);
+/// assert_eq!(x.max_pool2d_with(3, &MaxPoolOptions::new().stride(2).padding(1)).shape(), [1, 3, 56, 56]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxPoolOptions<const N: usize> {
+    /// Steps between windows; `None`: the size of a window.
+    pub stride: Option<[usize; N]>,
+    /// Elements around the input that lose against every other; at most half of a window.
+    pub padding: [usize; N],
+    /// Steps between the elements of a window.
+    pub dilation: [usize; N],
+    /// Whether the last window may reach out of the input.
+    pub ceil_mode: bool,
+}
+
+impl<const N: usize> MaxPoolOptions<N> {
+    /// Windows side by side, no padding, no dilation.
+    pub fn new() -> Self {
+        MaxPoolOptions { stride: None, padding: [0; N], dilation: [1; N], ceil_mode: false }
+    }
+
+    /// Steps between windows.
+    pub fn stride(self, stride: impl Into<PerDim<N>>) -> Self {
+        Self { stride: Some(stride.into().0), ..self }
+    }
+
+    /// Elements around the input that lose against every other.
+    pub fn padding(self, padding: impl Into<PerDim<N>>) -> Self {
+        Self { padding: padding.into().0, ..self }
+    }
+
+    /// Steps between the elements of a window.
+    pub fn dilation(self, dilation: impl Into<PerDim<N>>) -> Self {
+        Self { dilation: dilation.into().0, ..self }
+    }
+
+    /// Whether the last window may reach out of the input.
+    pub fn ceil_mode(self, ceil_mode: bool) -> Self {
+        Self { ceil_mode, ..self }
+    }
+}
+
+impl<const N: usize> Default for MaxPoolOptions<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// LEAST: the least element is wanted. KIND: floats.
+macro_rules! items {
+    ($least:literal, $adaptive:literal) => {
+        &[
+            Item::Alias("elem", "f32"),
+            Item::Const("KIND", 0),
+            Item::Const("LEAST", $least),
+            Item::Const("ADAPTIVE", $adaptive),
+        ]
+    };
+}
+
+/// In the order of [`Kind`].
+const VARIANTS: &[Variant] =
+    &[Variant::new("max", items!(0, 0)), Variant::new("min", items!(1, 0)), Variant::new("adaptive", items!(0, 1))];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Max,
+    Min,
+    Adaptive,
+}
+
+macro_rules! forward_kernel {
+    ($entry:literal, $grid:expr, $($binding:literal),*) => {
+        Kernel {
+            name: concat!("max_pool.", $entry),
+            source: &[include_str!("../../../shaders/pooling/max_pool.wgsl")],
+            entry: $entry,
+            bindings: &[Binding::Read("x"), $(Binding::Write($binding)),*],
+            params: ParamsLayout::of::<PoolParams>(),
+            variants: VARIANTS,
+            grid: $grid,
+            reference: twin,
+            bound: |_| Bound::Exact,
+        }
+    };
+}
+
+static FORWARD: Kernel = forward_kernel!("forward", by_thread_grid, "y", "indices");
+static VALUES: Kernel = forward_kernel!("values", by_thread_grid, "y");
+static BY_GROUP: Kernel = forward_kernel!("by_group", by_group_grid, "y", "indices");
+
+fn twin(call: &HostCall<'_>) -> Result<()> {
+    let p: &PoolParams = call.params();
+    let least = call.variant() == Kind::Min as usize;
+    let x = call.floats(0);
+    for (i, plane, o) in p.all_windows(p.n) {
+        let (mut best, mut index) = (if least { f64::INFINITY } else { f64::NEG_INFINITY }, -1);
+        for at in p.elements(o, call.variant() == Kind::Adaptive as usize) {
+            let v = x[p.input(plane, at)];
+            if index < 0 || v.is_nan() || (if least { v < best } else { v > best }) {
+                (best, index) = (v, (at[0] * p.size[1] + at[1]) as i32);
+            }
+        }
+        call.floats_mut(1)[i] = best;
+        if call.operands() == 3 {
+            call.ints_mut(2)[i] = index;
+        }
+    }
+    Ok(())
+}
+
+static BACKWARD: Kernel = Kernel {
+    name: "max_pool.backward",
+    source: &[include_str!("../../../shaders/pooling/max_pool_backward.wgsl")],
+    entry: "backward",
+    bindings: &[Binding::Read("g"), Binding::Read("indices"), Binding::Write("dx")],
+    params: ParamsLayout::of::<PoolParams>(),
+    variants: &[
+        Variant::new("windows", &[Item::Const("ADAPTIVE", 0)]),
+        Variant::new("adaptive", &[Item::Const("ADAPTIVE", 1)]),
+    ],
+    grid: |p| {
+        let p: &PoolParams = p.get();
+        Grid::elements(p.n).work(u64::from(p.n) * (p.overlap() as u64 + 4) * 4)
+    },
+    reference: |call| {
+        let p: &PoolParams = call.params();
+        let (g, indices, mut dx) = (call.floats(0), call.ints(1), call.floats_mut(2));
+        let first = p.result_offset as usize;
+        dx[first..first + p.n as usize].fill(0.0);
+        for (i, plane, _) in p.all_windows(p.windows_of_planes()) {
+            // A window of padding alone has no element.
+            if let Ok(index) = u32::try_from(indices[i]) {
+                dx[first + (plane * p.size[0] * p.size[1] + index) as usize] += g[p.offset as usize + i];
+            }
+        }
+        Ok(())
+    },
+    // Half an ulp an addition, and half for the twin's own rounding.
+    bound: |p| Bound::Magnitude { ulps: 0.5 * p.get::<PoolParams>().overlap() },
+};
+
+fn pool(call: &mut Call<'_>, kind: Kind) -> Result<Outputs> {
+    let x = call.input(0);
+    if !x.dtype().is_float() {
+        return Err(Error::dtype(call.op(), format!("takes floats, not {}; convert with `.to_dtype(..)`", x.dtype())));
+    }
+    let pool = Pool::new(call.op(), x.shape(), call.attrs())?;
+    pool.check_limits(call.op(), call.is_recording())?;
+    let shape = pool.output_shape(x.shape());
+    let y = call.output(DType::F32, &shape);
+    let wanted = call.attrs().get_bool("return_indices");
+    let params = pool.params(x, y.numel(), 0);
+    if !wanted && !call.is_recording() && !pool.by_group() {
+        call.dispatch(&VALUES, kind as usize, &[x, &y], &params);
+        return Ok(smallvec![y]);
+    }
+    let indices = call.output(DType::I32, &shape);
+    let kernel = if pool.by_group() { &BY_GROUP } else { &FORWARD };
+    call.dispatch(kernel, kind as usize, &[x, &y, &indices], &params);
+    call.save(&indices);
+    Ok(if wanted { smallvec![y, indices] } else { smallvec![y] })
+}
+
+fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
+    let pool = Pool::new("max_pool2d", v.input_shape(0), v.attrs())?;
+    let (g, indices) = (contiguous(v.gradient())?, v.saved(0));
+    let dx = v.gradient_output(0);
+    let params = pool.backward_params(&g, &dx);
+    v.dispatch(&BACKWARD, usize::from(pool.adaptive), &[&g, &indices, &dx], &params);
+    Ok(smallvec![Some(dx)])
+}
+
+/// The operation `max_pool2d`: the values, and with `return_indices` the positions.
+pub(crate) static MAX_POOL2D: Operation = Operation {
+    name: "max_pool2d",
+    kernels: &[&FORWARD, &VALUES, &BY_GROUP, &BACKWARD],
+    forward: |call| pool(call, Kind::Max),
+    vjp: Some(vjp),
+    cases: window_cases,
+};
+
+/// The operation `min_pool2d`; the kernels are those of `max_pool2d`.
+pub(crate) static MIN_POOL2D: Operation = Operation {
+    name: "min_pool2d",
+    kernels: &[],
+    forward: |call| pool(call, Kind::Min),
+    vjp: Some(vjp),
+    cases: window_cases,
+};
+
+/// The operation `adaptive_max_pool2d`; the kernels are those of `max_pool2d`.
+pub(crate) static ADAPTIVE_MAX_POOL2D: Operation = Operation {
+    name: "adaptive_max_pool2d",
+    kernels: &[],
+    forward: |call| pool(call, Kind::Adaptive),
+    vjp: Some(vjp),
+    cases: adaptive_cases,
+};
+
+fn window_attrs(kernel: [usize; 2], options: &MaxPoolOptions<2>, return_indices: bool) -> Attrs {
+    Attrs::new()
+        .sizes("kernel_size", &kernel)
+        .sizes("stride", &options.stride.unwrap_or(kernel))
+        .sizes("padding", &options.padding)
+        .sizes("dilation", &options.dilation)
+        .bool("ceil_mode", options.ceil_mode)
+        .bool("return_indices", return_indices)
+}
+
+fn adaptive_attrs(size: [usize; 2], return_indices: bool) -> Attrs {
+    Attrs::new().sizes("output_size", &size).bool("return_indices", return_indices)
+}
+
+fn window_cases() -> Vec<cases::Case> {
+    use cases::{Arrangement, Case, EXTREME, Fill, Input};
+    let distinct = |shape: &[usize]| Input::floats(shape).fill(Fill::Distinct);
+    let new = MaxPoolOptions::<2>::new;
+    let case = |name: &str, x: Input, kernel: [usize; 2], options: MaxPoolOptions<2>| {
+        Case::new(name, vec![x]).attrs(window_attrs(kernel, &options, true))
+    };
+    let hidden = |name: &str, x: Input, kernel: [usize; 2], options: MaxPoolOptions<2>| {
+        Case::new(name, vec![x]).attrs(window_attrs(kernel, &options, false))
+    };
+    vec![
+        case("2x2", distinct(&[2, 3, 4, 6]), [2, 2], new()),
+        hidden("without positions", distinct(&[2, 3, 5, 7]), [2, 2], new()),
+        hidden("values only", distinct(&[2, 3, 5, 7]).constant(), [2, 2], new()),
+        hidden("values only, padded", distinct(&[3, 6, 7]).constant(), [3, 3], new().stride(2).padding(1)),
+        case("3x3 stride 2", distinct(&[1, 2, 7, 8]), [3, 3], new().stride(2).padding(1)),
+        case("overlapping", distinct(&[2, 5, 6]), [3, 2], new().stride(1)),
+        case("gaps", distinct(&[2, 7, 8]), [2, 1], new().stride([3, 2])),
+        case("ceil", distinct(&[1, 2, 5, 8]), [2, 3], new().stride(2).ceil_mode(true)),
+        case("ceil, last window dropped", distinct(&[1, 1, 4, 5]), [2, 2], new().stride(3).padding(1).ceil_mode(true)),
+        case("dilated", distinct(&[2, 9, 10]), [3, 2], new().stride(2).padding(1).dilation([2, 3])),
+        case("dilated past the input", distinct(&[1, 4, 4]), [2, 2], new().stride(1).padding(1).dilation(5))
+            .no_gradcheck(),
+        case("one", distinct(&[1, 1, 1]), [1, 1], new()),
+        case("whole plane", distinct(&[2, 3, 4]), [3, 4], new()),
+        case("one row", distinct(&[2, 3, 1, 9]), [1, 3], new().stride(2).padding([0, 1])),
+        case("no batch", distinct(&[0, 2, 4, 4]), [2, 2], new()),
+        case("transposed", distinct(&[2, 3, 6, 5]).arranged(Arrangement::Transposed), [2, 2], new().stride(1)),
+        case("strided", distinct(&[2, 5, 6]).arranged(Arrangement::Strided), [2, 2], new()),
+        case("expanded", distinct(&[3, 2, 4, 4]).arranged(Arrangement::Expanded), [2, 2], new()),
+        case("ties", Input::floats(&[2, 3, 12, 13]).fill(Fill::Whole(0, 3)), [3, 3], new().stride(2)).no_gradcheck(),
+        case("zeros", Input::floats(&[2, 9, 9]).fill(Fill::Values(&[0.0, -0.0])), [3, 3], new()).no_gradcheck(),
+        case("losers", Input::floats(&[1, 4, 4]).fill(Fill::Values(&[f64::NEG_INFINITY])), [2, 2], new())
+            .no_gradcheck(),
+        case("unbounded", Input::floats(&[1, 4, 4]).fill(Fill::Values(&[f64::INFINITY])), [2, 2], new()).no_gradcheck(),
+        case("extreme", Input::floats(&[2, 17, 5]).fill(EXTREME), [3, 3], new().stride(1).padding(1)).no_gradcheck(),
+        case("large", distinct(&[2, 3, 65, 67]), [3, 3], new().stride(2).padding(1)).no_gradcheck(),
+        case("large windows", distinct(&[2, 2, 40, 50]), [30, 31], new().stride(9).padding([3, 2])).no_gradcheck(),
+        case("large windows of NaN", Input::floats(&[1, 30, 30]).fill(EXTREME), [25, 25], new().stride(5))
+            .no_gradcheck(),
+        case("large windows of equals", Input::floats(&[1, 30, 30]).fill(Fill::Whole(0, 2)), [25, 25], new().stride(5))
+            .no_gradcheck(),
+        case("2-d input", distinct(&[4, 4]), [2, 2], new()).fails(),
+        case("no channels", distinct(&[1, 0, 4, 4]), [2, 2], new()).fails(),
+        case("no rows", distinct(&[1, 0, 4]), [1, 1], new()).fails(),
+        case("too small", distinct(&[1, 2, 4]), [3, 2], new()).fails(),
+        case("padding", distinct(&[1, 4, 4]), [2, 2], new().padding(2)).fails(),
+        case("no kernel", distinct(&[1, 4, 4]), [0, 2], new().stride(1)).fails(),
+        case("no stride", distinct(&[1, 4, 4]), [2, 2], new().stride(0)).fails(),
+        case("no dilation", distinct(&[1, 4, 4]), [2, 2], new().dilation(0)).fails(),
+        case("integers", Input::ints(&[1, 4, 4], 0, 9), [2, 2], new()).fails(),
+    ]
+}
+
+fn adaptive_cases() -> Vec<cases::Case> {
+    use cases::{Arrangement, Case, EXTREME, Fill, Input};
+    let distinct = |shape: &[usize]| Input::floats(shape).fill(Fill::Distinct);
+    let case = |name: &str, x: Input, size: [usize; 2]| Case::new(name, vec![x]).attrs(adaptive_attrs(size, true));
+    vec![
+        case("even", distinct(&[2, 3, 4, 6]), [2, 3]),
+        case("uneven", distinct(&[2, 7, 8]), [3, 5]),
+        case("global", distinct(&[2, 3, 4, 5]), [1, 1]),
+        case("same", distinct(&[2, 3, 4]), [3, 4]),
+        case("more", distinct(&[1, 2, 3, 2]), [5, 7]),
+        case("none", distinct(&[1, 2, 3, 2]), [0, 2]).no_gradcheck(),
+        case("no batch", distinct(&[0, 2, 3, 2]), [2, 2]),
+        Case::new("values only", vec![distinct(&[2, 7, 8]).constant()]).attrs(adaptive_attrs([3, 5], false)),
+        case("transposed", distinct(&[2, 3, 6, 5]).arranged(Arrangement::Transposed), [4, 2]),
+        case("extreme", Input::floats(&[2, 17, 5]).fill(EXTREME), [4, 3]).no_gradcheck(),
+        case("large", distinct(&[2, 3, 65, 67]), [7, 9]).no_gradcheck(),
+        case("large windows", distinct(&[2, 2, 60, 50]), [2, 1]).no_gradcheck(),
+        case("2-d input", distinct(&[4, 4]), [2, 2]).fails(),
+        case("integers", Input::ints(&[1, 4, 4], 0, 9), [2, 2]).fails(),
+    ]
+}
+
+/// The values.
+fn values(operation: &'static Operation, x: &Tensor, attrs: Attrs) -> Result<Tensor> {
+    crate::ops::single(apply(operation, &[x], attrs))
+}
+
+/// Values and positions.
+fn pair(operation: &'static Operation, x: &Tensor, attrs: Attrs) -> Result<(Tensor, Tensor)> {
+    let mut outputs = apply(operation, &[x], attrs)?;
+    let indices = outputs.pop().expect("the operation has two outputs");
+    Ok((outputs.pop().expect("the operation has two outputs"), indices))
+}
+
+/// A row as a plane, with the attributes for it.
+fn rows(x: &Tensor, kernel: usize, options: &MaxPoolOptions<1>, return_indices: bool) -> Result<(Tensor, Attrs)> {
+    const OP: &str = "max_pool1d";
+    let planes = rows_of(OP, x)?;
+    let stride = options.stride.map_or(kernel, |s| s[0]);
+    let ([padding], [dilation]) = (options.padding, options.dilation);
+    // Mistakes are told of what the caller sees: one dim.
+    let size = x.shape()[x.dim() - 1];
+    windows_along(OP, x.shape(), size, kernel, stride, padding, dilation, options.ceil_mode)?;
+    let options = MaxPoolOptions {
+        stride: Some([1, stride]),
+        padding: [0, padding],
+        dilation: [1, dilation],
+        ceil_mode: options.ceil_mode,
+    };
+    Ok((planes, window_attrs([1, kernel], &options, return_indices)))
+}
+
+/// Output sizes, with those of the input where none is given.
+pub(super) fn sizes_or<const N: usize>(op: &'static str, size: OutputSize<N>, x: &Tensor) -> Result<[usize; N]> {
+    check_planes(op, x.shape(), N)?;
+    let own = &x.shape()[x.dim() - N..];
+    Ok(std::array::from_fn(|d| size.0[d].unwrap_or(own[d])))
+}
+
+methods! {
+    /// The largest element of every window of `kernel_size` along the last dim: `[N, C, L]` or `[C, L]` to as many windows
+    /// as fit side by side.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let x = Tensor::from_slice(&[1.0f32, 5.0, 2.0, 4.0], &[1, 4]);
+    /// assert_eq!(x.max_pool1d(2).to_vec::<f32>()?, [5.0, 4.0]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// As [`Self::max_pool2d_with`].
+    pub fn max_pool1d / try_max_pool1d (&self, kernel_size: usize) -> Tensor {
+        self.try_max_pool1d_with(kernel_size, &MaxPoolOptions::new())
+    }
+
+    /// [`Self::max_pool1d`] with other steps, padding or dilation.
+    ///
+    /// # Panics
+    /// As [`Self::max_pool2d_with`].
+    pub fn max_pool1d_with / try_max_pool1d_with (&self, kernel_size: usize, options: &MaxPoolOptions<1>) -> Tensor {
+        let (planes, attrs) = rows(self, kernel_size, options, false)?;
+        values(&MAX_POOL2D, &planes, attrs)?.try_squeeze_dim(-2)
+    }
+
+    /// [`Self::max_pool1d_with`], and the positions (i32) of the elements in their dim.
+    ///
+    /// # Panics
+    /// As [`Self::max_pool2d_with`].
+    pub fn max_pool1d_with_indices / try_max_pool1d_with_indices (
+        &self, kernel_size: usize, options: &MaxPoolOptions<1>,
+    ) -> (Tensor, Tensor) {
+        let (planes, attrs) = rows(self, kernel_size, options, true)?;
+        let (y, indices) = pair(&MAX_POOL2D, &planes, attrs)?;
+        Ok((y.try_squeeze_dim(-2)?, indices.try_squeeze_dim(-2)?))
+    }
+
+    /// The largest element of every window of `kernel_size` (one number, or rows and columns): `[N, C, H, W]` or
+    /// `[C, H, W]` to as many windows as fit side by side. Of equal elements the first gets the gradient; a NaN in a window
+    /// is its result.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let x = Tensor::arange(0.0, 16.0, 1.0).reshape([1, 4, 4]);
+    /// assert_eq!(x.max_pool2d(2).to_vec::<f32>()?, [5.0, 7.0, 13.0, 15.0]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// As [`Self::max_pool2d_with`].
+    pub fn max_pool2d / try_max_pool2d (&self, kernel_size: impl Into<PerDim<2>>) -> Tensor {
+        self.try_max_pool2d_with(kernel_size, &MaxPoolOptions::new())
+    }
+
+    /// [`Self::max_pool2d`] with other steps, padding or dilation.
+    ///
+    /// # Panics
+    /// When the input has not the dims above, is empty but for the batch, or holds no floats; when no window fits, a size is
+    /// 0, or the padding is more than half of a window.
+    pub fn max_pool2d_with / try_max_pool2d_with (
+        &self, kernel_size: impl Into<PerDim<2>>, options: &MaxPoolOptions<2>,
+    ) -> Tensor {
+        values(&MAX_POOL2D, self, window_attrs(kernel_size.into().0, options, false))
+    }
+
+    /// [`Self::max_pool2d_with`], and the positions (i32) of the elements, counted row by row in their plane: PyTorch's
+    /// `return_indices`. [`Self::max_unpool2d`] takes them. A window without any element of the input (only dilation can
+    /// make one) gives -∞ and -1.
+    ///
+    /// ```
+    /// use lumigrad::{MaxPoolOptions, prelude::*};
+    /// let x = Tensor::from_slice(&[1.0f32, 5.0, 2.0, 3.0, 0.0, 9.0], &[1, 2, 3]);
+    /// let (y, indices) = x.max_pool2d_with_indices(2, &MaxPoolOptions::new().stride(1));
+    /// assert_eq!(y.to_vec::<f32>()?, [5.0, 9.0]);
+    /// assert_eq!(indices.to_vec::<i32>()?, [1, 5]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// As [`Self::max_pool2d_with`].
+    pub fn max_pool2d_with_indices / try_max_pool2d_with_indices (
+        &self, kernel_size: impl Into<PerDim<2>>, options: &MaxPoolOptions<2>,
+    ) -> (Tensor, Tensor) {
+        pair(&MAX_POOL2D, self, window_attrs(kernel_size.into().0, options, true))
+    }
+
+    /// The least element of every window: `-max_pool2d(-x)`, in one kernel.
+    ///
+    /// # Panics
+    /// As [`Self::max_pool2d_with`].
+    pub fn min_pool2d / try_min_pool2d (&self, kernel_size: impl Into<PerDim<2>>) -> Tensor {
+        self.try_min_pool2d_with(kernel_size, &MaxPoolOptions::new())
+    }
+
+    /// [`Self::min_pool2d`] with other steps, padding or dilation.
+    ///
+    /// # Panics
+    /// As [`Self::max_pool2d_with`].
+    pub fn min_pool2d_with / try_min_pool2d_with (
+        &self, kernel_size: impl Into<PerDim<2>>, options: &MaxPoolOptions<2>,
+    ) -> Tensor {
+        values(&MIN_POOL2D, self, window_attrs(kernel_size.into().0, options, false))
+    }
+
+    /// The largest elements of `output_size` windows that divide the last dim evenly.
+    ///
+    /// # Panics
+    /// As [`Self::adaptive_max_pool2d`].
+    pub fn adaptive_max_pool1d / try_adaptive_max_pool1d (&self, output_size: impl Into<OutputSize<1>>) -> Tensor {
+        let [size] = sizes_or("adaptive_max_pool1d", output_size.into(), self)?;
+        values(&ADAPTIVE_MAX_POOL2D, &self.try_unsqueeze(-2)?, adaptive_attrs([1, size], false))?.try_squeeze_dim(-2)
+    }
+
+    /// [`Self::adaptive_max_pool1d`], and the positions (i32) of the elements in their dim.
+    ///
+    /// # Panics
+    /// As [`Self::adaptive_max_pool2d`].
+    pub fn adaptive_max_pool1d_with_indices / try_adaptive_max_pool1d_with_indices (
+        &self, output_size: impl Into<OutputSize<1>>,
+    ) -> (Tensor, Tensor) {
+        let [size] = sizes_or("adaptive_max_pool1d", output_size.into(), self)?;
+        let (y, indices) = pair(&ADAPTIVE_MAX_POOL2D, &self.try_unsqueeze(-2)?, adaptive_attrs([1, size], true))?;
+        Ok((y.try_squeeze_dim(-2)?, indices.try_squeeze_dim(-2)?))
+    }
+
+    /// The largest elements of `output_size` windows that divide the planes of `[N, C, H, W]` or `[C, H, W]` evenly; they
+    /// overlap where they have to. The size is one number, `[rows, columns]`, or options of them: `None` keeps the input's.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let x = Tensor::arange(0.0, 15.0, 1.0).reshape([1, 3, 5]);
+    /// assert_eq!(x.adaptive_max_pool2d([Some(1), None]).to_vec::<f32>()?, [10.0, 11.0, 12.0, 13.0, 14.0]);
+    /// assert_eq!(x.adaptive_max_pool2d(1).item::<f32>()?, 14.0);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// When the input has not these dims, is empty but for the batch, or holds no floats.
+    pub fn adaptive_max_pool2d / try_adaptive_max_pool2d (&self, output_size: impl Into<OutputSize<2>>) -> Tensor {
+        let size = sizes_or("adaptive_max_pool2d", output_size.into(), self)?;
+        values(&ADAPTIVE_MAX_POOL2D, self, adaptive_attrs(size, false))
+    }
+
+    /// [`Self::adaptive_max_pool2d`], and the positions (i32) of the elements, counted row by row in their plane.
+    ///
+    /// # Panics
+    /// As [`Self::adaptive_max_pool2d`].
+    pub fn adaptive_max_pool2d_with_indices / try_adaptive_max_pool2d_with_indices (
+        &self, output_size: impl Into<OutputSize<2>>,
+    ) -> (Tensor, Tensor) {
+        let size = sizes_or("adaptive_max_pool2d", output_size.into(), self)?;
+        pair(&ADAPTIVE_MAX_POOL2D, self, adaptive_attrs(size, true))
+    }
+}
