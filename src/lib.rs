@@ -29,7 +29,6 @@ pub mod io;
 pub mod nn;
 pub mod ops;
 pub mod optim;
-mod per_dim;
 pub mod random;
 mod tensor;
 
@@ -45,8 +44,8 @@ pub use ops::cross_entropy::{CrossEntropyOptions, Reduction};
 pub use ops::nll_loss::NllLossOptions;
 pub use ops::norm::batch_norm::BatchNormOptions;
 pub use ops::pad::PadMode;
+pub use ops::pooling::OutputSize;
 pub use ops::pooling::max_pool::MaxPoolOptions;
-pub use per_dim::{OutputSize, PerDim};
 pub use tensor::{IntoShape, Shape, Tensor};
 
 /// What most programs use.

@@ -7,13 +7,14 @@
 
 use smallvec::smallvec;
 
-use super::{Pool, PoolParams, by_group_grid, by_thread_grid, check_planes, contiguous, rows_of, windows_along};
+use super::{
+    OutputSize, Pool, PoolParams, by_group_grid, by_thread_grid, check_planes, contiguous, rows_of, windows_along,
+};
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, ParamsLayout, Variant};
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, methods};
-use crate::per_dim::{OutputSize, PerDim};
 use crate::tensor::Tensor;
-use crate::{Error, Result};
+use crate::{Error, PerDim, Result};
 
 /// The arguments of a maximum over windows besides their size; the defaults are PyTorch's.
 ///

@@ -30,6 +30,41 @@ params! {
     }
 }
 
+/// The sizes that an adaptive pooling gives: one for all dims, or one for each; `None` keeps the input's.
+///
+/// ```
+/// use lumigrad::OutputSize;
+/// assert_eq!(OutputSize::<2>::from(7), OutputSize([Some(7), Some(7)]));
+/// assert_eq!(OutputSize::from([5, 7]), OutputSize([Some(5), Some(7)]));
+/// assert_eq!(OutputSize::from([None, Some(7)]), OutputSize([None, Some(7)]));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputSize<const N: usize>(pub [Option<usize>; N]);
+
+impl<const N: usize> From<usize> for OutputSize<N> {
+    fn from(all: usize) -> Self {
+        OutputSize([Some(all); N])
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for OutputSize<N> {
+    fn from(each: [usize; N]) -> Self {
+        OutputSize(each.map(Some))
+    }
+}
+
+impl<const N: usize> From<[Option<usize>; N]> for OutputSize<N> {
+    fn from(each: [Option<usize>; N]) -> Self {
+        OutputSize(each)
+    }
+}
+
+impl From<(usize, usize)> for OutputSize<2> {
+    fn from((h, w): (usize, usize)) -> Self {
+        OutputSize([Some(h), Some(w)])
+    }
+}
+
 /// Elements of a window from which on a workgroup takes it, and not a thread.
 const LARGE: usize = 512;
 /// Steps of a thread's loops, at most: lavapipe ends them after 65,535.
