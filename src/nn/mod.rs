@@ -4,6 +4,7 @@
 //! arguments, initialisation and weight layout, so that a `state_dict` fits in both directions.
 
 mod activation;
+mod conv;
 mod dict;
 pub mod init;
 mod linear;
@@ -15,6 +16,7 @@ mod sequential;
 mod state;
 
 pub use activation::ReLU;
+pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, PaddingMode};
 pub use dict::ModuleDict;
 pub use linear::{Flatten, Linear};
 pub use loss::CrossEntropyLoss;
