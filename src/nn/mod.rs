@@ -6,25 +6,37 @@
 mod activation;
 mod conv;
 mod dict;
+mod dropout;
+mod embedding;
 pub mod init;
 mod linear;
 mod loss;
 mod module;
 mod norm;
 mod parameter;
+mod prelu;
 mod sequential;
+mod shape;
 mod state;
 
-pub use activation::ReLU;
+pub use activation::{
+    CELU, ELU, GELU, GLU, GeluApproximation, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyReLU, LogSigmoid,
+    LogSoftmax, Mish, ReLU, ReLU6, SELU, SiLU, Sigmoid, Softmax, Softmin, Softplus, Softshrink, Softsign, Tanh,
+    Tanhshrink, Threshold,
+};
 pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, PaddingMode};
 pub use dict::ModuleDict;
+pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d};
+pub use embedding::Embedding;
 pub use linear::{Flatten, Linear};
 pub use loss::CrossEntropyLoss;
 pub use lumigrad_derive::Module;
 pub use module::{Forward, Layer, Module, Part, Visitor};
 pub use norm::{BatchNorm1d, BatchNorm2d};
 pub use parameter::{Buffer, Parameter, Training};
+pub use prelu::{PReLU, RReLU};
 pub use sequential::Sequential;
+pub use shape::{Identity, Unflatten};
 pub use state::{IncompatibleKeys, LoadOptions, StateDict};
 
 /// Declares layers without state: a unit struct and the method that it calls.
@@ -33,6 +45,13 @@ macro_rules! stateless {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct $name;
+
+        impl $name {
+            /// The layer; its name alone is one too.
+            pub const fn new() -> Self {
+                $name
+            }
+        }
 
         impl $crate::nn::Module for $name {
             fn visit(&self, _visitor: &mut $crate::nn::Visitor<'_>) {}

@@ -20,6 +20,7 @@ pub(crate) mod convolution;
 pub(crate) mod cross_entropy;
 pub(crate) mod cross_entropy_probs;
 pub(crate) mod diagonal;
+pub(crate) mod dropout_kinds;
 pub(crate) mod elementwise;
 pub(crate) mod fill;
 pub(crate) mod from_bytes;
