@@ -46,6 +46,7 @@ pub use ops::norm::batch_norm::BatchNormOptions;
 pub use ops::pad::PadMode;
 pub use ops::pooling::OutputSize;
 pub use ops::pooling::max_pool::MaxPoolOptions;
+pub use ops::recurrent::layers::RecurrentOptions;
 pub use tensor::{IntoShape, Shape, Tensor};
 
 /// What most programs use.

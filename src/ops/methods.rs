@@ -86,6 +86,16 @@ impl Healthy for (Tensor, Tensor) {
     }
 }
 
+impl Healthy for (Tensor, Tensor, Tensor) {
+    fn into_healthy(self) -> Result<Self> {
+        Ok((self.0.healthy()?, self.1.healthy()?, self.2.healthy()?))
+    }
+
+    fn poisoned(error: Error) -> Self {
+        (Tensor::poisoned(error.clone()), Tensor::poisoned(error.clone()), Tensor::poisoned(error))
+    }
+}
+
 impl Healthy for Vec<Tensor> {
     fn into_healthy(self) -> Result<Self> {
         self.into_iter().map(Tensor::healthy).collect()

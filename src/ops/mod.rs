@@ -35,6 +35,7 @@ pub(crate) mod order;
 pub(crate) mod pad;
 pub(crate) mod pooling;
 pub(crate) mod random;
+pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod remap;
 pub(crate) mod softmax;

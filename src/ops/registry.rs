@@ -111,6 +111,9 @@ pub static REGISTRY: &[&Operation] = &[
     &super::random::RAND,
     &super::random::RANDINT,
     &super::random::RANDN,
+    &super::recurrent::gru::GRU,
+    &super::recurrent::lstm::LSTM,
+    &super::recurrent::rnn::RNN,
     &super::reduce::extrema::AMAX,
     &super::reduce::extrema::AMIN,
     &super::reduce::extrema_dim::ARGMAX,
@@ -154,4 +157,4 @@ pub fn kernel(name: &str) -> Option<&'static Kernel> {
 
 /// Families of kernels that compute the same, with their options: what [`crate::Device::force_choice`] takes.
 pub static FAMILIES: &[(&str, &[&str])] =
-    &[super::indexing::scatter_add::FAMILY, super::matmul::FAMILY, super::reduce::FAMILY, super::sort::FAMILY];
+    &[super::indexing::scatter_add::FAMILY, super::matmul::FAMILY, super::recurrent::FAMILY, super::reduce::FAMILY, super::sort::FAMILY];
