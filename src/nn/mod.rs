@@ -15,6 +15,7 @@ mod module;
 mod norm;
 mod parameter;
 mod prelu;
+mod recurrent;
 mod sequential;
 mod shape;
 mod state;
@@ -35,6 +36,10 @@ pub use module::{Forward, Layer, Module, Part, Visitor};
 pub use norm::{BatchNorm1d, BatchNorm2d};
 pub use parameter::{Buffer, Parameter, Training};
 pub use prelu::{PReLU, RReLU};
+pub use recurrent::{
+    GRU, GRUCell, LSTM, LSTMCell, PackedSequence, RNN, RNNCell, RnnNonlinearity, pack_padded_sequence,
+    pad_packed_sequence,
+};
 pub use sequential::Sequential;
 pub use shape::{Identity, Unflatten};
 pub use state::{IncompatibleKeys, LoadOptions, StateDict};

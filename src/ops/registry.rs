@@ -156,5 +156,10 @@ pub fn kernel(name: &str) -> Option<&'static Kernel> {
 }
 
 /// Families of kernels that compute the same, with their options: what [`crate::Device::force_choice`] takes.
-pub static FAMILIES: &[(&str, &[&str])] =
-    &[super::indexing::scatter_add::FAMILY, super::matmul::FAMILY, super::recurrent::FAMILY, super::reduce::FAMILY, super::sort::FAMILY];
+pub static FAMILIES: &[(&str, &[&str])] = &[
+    super::indexing::scatter_add::FAMILY,
+    super::matmul::FAMILY,
+    super::recurrent::FAMILY,
+    super::reduce::FAMILY,
+    super::sort::FAMILY,
+];

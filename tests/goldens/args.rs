@@ -79,6 +79,14 @@ impl<'a> Args<'a> {
         self.must(name, "list of tensors", |json| json.as_array()?.iter().map(|t| self.referred(t)).collect())
     }
 
+    /// Tensors by name.
+    pub fn dict(&self, name: &str) -> BTreeMap<&'a str, Tensor> {
+        self.must(name, "dictionary of tensors", |json| {
+            let entries = json.get("dict")?.as_object()?;
+            entries.iter().map(|(name, json)| Some((name.as_str(), self.referred(json)?))).collect()
+        })
+    }
+
     /// A tensor where one was given, else `None`: for arguments that may also be numbers.
     pub fn if_tensor(&self, name: &str) -> Option<Tensor> {
         self.referred(self.get(name))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use libtest_mimic::{Failed, Trial};
-use lumigrad::nn::{Linear, StateDict};
+use lumigrad::nn::{LSTM, Layer, Linear, StateDict};
 use lumigrad::optim::{Adam, AdamW, Sgd};
 use lumigrad::prelude::*;
 use serde_json::Value as Json;
@@ -33,7 +33,7 @@ pub fn trials(gpu: &Gpu) -> Vec<Trial> {
         let recorded = recorded.clone();
         move || tables(&recorded)
     })];
-    for (group, run) in [("optimizers", small as Run), ("models", mlp as Run)] {
+    for (group, run) in [("optimizers", small as Run), ("models", images as Run)] {
         for name in names(&recorded, group).filter(|name| !is_later(name)) {
             for body in [Body::Reference, Body::Gpu] {
                 let (recorded, name) = (recorded.clone(), name.to_string());
@@ -102,6 +102,32 @@ impl Forward for Mlp {
     }
 }
 
+/// Rows of an image as 28 steps of 28 numbers, two layers, and the last step's output as 10 logits.
+#[derive(Module)]
+struct LastStep {
+    rnn: LSTM,
+    fc: Linear,
+}
+
+impl Forward for LastStep {
+    type Output = Tensor;
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let (output, _) = self.rnn.call(&x.reshape([-1, 28, 28]));
+        self.fc.call(&output.select(1, -1))
+    }
+}
+
+/// The network of a run.
+fn model(name: &str) -> Box<dyn Layer> {
+    match name {
+        "mlp" => Box::new(Mlp { fc1: Linear::new(784, 512), fc2: Linear::new(512, 256), fc3: Linear::new(256, 10) }),
+        "lstm" => {
+            Box::new(LastStep { rnn: LSTM::new(28, 32).num_layers(2).batch_first(true), fc: Linear::new(32, 10) })
+        }
+        other => panic!("no network {other} here"),
+    }
+}
+
 /// A tiny network with one of the optimisers.
 fn small(group: &Json, name: &str, body: Body, device: &Device) -> Result<Vec<String>> {
     let (run, file) = (&group["runs"][name], recorded_values(group));
@@ -124,11 +150,10 @@ fn small(group: &Json, name: &str, body: Body, device: &Device) -> Result<Vec<St
 }
 
 /// A network for images of clothes.
-fn mlp(group: &Json, name: &str, body: Body, device: &Device) -> Result<Vec<String>> {
+fn images(group: &Json, name: &str, body: Body, device: &Device) -> Result<Vec<String>> {
     let run = &group["runs"][name];
     let (file, images) = (recorded_values(run), values::read("trajectories/fashion_batches.safetensors"));
-    let model =
-        device.scope(|| Mlp { fc1: Linear::new(784, 512), fc2: Linear::new(512, 256), fc3: Linear::new(256, 10) });
+    let model = device.scope(|| model(name));
     assert_eq!(model.num_parameters(), count(&run["parameters"]));
     let mut check = Check::new(run, body);
     load(&model, &file, device)?;
@@ -145,6 +170,7 @@ fn mlp(group: &Json, name: &str, body: Body, device: &Device) -> Result<Vec<Stri
         update(&mut *optimizer, &loss)?;
         if step == 0 {
             check.gradient_norms(&model, &run["grad0_norm"])?;
+            check.gradients(&model, &file);
         }
     }
     check.weights(&model, &file, "final", "final");
@@ -244,6 +270,16 @@ impl<'a> Check<'a> {
         for (name, tensor) in model.state_dict().iter() {
             let name = format!("{prefix}.{name}");
             self.tensor(&name, tensor, &file[&name], of);
+        }
+    }
+
+    /// Every gradient against `grad0.NAME` of the file, where it holds one.
+    fn gradients(&mut self, model: &impl Module, file: &Values) {
+        for (name, parameter) in model.named_parameters() {
+            let name = format!("grad0.{name}");
+            if let (Some(want), Some(got)) = (file.get(&name), parameter.grad()) {
+                self.tensor(&name, &got, want, "grad0");
+            }
         }
     }
 

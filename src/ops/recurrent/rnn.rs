@@ -116,7 +116,7 @@ fn rnn_cases() -> Vec<cases::Case> {
     let relu: Vec<_> = super::run::layer_cases(1, 1)
         .into_iter()
         .filter(|c| !c.fails)
-        .map(|c| positive(c))
+        .map(positive)
         .map(|c| cases::Case { attrs: super::run::with_relu(c.attrs), inputs: c.inputs, name: c.name, ..c })
         .collect();
     list.extend(relu);

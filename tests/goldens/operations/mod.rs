@@ -7,6 +7,7 @@ mod losses;
 mod norms;
 mod pooling;
 mod products;
+mod recurrent;
 mod reduce;
 mod views;
 
@@ -26,6 +27,7 @@ pub fn all() -> impl Iterator<Item = (&'static str, Call)> {
         losses::TABLE,
         norms::TABLE,
         pooling::TABLE,
+        recurrent::TABLE,
     ]
     .into_iter()
     .flatten()
@@ -56,6 +58,8 @@ pub const NOT_YET: &[&str] = &[
     "rnn",
     "lstm",
     "gru",
+    "topk",
+    "sort",
     "interpolate",
 ];
 
