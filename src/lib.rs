@@ -51,7 +51,7 @@ pub use tensor::{IntoShape, Shape, Tensor};
 
 /// What most programs use.
 pub mod prelude {
-    pub use crate::nn::{Forward, Module, Parameter};
+    pub use crate::nn::{Forward, Hooks, Module, Parameter};
     pub use crate::optim::Optimizer;
     pub use crate::{DType, Device, Error, Result, Tensor, no_grad};
 }

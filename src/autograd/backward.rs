@@ -8,9 +8,10 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::hooks;
 use super::leaf::Leaf;
-use super::no_grad;
-use super::node::{Node, Target};
+use super::node::{Edge, Node, RecomputeFunction, Step, Target};
+use super::{enable_grad, no_grad};
 use crate::ops::{Gradients, Vjp, add_gradients, ones_like, sum_to_shape};
 use crate::tensor::{Gradient, Tensor};
 use crate::{Error, Result};
@@ -181,35 +182,85 @@ impl Walk {
 
     fn run(&mut self) -> Result<()> {
         while let Some(Pending(node)) = self.queue.pop() {
-            let gradients = self.gradients.remove(&node.sequence).expect("a queued node has gradients");
-            for (output, leaf) in node.retained().iter() {
-                if let Some(gradient) = &gradients[*output] {
-                    leaf.accumulate(gradient.clone(), false)?;
-                }
+            let mut gradients = self.gradients.remove(&node.sequence).expect("a queued node has gradients");
+            self.show(&node, &mut gradients)?;
+            match &node.step {
+                Some(Step::Recompute(again)) => self.recompute(&node, gradients, again)?,
+                _ => self.step(&node, &gradients)?,
             }
-            for (output, gradient) in gradients.iter().enumerate() {
-                if let Some(slot) = self.wanted.get_mut(&(Arc::as_ptr(&node) as usize, output)) {
-                    slot.clone_from(gradient);
-                }
+        }
+        Ok(())
+    }
+
+    /// Lets hooks and those who asked for it see the gradients of a node's outputs.
+    fn show(&mut self, node: &Arc<Node>, gradients: &mut OutputGradients) -> Result<()> {
+        for (output, hook) in hooks::all(&node.hooks) {
+            if let Some(gradient) = gradients[output].take() {
+                gradients[output] = Some(hooks::through([hook], gradient)?);
             }
-            let saved = node.take_saved(self.retain_graph)?;
-            let destination = |leaf: &Arc<Leaf>| self.destination(leaf);
-            let results = {
-                let mut vjp = Vjp::new(&node, &gradients, saved, &destination);
-                let function = node.operation.vjp.expect("only operations with a gradient make nodes");
-                let results: Gradients = function(&mut vjp)?;
-                vjp.finish()?;
-                results
+        }
+        for (output, leaf) in node.retained().iter() {
+            if let Some(gradient) = &gradients[*output] {
+                leaf.accumulate(gradient.clone(), false)?;
+            }
+        }
+        for (output, gradient) in gradients.iter().enumerate() {
+            if let Some(slot) = self.wanted.get_mut(&(Arc::as_ptr(node) as usize, output)) {
+                slot.clone_from(gradient);
+            }
+        }
+        Ok(())
+    }
+
+    /// One vector-Jacobian product.
+    fn step(&mut self, node: &Arc<Node>, gradients: &OutputGradients) -> Result<()> {
+        let saved = node.take_saved(self.retain_graph)?;
+        let destination = |leaf: &Arc<Leaf>| self.destination(leaf);
+        let results = {
+            let mut vjp = Vjp::new(node, gradients, saved, &destination);
+            let results: Gradients = match (&node.step, node.operation.vjp) {
+                (Some(Step::Vjp(closure) | Step::Watch(closure)), _) => closure(&mut vjp)?,
+                (_, own) => own.expect("only operations with a gradient make nodes")(&mut vjp)?,
             };
-            debug_assert_eq!(results.len(), node.inputs.len(), "{}: a gradient for each input", node.operation.name);
-            for (edge, result) in node.inputs.iter().zip(results) {
-                let Some(target) = &edge.target else { continue };
-                let gradient = result.ok_or_else(|| {
-                    Error::Autograd(format!("`{}` has no gradient for one of its inputs", node.operation.name))
-                })?;
-                // Broadcasting is undone here, so that no operation has to think of it.
-                let gradient = sum_to_shape(gradient, &edge.shape)?;
-                self.send(target.clone(), gradient)?;
+            vjp.finish()?;
+            results
+        };
+        debug_assert_eq!(results.len(), node.inputs.len(), "{}: a gradient for each input", node.operation.name);
+        for (edge, result) in node.inputs.iter().zip(results) {
+            let Some(target) = &edge.target else { continue };
+            let gradient = match (result, &node.step) {
+                (Some(gradient), _) => gradient,
+                (None, Some(Step::Watch(_))) => continue,
+                (None, _) => {
+                    let name = node.operation.name;
+                    return Err(Error::Autograd(format!("`{name}` has no gradient for one of its inputs")));
+                }
+            };
+            // Broadcasting is undone here, so that no operation has to think of it.
+            let gradient = sum_to_shape(gradient, &edge.shape)?;
+            self.send(target.clone(), gradient)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the outputs of a node again, with their graph, and goes on in that. Its nodes are the youngest, so they have
+    /// their turn next, in the order that they would have had: sums come out the same to the bit.
+    fn recompute(&mut self, node: &Arc<Node>, gradients: OutputGradients, again: &RecomputeFunction) -> Result<()> {
+        let saved = node.take_saved(self.retain_graph)?;
+        let in_graph = |(tensor, edge): (Tensor, &Edge)| match &edge.target {
+            None => tensor,
+            Some(Target::Leaf(leaf)) => tensor.with_gradient(Gradient::Leaf(leaf.clone())),
+            Some(Target::Node(node, output)) => tensor.with_gradient(Gradient::Node(node.clone(), *output)),
+        };
+        let inputs: Vec<Tensor> = saved.into_iter().zip(&node.inputs).map(in_graph).collect();
+        let outputs = enable_grad(|| again(&inputs))?;
+        if outputs.len() != gradients.len() || outputs.iter().zip(&node.outputs).any(|(t, s)| t.shape() != &s[..]) {
+            let name = node.operation.name;
+            return Err(Error::Autograd(format!("{name}: the function gives other outputs when it is run again")));
+        }
+        for (output, gradient) in outputs.iter().zip(gradients) {
+            if let (Some(target), Some(gradient)) = (Target::of(output), gradient) {
+                self.send(target, gradient)?;
             }
         }
         Ok(())
@@ -233,9 +284,11 @@ impl Walk {
     /// Adds what the leaves got to their `.grad`.
     fn accumulate(&mut self) -> Result<()> {
         for (key, (leaf, gradient)) in std::mem::take(&mut self.leaves) {
+            let gradient = leaf.through_hooks(gradient)?;
             let has_destination = self.borrowed.0.get_mut().contains_key(&key);
             leaf.accumulate(gradient, has_destination)?;
             self.borrowed.0.get_mut().remove(&key);
+            leaf.run_post_hooks();
         }
         Ok(())
     }
@@ -271,7 +324,10 @@ impl Walk {
     fn result(&self, input: &Tensor) -> Result<Tensor> {
         let found = match input.gradient() {
             Gradient::None => None,
-            Gradient::Leaf(leaf) => self.leaves.get(&(Arc::as_ptr(leaf) as usize)).map(|(_, g)| g.clone()),
+            Gradient::Leaf(leaf) => {
+                let collected = self.leaves.get(&(Arc::as_ptr(leaf) as usize)).map(|(_, g)| g.clone());
+                collected.map(|gradient| leaf.through_hooks(gradient)).transpose()?
+            }
             Gradient::Node(node, output) => self.wanted[&(Arc::as_ptr(node) as usize, *output)].clone(),
         };
         found.ok_or_else(|| {

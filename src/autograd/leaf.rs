@@ -1,8 +1,9 @@
 //! Where a leaf's gradient collects.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
 
+use super::hooks::{self, Hooks, PostHook, TensorHook};
 use super::node::lock;
 use crate::Result;
 use crate::engine::Device;
@@ -17,6 +18,14 @@ pub(crate) struct Leaf {
     home: AtomicUsize,
     /// How many faults the device had reported when the gradient was set.
     faults: AtomicU64,
+    hooks: OnceLock<Box<LeafHooks>>,
+}
+
+/// Most leaves have none.
+#[derive(Default)]
+struct LeafHooks {
+    tensor: Hooks<TensorHook>,
+    post: Hooks<PostHook>,
 }
 
 #[derive(Default)]
@@ -29,6 +38,28 @@ struct Collected {
 }
 
 impl Leaf {
+    pub fn hooks(&self) -> &Hooks<TensorHook> {
+        &self.hooks.get_or_init(Box::default).tensor
+    }
+
+    pub fn post_hooks(&self) -> &Hooks<PostHook> {
+        &self.hooks.get_or_init(Box::default).post
+    }
+
+    /// Leads a pass's gradient through the hooks.
+    pub fn through_hooks(&self, gradient: Tensor) -> Result<Tensor> {
+        match self.hooks.get() {
+            Some(own) => hooks::through(hooks::all(&own.tensor), gradient),
+            None => Ok(gradient),
+        }
+    }
+
+    pub fn run_post_hooks(&self) {
+        if let Some(own) = self.hooks.get() {
+            hooks::all(&own.post).iter().for_each(|hook| hook());
+        }
+    }
+
     pub fn grad(&self) -> Option<Tensor> {
         lock(&self.collected).grad.clone()
     }

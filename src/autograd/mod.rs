@@ -2,6 +2,7 @@
 
 mod backward;
 mod gradcheck;
+pub(crate) mod hooks;
 mod leaf;
 mod node;
 
@@ -9,8 +10,9 @@ use std::cell::Cell;
 
 pub use backward::{Backward, grad};
 pub use gradcheck::{GradcheckOptions, gradcheck};
+pub use hooks::HookHandle;
 pub(crate) use leaf::Leaf;
-pub(crate) use node::{Edge, Node, SavedTensor, Target};
+pub(crate) use node::{Edge, Node, SavedTensor, Step, Target};
 
 thread_local! {
     static ENABLED: Cell<bool> = const { Cell::new(true) };

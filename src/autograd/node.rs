@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use smallvec::SmallVec;
 
+use super::hooks::{Hooks, TensorHook};
 use super::leaf::Leaf;
-use crate::ops::{Attrs, Operation};
+use crate::ops::{Attrs, Gradients, Operation, Vjp};
 use crate::tensor::{Gradient, Shape, Tensor};
 use crate::{Error, Result};
 
@@ -22,7 +23,24 @@ pub(crate) struct Node {
     pub sequence: u64,
     /// The gradients of outputs that [`Tensor::retain_grad`] asks to keep.
     pub retained: Mutex<Retained>,
+    /// Functions that see the gradient of an output.
+    pub hooks: Hooks<(usize, TensorHook)>,
+    /// What is done in the place of the operation's own vector-Jacobian product.
+    pub step: Option<Step>,
 }
+
+/// A way back that is a closure.
+pub(crate) enum Step {
+    /// Gives a gradient for each input that needs one.
+    Vjp(Box<VjpFunction>),
+    /// Passes on what comes, and nothing where nothing comes.
+    Watch(Box<VjpFunction>),
+    /// Makes the outputs again, from the inputs, with a graph in which the walk goes on.
+    Recompute(Box<RecomputeFunction>),
+}
+
+pub(crate) type VjpFunction = dyn Fn(&mut Vjp<'_>) -> Result<Gradients> + Send + Sync;
+pub(crate) type RecomputeFunction = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync;
 
 /// Outputs, by number, with the leaves that keep their gradients.
 pub(crate) type Retained = SmallVec<[(usize, Arc<Leaf>); 1]>;
@@ -80,10 +98,12 @@ impl Node {
         inputs: SmallVec<[Edge; 2]>,
         outputs: SmallVec<[Shape; 1]>,
         saved: SmallVec<[SavedTensor; 2]>,
+        step: Option<Step>,
     ) -> Arc<Node> {
         let sequence = SEQUENCE.fetch_add(1, Relaxed);
         let saved = Mutex::new(Saved::Held(saved));
-        Arc::new(Node { operation, attrs, inputs, outputs, saved, sequence, retained: Mutex::default() })
+        let (retained, hooks) = (Mutex::default(), Hooks::new());
+        Arc::new(Node { operation, attrs, inputs, outputs, saved, sequence, retained, hooks, step })
     }
 
     /// The saved tensors, which the node lets go of unless the graph is to be kept.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::Location;
 use std::sync::Arc;
 
+use super::hooks;
 use super::parameter::move_all;
 use super::{Buffer, IncompatibleKeys, LoadOptions, Parameter, StateDict, Training};
 use crate::Result;
@@ -262,7 +263,8 @@ pub trait Forward<In: 'static = Tensor>: Module {
     /// What the module computes. Implement this, and use [`Forward::call`].
     fn forward(&self, input: &In) -> Self::Output;
 
-    /// Runs the module: [`Forward::forward`], with errors that name its path in the outermost module that is called.
+    /// Runs the module: [`Forward::forward`] with the module's [hooks](super::Hooks) round it, and with errors that name
+    /// its path in the outermost module that is called.
     #[track_caller]
     fn call(&self, input: &In) -> Self::Output {
         let identity = Identity {
@@ -271,6 +273,9 @@ pub trait Forward<In: 'static = Tensor>: Module {
             has_size: size_of_val(self) > 0,
         };
         enter_module!(identity, Location::caller(), |seen: &mut Vec<Seen>| list(self.as_module(), seen));
+        if hooks::exist() {
+            return hooks::run(self, identity, input);
+        }
         self.forward(input)
     }
 }
@@ -282,7 +287,8 @@ fn list(module: &dyn Module, seen: &mut Vec<Seen>) {
     }));
 }
 
-fn identity(module: &dyn Module) -> Identity {
+/// A module as its calls are known by.
+pub(super) fn identity(module: &dyn Module) -> Identity {
     Identity {
         address: std::ptr::from_ref(module).cast::<()>() as usize,
         type_name: module.type_name(),

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Module, Part, Visitor};
 use crate::Result;
-use crate::autograd::{Leaf, no_grad};
+use crate::autograd::{HookHandle, Leaf, hooks, no_grad};
 use crate::engine::Device;
 use crate::ops::copy_into;
 use crate::tensor::{Gradient, Tensor};
@@ -118,6 +118,23 @@ impl Parameter {
             return Err(crate::Error::shape("set", detail));
         }
         no_grad(|| copy_into(&own, &values.detach().to(own.device())))
+    }
+
+    /// [`Tensor::register_hook`] on this parameter, wherever its elements are.
+    pub fn register_hook(&self, hook: impl Fn(&Tensor) -> Option<Tensor> + Send + Sync + 'static) -> HookHandle {
+        hooks::add(self.0.leaf.hooks(), Arc::new(hook))
+    }
+
+    /// [`Tensor::register_post_accumulate_grad_hook`] on this parameter.
+    pub fn register_post_accumulate_grad_hook(&self, hook: impl Fn(&Parameter) + Send + Sync + 'static) -> HookHandle {
+        // A handle would keep the leaf alive that the hook hangs on.
+        let own = Arc::downgrade(&self.0);
+        let hook = move || {
+            if let Some(slot) = own.upgrade() {
+                hook(&Parameter(slot));
+            }
+        };
+        hooks::add(self.0.leaf.post_hooks(), Arc::new(hook))
     }
 
     pub(crate) fn leaf(&self) -> Arc<Leaf> {

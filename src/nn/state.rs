@@ -140,7 +140,7 @@ fn misfits(entries: &[Entry], state: &StateDict) -> Vec<String> {
 }
 
 /// A hint at the most similar name, if one is near.
-fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> String {
     let best = candidates.map(|c| (edits(name, c), c)).min();
     match best {
         Some((distance, candidate)) if distance <= name.len() / 2 => format!(" (did you mean {candidate:?}?)"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{Attrs, Operation};
-use crate::autograd::{self, Edge, Leaf, Node, SavedTensor, Target};
+use crate::autograd::{self, Edge, Leaf, Node, SavedTensor, Step, Target};
 use crate::dtype::DType;
 use crate::engine::{Buffer, Device, Kernel, ParamsBlock};
 use crate::tensor::{Gradient, Shape, Tensor};
@@ -316,19 +316,21 @@ pub(crate) fn apply_on(
     if !recording {
         return Ok(outputs);
     }
-    Ok(attach(operation, inputs, attrs, saved, outputs))
+    Ok(attach(operation, inputs, attrs, saved, outputs, None))
 }
 
-fn attach(
+/// Puts outputs into the graph, behind the inputs.
+pub(crate) fn attach(
     operation: &'static Operation,
     inputs: &[&Tensor],
     attrs: Attrs,
     saved: SmallVec<[SavedTensor; 2]>,
     outputs: Outputs,
+    step: Option<Step>,
 ) -> Outputs {
     let edges = inputs.iter().map(|t| Edge { shape: t.shape().into(), target: Target::of(t) }).collect();
     let shapes: SmallVec<[Shape; 1]> = outputs.iter().map(|t| t.shape().into()).collect();
-    let node = Node::new(operation, attrs, edges, shapes, saved);
+    let node = Node::new(operation, attrs, edges, shapes, saved, step);
     let attached = outputs.into_iter().enumerate().map(|(i, output)| {
         if output.dtype().is_float() { output.with_gradient(Gradient::Node(node.clone(), i)) } else { output }
     });

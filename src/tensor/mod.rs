@@ -7,8 +7,8 @@ mod operators;
 mod read;
 pub(crate) mod shape;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 
 use crate::autograd::{Leaf, Node};
 use crate::dtype::DType;
@@ -69,6 +69,15 @@ pub(crate) enum Gradient {
     Node(Arc<Node>, usize),
 }
 
+/// A tensor that may be gone.
+pub(crate) struct WeakTensor(Weak<Inner>);
+
+impl WeakTensor {
+    pub fn upgrade(&self) -> Option<Tensor> {
+        self.0.upgrade().map(Tensor)
+    }
+}
+
 /// A view's place in its storage.
 pub(crate) struct Layout {
     pub shape: Shape,
@@ -106,6 +115,11 @@ impl Tensor {
         let mut inner = Arc::unwrap_or_clone(self.0);
         inner.gradient = gradient;
         Tensor(Arc::new(inner))
+    }
+
+    /// A handle that keeps nothing alive.
+    pub(crate) fn downgrade(&self) -> WeakTensor {
+        WeakTensor(Arc::downgrade(&self.0))
     }
 
     pub(crate) fn gradient(&self) -> &Gradient {
