@@ -5,9 +5,14 @@
 
 pub(crate) mod embedding;
 pub(crate) mod gather;
+pub(crate) mod index_add;
 pub(crate) mod index_select;
+pub(crate) mod nonzero;
+pub(crate) mod positions;
+pub(crate) mod put;
 pub(crate) mod scatter_add;
 mod scatter_twins;
+pub(crate) mod take;
 
 use crate::dtype::DType;
 use crate::tensor::Tensor;

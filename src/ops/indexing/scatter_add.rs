@@ -268,7 +268,7 @@ impl Scatter<'_> {
 }
 
 /// The part of `x` as large as `shape`, from its first element.
-fn corner(x: &Tensor, shape: Shape) -> Tensor {
+pub(super) fn corner(x: &Tensor, shape: Shape) -> Tensor {
     x.detach().view_as_layout(Layout { shape, strides: x.strides().into(), offset: x.offset() })
 }
 
