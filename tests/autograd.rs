@@ -2,7 +2,7 @@
 
 use lumigrad::autograd::{Backward, grad};
 use lumigrad::nn::Linear;
-use lumigrad::optim::Sgd;
+use lumigrad::optim::SGD;
 use lumigrad::{enable_grad, prelude::*};
 
 fn on_reference<R>(body: impl FnOnce() -> R) -> R {
@@ -237,7 +237,7 @@ fn parameters_without_gradient_are_skipped() {
         let (used, unused) = (Linear::new(2, 1), Linear::new(2, 1));
         let before = values(&unused.weight.get());
         let parameters = used.parameters().into_iter().chain(unused.parameters());
-        let mut optimizer = Sgd::new(parameters, 0.1).weight_decay(0.5);
+        let mut optimizer = SGD::new(parameters, 0.1).weight_decay(0.5);
         let start = values(&used.weight.get());
         used.call(&Tensor::ones(&[1, 2])).sum().backward().unwrap();
         optimizer.step().unwrap();
@@ -252,7 +252,7 @@ fn an_optimiser_follows_its_model_to_another_device() {
     let model = first.scope(|| Linear::new(3, 1));
     let twin = first.scope(|| Linear::new(3, 1));
     twin.load_state_dict(&model.state_dict()).unwrap();
-    let mut optimizers = [&model, &twin].map(|m| Sgd::new(m.parameters(), 0.1).momentum(0.9));
+    let mut optimizers = [&model, &twin].map(|m| SGD::new(m.parameters(), 0.1).momentum(0.9));
     for step in 0..4 {
         if step == 2 {
             model.to(&second).unwrap();
@@ -293,7 +293,7 @@ fn a_state_dict_is_checked_whole_before_anything_changes() {
 fn one_parameter_may_be_two_inputs_of_an_operation() {
     on_reference(|| {
         let w = Parameter::new(Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2]));
-        let mut optimizer = Sgd::new([w.clone()], 0.0);
+        let mut optimizer = SGD::new([w.clone()], 0.0);
         let run = |w: &Parameter| {
             w.zero_grad();
             w.get().matmul(&w.get()).sum().backward().unwrap();
@@ -314,7 +314,7 @@ fn one_parameter_may_be_two_inputs_of_an_operation() {
 fn a_gradient_may_be_an_operand_of_the_next_graph() {
     on_reference(|| {
         let (a, b) = (Parameter::new(Tensor::ones(&[2])), Parameter::new(Tensor::ones(&[2])));
-        let mut optimizer = Sgd::new([a.clone(), b.clone()], 0.0);
+        let mut optimizer = SGD::new([a.clone(), b.clone()], 0.0);
         for _ in 0..2 {
             optimizer.zero_grad();
             (a.get() * b.get() * 3.0).sum().backward().unwrap();
@@ -347,7 +347,7 @@ fn what_a_parameter_held_before_it_moved_is_refused() {
     on_reference(|| {
         let w = Parameter::new(Tensor::ones(&[2]));
         let former = w.get();
-        let mut optimizer = Sgd::new([w.clone()], 0.1);
+        let mut optimizer = SGD::new([w.clone()], 0.1);
         (&former * 2.0).sum().backward().unwrap();
         optimizer.step().unwrap();
         assert_eq!(values(&w.get()), [0.8; 2], "the first step still counts");

@@ -7,7 +7,7 @@ use common::Gpu;
 use libtest_mimic::Failed;
 use lumigrad::data::{DataLoader, Mnist, Split};
 use lumigrad::nn::{CrossEntropyLoss, Linear, ReLU, Sequential};
-use lumigrad::optim::{Adam, Sgd};
+use lumigrad::optim::{Adam, SGD};
 use lumigrad::prelude::*;
 
 type Outcome = std::result::Result<(), Failed>;
@@ -168,7 +168,7 @@ fn memory_is_flat(gpu: &Device) -> Outcome {
 fn bad_labels(gpu: &Device) -> Outcome {
     for device in [gpu, &Device::new_reference(true)] {
         let task = Task::new(device, &[8, 6, 4], 5);
-        let mut optimizer = Sgd::new(task.model.parameters(), 0.1).momentum(0.9);
+        let mut optimizer = SGD::new(task.model.parameters(), 0.1).momentum(0.9);
         task.step(&mut optimizer, 0)?;
         let weights = |task: &Task| -> Result<Vec<f32>> { task.model.parameters()[0].get().to_vec() };
         let before = weights(&task)?;
@@ -195,7 +195,7 @@ fn bad_labels(gpu: &Device) -> Outcome {
 
 fn out_of_memory(gpu: &Device) -> Outcome {
     let task = Task::new(gpu, &[64, 32, 10], 16);
-    let mut optimizer = Sgd::new(task.model.parameters(), 0.1);
+    let mut optimizer = SGD::new(task.model.parameters(), 0.1);
     task.step(&mut optimizer, 0)?.item::<f32>()?;
     gpu.set_memory_budget(Some(gpu.counters().live_bytes + (4 << 20)));
     let x = Tensor::full_on(&[4096, 1024], 1.0, DType::F32, gpu);
@@ -233,7 +233,7 @@ fn poison(gpu: &Device) -> Outcome {
 
 fn fault_and_gradients(gpu: &Device) -> Outcome {
     let task = Task::new(gpu, &[8, 6, 4], 5);
-    let mut optimizer = Sgd::new(task.model.parameters(), 0.1);
+    let mut optimizer = SGD::new(task.model.parameters(), 0.1);
     task.step(&mut optimizer, 0)?.item::<f32>()?;
     let weights = |task: &Task| -> Result<Vec<f32>> { task.model.parameters()[0].get().to_vec() };
     let before = weights(&task)?;

@@ -1,21 +1,19 @@
 // One step of Adam for a range of an arena of parameters, in place.
 #import common/index
+#import common/math
 
 struct Params {
-    // the range
+    // the range, and where the clock's row starts
     first: u32,
     n: u32,
+    row: u32,
     beta2: f32,
     // 1 − β₁ and 1 − β₂, which f32 betas would give with few digits
     rest1: f32,
     rest2: f32,
     eps: f32,
-    // added to the gradient (Adam), or what is left of the parameter (AdamW)
+    // added to the gradient, times the parameter; 0 where decay is decoupled
     weight_decay: f32,
-    keep: f32,
-    // −lr / (1 − β₁ᵗ), and √(1 − β₂ᵗ)
-    step_size: f32,
-    correction: f32,
     // −1 to maximise
     sign: f32,
 }
@@ -25,24 +23,68 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> parameter: array<f32>;
 @group(0) @binding(2) var<storage, read_write> average: array<f32>;
 @group(0) @binding(3) var<storage, read_write> square: array<f32>;
-@group(0) @binding(4) var<storage, read> faults: array<u32, 4>;
+@group(0) @binding(4) var<storage, read> clock: array<f32>;
+@group(0) @binding(5) var<storage, read_write> largest: array<f32>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
+// The position of this thread's element, or the largest number where there is none or the clock stands still, as it
+// does after a bad index.
+fn position(group: vec3<u32>, groups: vec3<u32>, local: u32) -> u32 {
     let id = linear_id(group, groups, local);
-    if id >= params.n || faults[0] != 0u {
-        return;
+    if id >= params.n || clock[params.row + 1u] == 0.0 {
+        return 0xffffffffu;
     }
-    let i = params.first + id;
-    let old = parameter[i] * params.keep;
+    return params.first + id;
+}
+
+struct Moments {
+    // what decoupled decay leaves of the parameter
+    old: f32,
+    m: f32,
+    v: f32,
+}
+
+fn moments(i: u32) -> Moments {
+    let old = parameter[i] * clock[params.row + 4u];
     let g = params.sign * gradient[i] + params.weight_decay * old;
     let m = average[i] + params.rest1 * (g - average[i]);
     let v = params.beta2 * square[i] + params.rest2 * g * g;
     average[i] = m;
     square[i] = v;
-    parameter[i] = old + params.step_size * m / (sqrt(v) / params.correction + params.eps);
+    return Moments(old, m, v);
+}
+
+// −lr·m̂ / (√v̂ + ε)
+fn change(m: f32, v: f32) -> f32 {
+    return clock[params.row + 2u] * m / (sqrt(v) / clock[params.row + 3u] + params.eps);
+}
+
+@compute @workgroup_size(WG)
+fn plain(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = position(group, groups, local);
+    if i == 0xffffffffu {
+        return;
+    }
+    let now = moments(i);
+    parameter[i] = now.old + change(now.m, now.v);
+}
+
+@compute @workgroup_size(WG)
+fn amsgrad(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = position(group, groups, local);
+    if i == 0xffffffffu {
+        return;
+    }
+    let now = moments(i);
+    // A NaN stays one.
+    let v = select(largest[i], now.v, now.v > largest[i] || is_nan(now.v));
+    largest[i] = v;
+    parameter[i] = now.old + change(now.m, v);
 }

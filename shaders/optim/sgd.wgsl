@@ -11,16 +11,19 @@ struct Params {
     weight_decay: f32,
     // −1 to maximise
     sign: f32,
-    // whether the momentum is still empty, and whether it is Nesterov's
-    first_step: u32,
+    // whether the momentum is Nesterov's
     nesterov: u32,
+    // where the clock's row starts
+    row: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
 @group(0) @binding(0) var<storage, read> gradient: array<f32>;
 @group(0) @binding(1) var<storage, read_write> parameter: array<f32>;
 @group(0) @binding(2) var<storage, read> faults: array<u32, 4>;
-@group(0) @binding(3) var<storage, read_write> velocity: array<f32>;
+// With momentum the clock tells of bad indices.
+@group(0) @binding(2) var<storage, read_write> velocity: array<f32>;
+@group(0) @binding(3) var<storage, read> clock: array<f32>;
 
 fn decayed(i: u32) -> f32 {
     return params.sign * gradient[i] + params.weight_decay * parameter[i];
@@ -47,16 +50,18 @@ fn momentum(
     @builtin(local_invocation_index) local: u32,
 ) {
     let id = linear_id(group, groups, local);
-    if id >= params.n || faults[0] != 0u {
+    // The clock stands still after a bad index.
+    if id >= params.n || clock[params.row + 1u] == 0.0 {
         return;
     }
     let i = params.first + id;
     let g = decayed(i);
+    // The first gradient is taken as it is.
     var v = g;
-    if params.first_step == 0u {
+    if clock[params.row] != 1.0 {
         v = params.momentum * velocity[i] + (1.0 - params.dampening) * g;
     }
     velocity[i] = v;
     let direction = select(v, g + params.momentum * v, params.nesterov != 0u);
-    parameter[i] -= params.lr * direction;
+    parameter[i] += clock[params.row + 2u] * direction;
 }

@@ -1,5 +1,7 @@
 //! Tensors in files.
 
+mod optimizer;
 mod safetensors;
 
+pub use self::optimizer::{load_optimizer, save_optimizer};
 pub use self::safetensors::{load_safetensors, save_safetensors};

@@ -26,14 +26,18 @@ use crate::{Error, Result};
 /// # Ok::<(), lumigrad::Error>(())
 /// ```
 pub fn save_safetensors(state: &StateDict, path: impl AsRef<Path>) -> Result<()> {
-    let path = path.as_ref();
+    write(state, None, path.as_ref())
+}
+
+/// [`save_safetensors`] with metadata.
+pub(super) fn write(state: &StateDict, metadata: Option<HashMap<String, String>>, path: &Path) -> Result<()> {
     let entries = state.iter().map(|(name, t)| Ok((name, t.shape(), bytes(t)?))).collect::<Result<Vec<_>>>()?;
     let mut views = Vec::new();
     for (name, shape, (dtype, data)) in &entries {
         let view = TensorView::new(*dtype, shape.to_vec(), data).map_err(|e| Error::format(path, e.to_string()))?;
         views.push((*name, view));
     }
-    let content = ::safetensors::serialize(views, None).map_err(|e| Error::format(path, e.to_string()))?;
+    let content = ::safetensors::serialize(views, metadata).map_err(|e| Error::format(path, e.to_string()))?;
     write_atomically(path, &content)
 }
 
@@ -71,10 +75,16 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
 /// # Errors
 /// When the file can't be read or is no safetensors file, or holds something that lumigrad has no type for.
 pub fn load_safetensors(path: impl AsRef<Path>, device: &Device) -> Result<StateDict> {
-    let path = path.as_ref();
+    Ok(read(path.as_ref(), device)?.0)
+}
+
+/// [`load_safetensors`] with the file's metadata.
+pub(super) fn read(path: &Path, device: &Device) -> Result<(StateDict, HashMap<String, String>)> {
     let content = std::fs::read(path).map_err(|e| Error::file(path, e))?;
-    let file = SafeTensors::deserialize(&content)
-        .map_err(|e| Error::format(path, format!("is no safetensors file, or is damaged: {e}")))?;
+    let damaged = |e| Error::format(path, format!("is no safetensors file, or is damaged: {e}"));
+    let file = SafeTensors::deserialize(&content).map_err(damaged)?;
+    let (_, header) = SafeTensors::read_metadata(&content).map_err(damaged)?;
+    let metadata = header.metadata().clone().unwrap_or_default();
     let mut tensors: HashMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
     let mut names: Vec<String> = tensors.keys().cloned().collect();
     names.sort();
@@ -83,7 +93,8 @@ pub fn load_safetensors(path: impl AsRef<Path>, device: &Device) -> Result<State
         let tensor = decode(&view, device).map_err(|detail| Error::format(path, format!("{name:?}: {detail}")))?;
         Ok((name, tensor?))
     };
-    names.into_iter().map(load).collect()
+    let state = names.into_iter().map(load).collect::<Result<_>>()?;
+    Ok((state, metadata))
 }
 
 /// The tensor, or what is wrong with the content; inside, a failure of the device.

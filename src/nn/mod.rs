@@ -20,6 +20,7 @@ mod recurrent;
 mod sequential;
 mod shape;
 mod state;
+pub mod utils;
 
 pub use activation::{
     CELU, ELU, GELU, GLU, GeluApproximation, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyReLU, LogSigmoid,

@@ -16,6 +16,7 @@ pub(crate) mod assign;
 pub(crate) mod cast;
 pub(crate) mod cat;
 pub(crate) mod class_loss;
+pub(crate) mod clip_grad;
 pub(crate) mod convolution;
 pub(crate) mod cross_entropy;
 pub(crate) mod cross_entropy_probs;

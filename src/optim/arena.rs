@@ -1,33 +1,49 @@
 //! The memory of an optimiser: parameters, gradients and moments side by side, so that a step is one dispatch.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
+use super::core::Rule;
+use super::options::Options;
 use crate::autograd::no_grad;
 use crate::dtype::DType;
 use crate::engine::{Buffer, Device};
 use crate::nn::Parameter;
 use crate::ops::copy_into;
-use crate::ops::optim::Span;
+use crate::ops::optim::{Span, clock};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// Every parameter starts at a multiple of this many elements: 256 bytes, the alignment that bindings and vectors like.
 const ALIGNMENT: usize = 64;
 
-/// One parameter's place.
+/// One parameter's place; its number is that of its clock's row.
 struct Slot {
     parameter: Parameter,
     offset: usize,
     len: usize,
-    /// Updates so far.
-    steps: u64,
+    history: History,
+}
+
+/// At which steps a parameter was updated: parameters with the same number have the same numbers in their clocks. What
+/// a clock holds the host does not know, since the device alone knows which updates a bad index stopped. 0: never.
+type History = u64;
+
+fn new_history() -> History {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Relaxed)
 }
 
 impl Slot {
     fn end(&self) -> usize {
         (self.offset + self.len).next_multiple_of(ALIGNMENT)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.len > 0 && self.parameter.grad().is_some()
     }
 }
 
@@ -36,63 +52,72 @@ struct Arena {
     device: Device,
     values: Tensor,
     gradients: Tensor,
-    state: Vec<Tensor>,
+    state: Vec<(&'static str, Tensor)>,
+    /// A row for each slot.
+    clock: Tensor,
     slots: Vec<Slot>,
 }
 
-/// All arenas of an optimiser, made at its first step and again when a parameter has moved.
-pub(super) struct Arenas {
-    parameters: Vec<Parameter>,
-    states: usize,
-    arenas: Vec<Arena>,
+/// The state of a parameter that lies in no arena: loaded, or on its way from one arena to another.
+pub(super) struct Loose {
+    pub clock: Tensor,
+    pub history: History,
+    pub state: Vec<(&'static str, Tensor)>,
 }
 
-/// A range of an arena whose parameters all have a gradient and as many updates behind them.
-pub(super) struct Update<'a> {
+/// What a parameter's state is: a clock's row, and tensors of the parameter's shape.
+pub(super) struct View {
+    pub clock: Tensor,
+    pub state: Vec<(&'static str, Tensor)>,
+}
+
+/// All arenas of a group, made at its first step and again when a parameter has moved.
+pub(super) struct Arenas {
+    parameters: Vec<Parameter>,
+    state: Vec<&'static str>,
+    arenas: Vec<Arena>,
+    loose: FxHashMap<usize, Loose>,
+}
+
+/// A range of an arena whose parameters all have a gradient and the same updates behind them.
+pub(crate) struct Update<'a> {
     pub span: Span,
-    /// The number of this update, from 1.
-    pub step: u64,
     pub gradients: &'a Tensor,
     pub values: &'a Tensor,
-    pub state: &'a [Tensor],
+    /// In the order of the rule's list for the group's options.
+    pub state: SmallVec<[&'a Tensor; 4]>,
+    pub clock: &'a Tensor,
 }
 
 impl Arenas {
-    /// For these parameters (one that is named twice counts once), with `states` moments each.
-    pub fn new(parameters: impl IntoIterator<Item = Parameter>, states: usize) -> Self {
-        let mut list: Vec<Parameter> = Vec::new();
-        for parameter in parameters {
-            if !list.iter().any(|p| p.is(&parameter)) {
-                list.push(parameter);
-            }
-        }
-        Arenas { parameters: list, states, arenas: Vec::new() }
+    /// For these parameters, each named once.
+    pub fn new(parameters: impl IntoIterator<Item = Parameter>) -> Self {
+        let parameters = parameters.into_iter().collect();
+        Arenas { parameters, state: Vec::new(), arenas: Vec::new(), loose: FxHashMap::default() }
     }
 
-    /// Asks for more moments, from the next step on.
-    pub fn add_states(&mut self, states: usize) {
-        self.states += states;
-        // Built anew with them; the steps so far had none.
-        self.arenas.clear();
-    }
-
-    pub fn zero_grad(&self) {
-        self.parameters.iter().for_each(Parameter::zero_grad);
-    }
-
-    /// Calls `update` for as few ranges as cover every parameter with a gradient; the others are left as they are.
-    pub fn step(&mut self, mut update: impl FnMut(Update<'_>) -> Result<()>) -> Result<()> {
+    /// Brings parameters and gradients to where they are updated, and refuses gradients that are not to be trusted.
+    pub fn prepare(&mut self, rule: &Rule, options: &Options) -> Result<()> {
+        // State once there is kept, also while an option has no use for it.
+        let missing = (rule.state)(options).iter().filter(|name| !self.state.contains(name));
+        let missing: Vec<_> = missing.copied().collect();
         no_grad(|| {
-            if !self.is_home() {
-                self.build()?;
+            if !missing.is_empty() || !self.is_home() {
+                self.state.extend(missing);
+                self.build(rule, options)?;
             }
-            for arena in &mut self.arenas {
+            for arena in &self.arenas {
                 arena.refuse_suspects()?;
                 arena.collect_gradients()?;
-                arena.step(&mut update)?;
             }
             Ok(())
         })
+    }
+
+    /// Updates as few ranges as cover every parameter with a gradient; the others are left as they are.
+    pub fn step(&mut self, rule: &Rule, options: &Options) -> Result<()> {
+        let mut histories = FxHashMap::default();
+        no_grad(|| self.arenas.iter_mut().try_for_each(|arena| arena.step(rule, options, &mut histories)))
     }
 
     /// Whether every parameter lies where it was put.
@@ -101,21 +126,75 @@ impl Arenas {
         placed == self.parameters.len() && self.arenas.iter().all(|a| a.slots.iter().all(|s| a.holds(s)))
     }
 
-    /// Makes arenas for where the parameters are now and moves them in, with the moments that they had.
-    fn build(&mut self) -> Result<()> {
-        let mut old: FxHashMap<usize, (u64, Vec<Tensor>)> = FxHashMap::default();
+    /// Makes arenas for where the parameters are now and moves them in, with the state that they had.
+    fn build(&mut self, rule: &Rule, options: &Options) -> Result<()> {
+        let mut loose = FxHashMap::default();
         for arena in &self.arenas {
-            for slot in &arena.slots {
-                let state = arena.state.iter().map(|s| part(s, slot)).collect();
-                old.insert(slot.parameter.id(), (slot.steps, state));
+            for (row, slot) in arena.slots.iter().enumerate().filter(|(_, slot)| slot.history != 0) {
+                let View { clock, state } = arena.view(row);
+                loose.insert(slot.parameter.id(), Loose { clock, history: slot.history, state });
             }
         }
+        let source = |id: usize| loose.get(&id).or_else(|| self.loose.get(&id));
         let mut arenas = Vec::new();
         for (device, slots) in layout(&self.parameters) {
-            arenas.push(Arena::new(device, slots, self.states, &old)?);
+            arenas.push(Arena::new(device, slots, &self.state, rule, options, &source)?);
         }
         self.arenas = arenas;
+        self.loose.clear();
         Ok(())
+    }
+
+    /// The state of parameter `i`, if it has any: of the optimiser's own memory.
+    pub fn view(&self, i: usize) -> Option<View> {
+        let parameter = &self.parameters[i];
+        let find = |arena: &Arena| arena.slots.iter().position(|s| s.parameter.is(parameter));
+        if let Some((arena, row)) = self.arenas.iter().find_map(|a| find(a).map(|row| (a, row))) {
+            return (arena.slots[row].history != 0).then(|| arena.view(row));
+        }
+        let loose = self.loose.get(&parameter.id())?;
+        Some(View { clock: loose.clock.clone(), state: loose.state.clone() })
+    }
+
+    /// The clocks of all parameters that have a state, by the number of the parameter; one read for an arena.
+    pub fn clock_rows(&self) -> Result<Vec<(usize, [f32; clock::ROW])>> {
+        let mut rows: FxHashMap<usize, [f32; clock::ROW]> = FxHashMap::default();
+        for arena in &self.arenas {
+            let all = arena.clock.to_vec::<f32>()?;
+            for (row, slot) in arena.slots.iter().enumerate().filter(|(_, slot)| slot.history != 0) {
+                rows.insert(slot.parameter.id(), std::array::from_fn(|i| all[row * clock::ROW + i]));
+            }
+        }
+        for (id, loose) in &self.loose {
+            let row = loose.clock.to_vec::<f32>()?;
+            rows.insert(*id, std::array::from_fn(|i| row[i]));
+        }
+        let numbered = self.parameters.iter().enumerate();
+        Ok(numbered.filter_map(|(i, parameter)| Some((i, *rows.get(&parameter.id())?))).collect())
+    }
+
+    /// Forgets the state and takes this in its place, by the number of the parameter.
+    pub fn replace(&mut self, state: FxHashMap<usize, Loose>) {
+        self.state.clear();
+        for name in state.values().flat_map(|loose| &loose.state).map(|(name, _)| name) {
+            if !self.state.contains(name) {
+                self.state.push(name);
+            }
+        }
+        self.loose = state.into_iter().map(|(i, loose)| (self.parameters[i].id(), loose)).collect();
+        // The next step builds anew, from what was just put there.
+        self.arenas.clear();
+    }
+}
+
+/// Numbers for the histories of clocks that come from elsewhere: the same one for rows with the same numbers.
+#[derive(Default)]
+pub(super) struct Histories(FxHashMap<Vec<u32>, History>);
+
+impl Histories {
+    pub fn of(&mut self, row: &[f32]) -> History {
+        let bits = row.iter().map(|x| x.to_bits()).collect();
+        *self.0.entry(bits).or_insert_with(new_history)
     }
 }
 
@@ -126,7 +205,7 @@ fn layout(parameters: &[Parameter]) -> Vec<(Device, Vec<Slot>)> {
         let tensor = parameter.get();
         let (device, len) = (tensor.device(), tensor.numel());
         let open = arenas.iter_mut().rev().find(|(d, _)| d == device);
-        let slot = |offset| Slot { parameter: parameter.clone(), offset, len, steps: 0 };
+        let slot = |offset| Slot { parameter: parameter.clone(), offset, len, history: 0 };
         match open {
             Some((_, slots)) if slots.last().is_none_or(|s| s.end() + len + ALIGNMENT <= device.max_elements()) => {
                 let offset = slots.last().map_or(0, Slot::end);
@@ -146,31 +225,55 @@ fn part(arena: &Tensor, slot: &Slot) -> Tensor {
 }
 
 impl Arena {
-    fn new(
+    fn new<'a>(
         device: Device,
         mut slots: Vec<Slot>,
-        states: usize,
-        old: &FxHashMap<usize, (u64, Vec<Tensor>)>,
+        names: &[&'static str],
+        rule: &Rule,
+        options: &Options,
+        source: &dyn Fn(usize) -> Option<&'a Loose>,
     ) -> Result<Arena> {
         let len = slots.last().map_or(0, Slot::end);
-        let zeros = || Tensor::try_full_on(&[len], 0.0, DType::F32, &device);
-        let (values, gradients) = (zeros()?, zeros()?);
-        let state = (0..states).map(|_| zeros()).collect::<Result<Vec<_>>>()?;
-        for slot in &mut slots {
-            if let Some((steps, moments)) = old.get(&slot.parameter.id()) {
-                slot.steps = *steps;
-                for (arena, moment) in state.iter().zip(moments) {
-                    copy_into(&part(arena, slot), &moment.to(&device).healthy()?)?;
+        let filled = |value| Tensor::try_full_on(&[len], value, DType::F32, &device);
+        let (values, gradients) = (filled(0.0)?, filled(0.0)?);
+        let state = names.iter().map(|name| Ok((*name, filled((rule.initial)(options, name))?)));
+        let state = state.collect::<Result<Vec<_>>>()?;
+        let mut row = [0f32; clock::ROW];
+        for (name, at) in rule.scalars {
+            row[*at] = (rule.initial)(options, name) as f32;
+        }
+        let clock = Tensor::try_from_slice_on(&row.repeat(slots.len()), &[slots.len() * clock::ROW], &device)?;
+        let mut arena = Arena { device, values, gradients, state, clock, slots: Vec::new() };
+        for (row, slot) in slots.iter_mut().enumerate() {
+            if let Some(old) = source(slot.parameter.id()) {
+                slot.history = old.history;
+                copy_into(&arena.clock_row(row), &old.clock.to(&arena.device).healthy()?)?;
+                for (name, tensor) in &arena.state {
+                    if let Some((_, moment)) = old.state.iter().find(|(n, _)| n == name) {
+                        copy_into(&part(tensor, slot), &moment.to(&arena.device).healthy()?)?;
+                    }
                 }
             }
-            copy_into(&part(&values, slot), &slot.parameter.get().detach())?;
+            copy_into(&part(&arena.values, slot), &slot.parameter.get().detach())?;
         }
         // Everything is in place: now the parameters move.
         for slot in &slots {
-            slot.parameter.rehome(part(&values, slot));
-            slot.parameter.leaf().set_destination(Some(part(&gradients, slot)));
+            slot.parameter.rehome(part(&arena.values, slot));
+            slot.parameter.leaf().set_destination(Some(part(&arena.gradients, slot)));
         }
-        Ok(Arena { device, values, gradients, state, slots })
+        arena.slots = slots;
+        Ok(arena)
+    }
+
+    fn clock_row(&self, row: usize) -> Tensor {
+        let buffer = self.clock.buffer().expect("arenas are made of healthy tensors");
+        Tensor::in_arena(buffer, row * clock::ROW, [clock::ROW].as_slice().into(), self.device.clone())
+    }
+
+    fn view(&self, row: usize) -> View {
+        let slot = &self.slots[row];
+        let state = self.state.iter().map(|(name, tensor)| (*name, part(tensor, slot))).collect();
+        View { clock: self.clock_row(row), state }
     }
 
     /// Whether the parameter still lies in this arena.
@@ -220,28 +323,45 @@ impl Arena {
         Ok(())
     }
 
-    fn step(&mut self, update: &mut impl FnMut(Update<'_>) -> Result<()>) -> Result<()> {
-        let mut next = 0;
-        while next < self.slots.len() {
-            let steps = self.slots[next].steps;
-            let ready = |s: &Slot| s.len > 0 && s.steps == steps && s.parameter.grad().is_some();
-            let run = self.slots[next..].iter().take_while(|s| ready(s)).count();
-            if run == 0 {
-                next += 1;
-                continue;
+    fn step(&mut self, rule: &Rule, options: &Options, histories: &mut FxHashMap<History, History>) -> Result<()> {
+        let numbers = (rule.clock)(options);
+        let lr = options.number("lr");
+        let state: SmallVec<[&Tensor; 4]> = (rule.state)(options)
+            .iter()
+            .map(|name| &self.state.iter().find(|(n, _)| n == name).expect("`prepare` made it").1)
+            .collect();
+        for ready in runs(&self.slots, |a, b| a.is_ready() && b.is_ready()) {
+            if let Some(numbers) = numbers {
+                clock::tick(&self.clock, ready.start, ready.len(), lr, numbers)?;
             }
-            let (first, last) = (&self.slots[next], &self.slots[next + run - 1]);
-            let span = Span { first: first.offset, len: last.end() - first.offset };
-            let (gradients, values, state) = (&self.gradients, &self.values, &self.state[..]);
-            update(Update { span, step: steps + 1, gradients, values, state })?;
-            for slot in &mut self.slots[next..next + run] {
-                slot.steps += 1;
-                slot.parameter.get().bump_version();
+            // Without a clock all updates are alike.
+            let alike = |a: &Slot, b: &Slot| numbers.is_none() || a.history == b.history;
+            for run in runs(&self.slots[ready.clone()], alike) {
+                let run = ready.start + run.start..ready.start + run.end;
+                let (first, last) = (&self.slots[run.start], &self.slots[run.end - 1]);
+                let span = Span::new(first.offset, last.end() - first.offset, run.start);
+                let (gradients, values, clock) = (&self.gradients, &self.values, &self.clock);
+                (rule.update)(options, &Update { span, gradients, values, state: state.clone(), clock })?;
             }
-            next += run;
+        }
+        for slot in self.slots.iter_mut().filter(|s| s.is_ready()) {
+            slot.history = *histories.entry(slot.history).or_insert_with(new_history);
+            slot.parameter.get().bump_version();
         }
         Ok(())
     }
+}
+
+/// The ranges of neighbours that `together` joins; it is asked about a slot and itself too.
+fn runs(slots: &[Slot], together: impl Fn(&Slot, &Slot) -> bool) -> Vec<std::ops::Range<usize>> {
+    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+    for (i, slot) in slots.iter().enumerate().filter(|(_, slot)| together(slot, slot)) {
+        match runs.last_mut() {
+            Some(run) if run.end == i && together(&slots[i - 1], slot) => run.end = i + 1,
+            _ => runs.push(i..i + 1),
+        }
+    }
+    runs
 }
 
 /// Gradients need not go to memory that nobody updates from any more.

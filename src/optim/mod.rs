@@ -1,14 +1,39 @@
-//! Optimisers: PyTorch's formulas, one dispatch for all parameters of a device.
+//! Optimisers: PyTorch's formulas, few dispatches for all parameters of a device.
 //!
-//! At its first step an optimiser moves its parameters into memory of its own, side by side, and their gradients are
-//! from then on written there. A parameter without gradient is skipped.
+//! At its first step an optimiser moves the parameters of each group into memory of its own, side by side, and their
+//! gradients are from then on written there, so that a step is one dispatch, and one small one that counts it. A
+//! parameter without gradient is skipped. What changes from step to step lies on the device: after a bad index nothing
+//! advances, and nothing is read back.
 
+mod adadelta;
+mod adagrad;
 mod adam;
+mod adamax;
 mod arena;
+mod asgd;
+mod core;
+mod group;
+mod nadam;
+mod options;
+mod radam;
+mod rmsprop;
+mod rprop;
 mod sgd;
+mod state;
 
+pub use adadelta::Adadelta;
+pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
-pub use sgd::Sgd;
+pub use adamax::Adamax;
+pub use asgd::ASGD;
+pub use group::ParamGroup;
+pub use nadam::NAdam;
+pub use options::OptionValue;
+pub use radam::RAdam;
+pub use rmsprop::RMSprop;
+pub use rprop::Rprop;
+pub use sgd::SGD;
+pub use state::{GroupState, OptimizerState};
 
 use crate::Result;
 
@@ -30,37 +55,78 @@ pub trait Optimizer: Send {
     /// Updates every parameter that has a gradient.
     ///
     /// # Errors
-    /// A failure of the device.
+    /// A failure of the device, or options that do not fit each other. Then no parameter has changed.
     fn step(&mut self) -> Result<()>;
 
     /// Forgets all gradients.
     fn zero_grad(&self);
 
-    /// The learning rate.
-    fn lr(&self) -> f64;
+    /// The groups of parameters with their options, as `optimizer.param_groups` in PyTorch.
+    fn param_groups(&self) -> &[ParamGroup];
 
-    /// Changes the learning rate.
-    fn set_lr(&mut self, lr: f64);
+    /// The groups, to change options from the next step on.
+    fn param_groups_mut(&mut self) -> &mut [ParamGroup];
+
+    /// Adds parameters with options of their own; what the group does not set follows the optimiser's defaults.
+    ///
+    /// # Panics
+    /// When a parameter is in a group already, or the group has an option that this optimiser does not know or a value
+    /// outside its domain.
+    fn add_param_group(&mut self, group: ParamGroup);
+
+    /// Everything that has to be saved to go on later with the same bits: a copy of the state, and the options.
+    ///
+    /// # Errors
+    /// What went wrong on the device since the last read.
+    fn state_dict(&self) -> Result<OptimizerState>;
+
+    /// Takes over a saved state and its options. Everything is checked first; on an error nothing has changed.
+    ///
+    /// # Errors
+    /// When the state is of another optimiser or other parameters; every problem is listed.
+    fn load_state_dict(&mut self, state: &OptimizerState) -> Result<()>;
+
+    /// The learning rate of the first group.
+    fn lr(&self) -> f64 {
+        self.param_groups().first().map_or(0.0, ParamGroup::get_lr)
+    }
+
+    /// Changes the learning rate of all groups.
+    fn set_lr(&mut self, lr: f64) {
+        self.param_groups_mut().iter_mut().for_each(|group| group.set_lr(lr));
+    }
 }
 
-/// Builder methods that check an option's domain.
-macro_rules! options {
-    ($($(#[$meta:meta])* $name:ident: $ty:ty, $check:expr, $domain:literal;)*) => {$(
-        $(#[$meta])*
-        #[doc = concat!("\n\n# Panics\nUnless ", $domain, ".")]
-        #[track_caller]
-        pub fn $name(mut self, $name: $ty) -> Self {
-            let check: fn($ty) -> bool = $check;
-            assert!(check($name), concat!(stringify!($name), ": {:?} given, but ", $domain), $name);
-            self.$name = $name;
-            self
-        }
-    )*};
-}
-use options;
+impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
+    fn step(&mut self) -> Result<()> {
+        (**self).step()
+    }
 
-#[track_caller]
-fn check_lr(lr: f64) -> f64 {
-    assert!(lr >= 0.0, "lr: {lr} given, but the learning rate is not negative");
-    lr
+    fn zero_grad(&self) {
+        (**self).zero_grad();
+    }
+
+    fn param_groups(&self) -> &[ParamGroup] {
+        (**self).param_groups()
+    }
+
+    fn param_groups_mut(&mut self) -> &mut [ParamGroup] {
+        (**self).param_groups_mut()
+    }
+
+    #[track_caller]
+    fn add_param_group(&mut self, group: ParamGroup) {
+        (**self).add_param_group(group);
+    }
+
+    fn state_dict(&self) -> Result<OptimizerState> {
+        (**self).state_dict()
+    }
+
+    fn load_state_dict(&mut self, state: &OptimizerState) -> Result<()> {
+        (**self).load_state_dict(state)
+    }
 }
+
+#[doc(hidden)]
+pub use sgd::SGD as Sgd;

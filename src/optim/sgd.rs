@@ -1,92 +1,50 @@
 //! Stochastic gradient descent.
 
-use super::arena::Arenas;
-use super::{Optimizer, check_lr, options};
-use crate::Result;
-use crate::nn::Parameter;
+use super::core::optimizer;
+use super::options::OptionValue::{Number, Switch};
+use crate::ops::optim::clock::Numbers;
 use crate::ops::optim::sgd::{SgdStep, step};
 
-/// Stochastic gradient descent, with momentum, Nesterov's momentum and weight decay as options.
-///
-/// <https://pytorch.org/docs/stable/generated/torch.optim.SGD.html>
-pub struct Sgd {
-    arenas: Arenas,
-    with_velocity: bool,
-    lr: f64,
-    momentum: f64,
-    dampening: f64,
-    weight_decay: f64,
-    nesterov: bool,
-    maximize: bool,
-}
-
-impl Sgd {
-    /// Plain descent with this learning rate.
+optimizer! {
+    /// Stochastic gradient descent, with momentum, Nesterov's momentum and weight decay as options.
     ///
-    /// # Panics
-    /// When the learning rate is negative.
-    #[track_caller]
-    pub fn new(parameters: impl IntoIterator<Item = Parameter>, lr: f64) -> Self {
-        Sgd {
-            arenas: Arenas::new(parameters, 0),
-            with_velocity: false,
-            lr: check_lr(lr),
-            momentum: 0.0,
-            dampening: 0.0,
-            weight_decay: 0.0,
-            nesterov: false,
-            maximize: false,
-        }
-    }
-
-    options! {
+    /// <https://pytorch.org/docs/stable/generated/torch.optim.SGD.html>
+    SGD, "SGD";
+    options {
         /// How much of the last direction is kept (0).
-        momentum: f64, |m| m >= 0.0, "it must not be negative";
+        momentum: f64 = Number(0.0), |m| m >= 0.0, "it must not be negative";
         /// How much of a new gradient is left out of the momentum (0).
-        dampening: f64, |d| d.is_finite(), "it must be finite";
+        dampening: f64 = Number(0.0), |d| d.is_finite(), "it must be finite";
         /// The factor of the parameter that is added to its gradient (0).
-        weight_decay: f64, |w| w >= 0.0, "it must not be negative";
+        weight_decay: f64 = Number(0.0), |w| w >= 0.0, "it must not be negative";
         /// Nesterov's form of the momentum (false); needs momentum and no dampening.
-        nesterov: bool, |_| true, "anything";
+        nesterov: bool = Switch(false), |_| true, "it is true or false";
         /// Climb instead of descend (false).
-        maximize: bool, |_| true, "anything";
+        maximize: bool = Switch(false), |_| true, "it is true or false";
     }
-}
-
-impl Optimizer for Sgd {
-    fn step(&mut self) -> Result<()> {
-        if self.nesterov && (self.momentum <= 0.0 || self.dampening != 0.0) {
-            return Err(crate::Error::argument("Sgd", "nesterov needs a momentum above 0 and a dampening of 0"));
-        }
-        if self.momentum > 0.0 && !self.with_velocity {
-            self.arenas.add_states(1);
-            self.with_velocity = true;
-        }
-        let numbers = SgdStep {
-            lr: self.lr,
-            momentum: self.momentum,
-            dampening: self.dampening,
-            weight_decay: self.weight_decay,
-            nesterov: self.nesterov,
-            maximize: self.maximize,
-            first_step: false,
-        };
-        let momentum = self.momentum > 0.0;
-        self.arenas.step(|u| {
-            let numbers = SgdStep { first_step: u.step == 1, ..numbers };
-            step(u.span, &numbers, u.gradients, u.values, u.state.first().filter(|_| momentum))
-        })
-    }
-
-    fn zero_grad(&self) {
-        self.arenas.zero_grad();
-    }
-
-    fn lr(&self) -> f64 {
-        self.lr
-    }
-
-    fn set_lr(&mut self, lr: f64) {
-        self.lr = lr;
+    rule {
+        check: |o| {
+            let wrong = o.switch("nesterov") && (o.number("momentum") <= 0.0 || o.number("dampening") != 0.0);
+            wrong.then_some("nesterov needs a momentum above 0 and a dampening of 0")
+        },
+        state: |o| if o.number("momentum") > 0.0 { &["momentum_buffer"] } else { &[] },
+        scalars: &[],
+        initial: |_, _| 0.0,
+        // The clock counts the updates of the momentum, whose first one is the gradient itself.
+        clock: |o| (o.number("momentum") > 0.0).then_some(Numbers::Count { decay: 0.0 }),
+        update: |o, u| {
+            let numbers = SgdStep {
+                lr: o.number("lr"),
+                momentum: o.number("momentum"),
+                dampening: o.number("dampening"),
+                weight_decay: o.number("weight_decay"),
+                nesterov: o.switch("nesterov"),
+                maximize: o.switch("maximize"),
+            };
+            match u.state[..] {
+                [velocity] => step(u.span, &numbers, &[u.gradients, u.values, velocity, u.clock]),
+                _ => step(u.span, &numbers, &[u.gradients, u.values]),
+            }
+        },
     }
 }

@@ -5,7 +5,7 @@
 
 use smallvec::smallvec;
 
-use super::Span;
+use super::{Span, clock, sign};
 use crate::Result;
 use crate::engine::kernel::params;
 use crate::engine::{Binding, Bound, Grid, HostCall, Kernel, Params, ParamsLayout, Variant};
@@ -22,8 +22,8 @@ params! {
         dampening: f32,
         weight_decay: f32,
         sign: f32,
-        first_step: u32,
         nesterov: u32,
+        row: u32,
     }
 }
 
@@ -46,8 +46,8 @@ static MOMENTUM: Kernel = Kernel {
     bindings: &[
         Binding::Read("gradient"),
         Binding::ReadWrite("parameter"),
-        Binding::FaultFlag,
         Binding::ReadWrite("velocity"),
+        Binding::Read("clock"),
     ],
     params: ParamsLayout::of::<SgdParams>(),
     variants: Variant::ONLY,
@@ -78,20 +78,23 @@ fn plain_twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
 
 fn momentum_twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
     let p: &SgdParams = call.params();
-    let [lr, momentum, dampening, decay, sign] = [p.lr, p.momentum, p.dampening, p.weight_decay, p.sign].map(f64::from);
-    // The fault flag stands third among the bindings.
-    let (gradient, mut parameter, mut velocity) = (call.floats(0), call.floats_mut(1), call.floats_mut(3));
+    let [momentum, dampening, decay, sign] = [p.momentum, p.dampening, p.weight_decay, p.sign].map(f64::from);
+    let (gradient, mut parameter, mut velocity) = (call.floats(0), call.floats_mut(1), call.floats_mut(2));
+    let clock = clock::Row::of(call, 3, p.row);
+    if !clock.goes() {
+        return Ok(());
+    }
     for i in p.first as usize..(p.first + p.n) as usize {
         let g = add(sign * gradient[i], decay * parameter[i], magnitude);
-        let v = if p.first_step != 0 { g } else { add(momentum * velocity[i], (1.0 - dampening) * g, magnitude) };
+        let v = if clock.step() == 1.0 { g } else { add(momentum * velocity[i], (1.0 - dampening) * g, magnitude) };
         velocity[i] = v;
         let direction = if p.nesterov != 0 { add(g, momentum * v, magnitude) } else { v };
-        parameter[i] = add(parameter[i], -lr * direction, magnitude);
+        parameter[i] = add(parameter[i], clock.number(2) * direction, magnitude);
     }
     Ok(())
 }
 
-/// The numbers of one step.
+/// The numbers of one step. With momentum the learning rate comes from the clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SgdStep {
     pub lr: f64,
@@ -100,18 +103,19 @@ pub(crate) struct SgdStep {
     pub weight_decay: f64,
     pub nesterov: bool,
     pub maximize: bool,
-    pub first_step: bool,
 }
 
 impl SgdStep {
     fn attrs(&self, span: Span) -> Attrs {
         let attrs = span.attrs().float("lr", self.lr).float("momentum", self.momentum);
         let attrs = attrs.float("dampening", self.dampening).float("weight_decay", self.weight_decay);
-        attrs.bool("nesterov", self.nesterov).bool("maximize", self.maximize).bool("first_step", self.first_step)
+        attrs.bool("nesterov", self.nesterov).bool("maximize", self.maximize)
     }
+}
 
-    fn params(attrs: &Attrs) -> SgdParams {
-        let (first, n) = Span::of(attrs);
+impl SgdParams {
+    fn of(attrs: &Attrs) -> SgdParams {
+        let [first, n, row] = Span::of(attrs);
         let float = |name| attrs.get_float(name) as f32;
         SgdParams {
             first,
@@ -120,63 +124,54 @@ impl SgdStep {
             momentum: float("momentum"),
             dampening: float("dampening"),
             weight_decay: float("weight_decay"),
-            sign: if attrs.get_bool("maximize") { -1.0 } else { 1.0 },
-            first_step: u32::from(attrs.get_bool("first_step")),
+            sign: sign(attrs),
             nesterov: u32::from(attrs.get_bool("nesterov")),
+            row,
         }
     }
 }
 
-/// The operation `sgd`: inputs gradient, parameter, and with momentum the velocity; changes all but the first.
+/// The operation `sgd`: inputs gradient, parameter, and with momentum the velocity and the clock; changes parameter and
+/// velocity.
 pub(crate) static SGD: Operation = Operation {
     name: "sgd",
     kernels: &[&PLAIN, &MOMENTUM],
     forward: |call| {
-        let params = SgdStep::params(call.attrs());
+        let params = SgdParams::of(call.attrs());
         let inputs = call.inputs();
-        let kernel = if inputs.len() == 3 { &MOMENTUM } else { &PLAIN };
+        let kernel = if inputs.len() == 4 { &MOMENTUM } else { &PLAIN };
         call.dispatch(kernel, 0, inputs, &params);
-        inputs[1..].iter().for_each(|t| t.bump_version());
+        inputs[1..].iter().take(2).for_each(|t| t.bump_version());
         Ok(smallvec![])
     },
     vjp: None,
     cases: || {
-        let plain = SgdStep {
-            lr: 0.1,
-            momentum: 0.0,
-            dampening: 0.0,
-            weight_decay: 0.01,
-            nesterov: false,
-            maximize: false,
-            first_step: true,
-        };
-        let case = |name: &str, inputs: usize, first, len, step: SgdStep| {
+        let plain =
+            SgdStep { lr: 0.1, momentum: 0.0, dampening: 0.0, weight_decay: 0.01, nesterov: false, maximize: false };
+        let case = |name: &str, first, len, step: SgdStep| {
             let flat = cases::Input::floats(&[130]).constant();
-            cases::Case::new(name, vec![flat; inputs]).attrs(step.attrs(Span { first, len }))
+            cases::Case::new(name, vec![flat; 2]).attrs(step.attrs(Span { first, len, row: 0 }))
         };
+        let with_clock = |name: &str, first, len, clock, step: SgdStep| {
+            super::case(name, 130, &[super::ANY], clock, step.attrs(Span { first, len, row: 1 }))
+        };
+        const FIRST: &[f64] = &[1.0, 1.0, -0.1, 0.0, 0.0, 0.0, 0.0, 0.0];
+        const LATER: &[f64] = &[7.0, 1.0, -0.2, 0.0, 0.0, 0.0, 0.0, 0.0];
+        const FAULT: &[f64] = &[7.0, 0.0, -0.2, 0.0, 0.0, 0.0, 0.0, 0.0];
         let momentum = SgdStep { momentum: 0.9, dampening: 0.1, ..plain };
+        let nesterov = SgdStep { nesterov: true, dampening: 0.0, maximize: true, ..momentum };
         vec![
-            case("plain", 2, 0, 130, plain),
-            case("range", 2, 64, 3, SgdStep { maximize: true, ..plain }),
-            case("first momentum", 3, 0, 130, momentum),
-            case("momentum", 3, 1, 129, SgdStep { first_step: false, ..momentum }),
-            case("nesterov", 3, 0, 70, SgdStep { first_step: false, nesterov: true, dampening: 0.0, ..momentum }),
+            case("plain", 0, 130, plain),
+            case("range", 64, 3, SgdStep { maximize: true, ..plain }),
+            with_clock("first momentum", 0, 130, FIRST, momentum),
+            with_clock("momentum", 1, 129, LATER, momentum),
+            with_clock("nesterov", 0, 70, LATER, nesterov),
+            with_clock("fault", 0, 70, FAULT, momentum),
         ]
     },
 };
 
-/// Runs one step; `velocity` is there with momentum.
-pub(crate) fn step(
-    span: Span,
-    numbers: &SgdStep,
-    gradient: &Tensor,
-    parameter: &Tensor,
-    velocity: Option<&Tensor>,
-) -> Result<()> {
-    let attrs = numbers.attrs(span);
-    match velocity {
-        Some(velocity) => apply(&SGD, &[gradient, parameter, velocity], attrs),
-        None => apply(&SGD, &[gradient, parameter], attrs),
-    }
-    .map(|_| ())
+/// Runs one step; velocity and clock are there with momentum.
+pub(crate) fn step(span: Span, numbers: &SgdStep, arena: &[&Tensor]) -> Result<()> {
+    apply(&SGD, arena, numbers.attrs(span)).map(|_| ())
 }

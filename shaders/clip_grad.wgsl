@@ -1,0 +1,205 @@
+// Norms of many gradients at once, and their clipping in place. A gradient is a range of a buffer; the table lists the
+// ranges, cut in chunks, and a workgroup does one chunk.
+#import common/index
+#import common/math
+#import common/group
+
+struct Params {
+    // ranges, and chunks of all of them
+    ranges: u32,
+    chunks: u32,
+    // p and 1/p of a general norm
+    power: f32,
+    root: f32,
+    // the largest norm, or the largest value
+    limit: f32,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+
+// Offset and length, the number of its first chunk in this buffer, and where that chunk's part of the sum goes.
+struct Range {
+    offset: u32,
+    len: u32,
+    chunk: u32,
+    part: u32,
+}
+
+@group(0) @binding(0) var<storage, read> ranges: array<Range>;
+@group(0) @binding(1) var<storage, read> gradient: array<f32>;
+@group(0) @binding(2) var<storage, read_write> parts: array<f32>;
+
+// `total` reads the parts.
+@group(0) @binding(0) var<storage, read> all_parts: array<f32>;
+@group(0) @binding(1) var<storage, read_write> norm: array<f32>;
+
+// The kernels that clip.
+@group(0) @binding(1) var<storage, read_write> clipped: array<f32>;
+@group(0) @binding(2) var<storage, read> total_norm: array<f32>;
+
+const CHUNK: u32 = 2048u;
+
+// Elements of the buffer, and where the sum over them goes.
+struct Chunk {
+    start: u32,
+    end: u32,
+    part: u32,
+}
+
+// Chunk number `id` of this buffer: its range is the last one that starts at or before it.
+fn chunk_at(id: u32) -> Chunk {
+    var low = 0u;
+    var high = params.ranges;
+    while high - low > 1u {
+        let middle = (low + high) / 2u;
+        if ranges[middle].chunk <= id {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    let range = ranges[low];
+    let first = (id - range.chunk) * CHUNK;
+    let start = range.offset + first;
+    return Chunk(start, start + min(CHUNK, range.len - first), range.part + id - range.chunk);
+}
+
+// The largest of numbers that are not negative, or NaN: by their bits, where NaN is above infinity.
+var<workgroup> bits: array<u32, WG>;
+
+fn group_max_bits(local: u32, v: u32) -> u32 {
+    workgroupBarrier();
+    bits[local] = v;
+    workgroupBarrier();
+    for (var half = WG / 2u; half > 0u; half /= 2u) {
+        if local < half {
+            bits[local] = max(bits[local], bits[local + half]);
+        }
+        workgroupBarrier();
+    }
+    return bits[0];
+}
+
+fn magnitude_bits(x: f32) -> u32 {
+    return bitcast<u32>(x) & 0x7fffffffu;
+}
+
+// What an element adds to the sum.
+fn term(x: f32) -> f32 {
+    if NORM == 1u {
+        return abs(x);
+    }
+    if NORM == 2u {
+        return x * x;
+    }
+    return lg_pow(abs(x), params.power);
+}
+
+@compute @workgroup_size(WG)
+fn part(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let id = linear_group(group, groups);
+    if id >= params.chunks {
+        return;
+    }
+    let chunk = chunk_at(id);
+    if NORM == 0u {
+        var largest = 0u;
+        for (var i = chunk.start + local; i < chunk.end; i += WG) {
+            largest = max(largest, magnitude_bits(gradient[i]));
+        }
+        largest = group_max_bits(local, largest);
+        if local == 0u {
+            parts[chunk.part] = bitcast<f32>(largest);
+        }
+        return;
+    }
+    var sum = 0.0;
+    for (var i = chunk.start + local; i < chunk.end; i += WG) {
+        sum += term(gradient[i]);
+    }
+    sum = group_sum(local, sum);
+    if local == 0u {
+        parts[chunk.part] = sum;
+    }
+}
+
+@compute @workgroup_size(WG)
+fn total(@builtin(local_invocation_index) local: u32) {
+    if NORM == 0u {
+        var largest = 0u;
+        for (var i = local; i < params.chunks; i += WG) {
+            largest = max(largest, magnitude_bits(all_parts[i]));
+        }
+        largest = group_max_bits(local, largest);
+        if local == 0u {
+            norm[0] = bitcast<f32>(largest);
+        }
+        return;
+    }
+    var sum = 0.0;
+    for (var i = local; i < params.chunks; i += WG) {
+        sum += all_parts[i];
+    }
+    sum = group_sum(local, sum);
+    if local != 0u {
+        return;
+    }
+    if NORM == 1u {
+        norm[0] = sum;
+    } else if NORM == 2u {
+        norm[0] = lg_sqrt(sum);
+    } else {
+        norm[0] = lg_pow(sum, params.root);
+    }
+}
+
+// The factor that brings the norm down to the limit; never above 1. NaN for a norm that is NaN.
+fn factor() -> f32 {
+    let norm = total_norm[0];
+    if is_nan(norm) {
+        return nan_f32();
+    }
+    if is_inf(norm) {
+        return 0.0;
+    }
+    return min(params.limit / (norm + 1e-6), 1.0);
+}
+
+@compute @workgroup_size(WG)
+fn scale(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let id = linear_group(group, groups);
+    if id >= params.chunks {
+        return;
+    }
+    let chunk = chunk_at(id);
+    let by = factor();
+    for (var i = chunk.start + local; i < chunk.end; i += WG) {
+        clipped[i] *= by;
+    }
+}
+
+@compute @workgroup_size(WG)
+fn bound(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let id = linear_group(group, groups);
+    if id >= params.chunks {
+        return;
+    }
+    let chunk = chunk_at(id);
+    for (var i = chunk.start + local; i < chunk.end; i += WG) {
+        let x = clipped[i];
+        if !is_nan(x) {
+            clipped[i] = clamp(x, -params.limit, params.limit);
+        }
+    }
+}

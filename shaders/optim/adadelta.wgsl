@@ -1,0 +1,44 @@
+// One step of Adadelta for a range of an arena of parameters, in place.
+#import common/index
+
+struct Params {
+    // the range, and where the clock's row starts
+    first: u32,
+    n: u32,
+    row: u32,
+    // ρ and 1 − ρ, which an f32 ρ would give with few digits
+    rho: f32,
+    rest: f32,
+    eps: f32,
+    // added to the gradient, times the parameter
+    weight_decay: f32,
+    // −1 to maximise
+    sign: f32,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+
+@group(0) @binding(0) var<storage, read> gradient: array<f32>;
+@group(0) @binding(1) var<storage, read_write> parameter: array<f32>;
+@group(0) @binding(2) var<storage, read_write> square: array<f32>;
+@group(0) @binding(3) var<storage, read_write> delta: array<f32>;
+@group(0) @binding(4) var<storage, read> clock: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let id = linear_id(group, groups, local);
+    // The clock stands still after a bad index.
+    if id >= params.n || clock[params.row + 1u] == 0.0 {
+        return;
+    }
+    let i = params.first + id;
+    let g = params.sign * gradient[i] + params.weight_decay * parameter[i];
+    let v = params.rho * square[i] + params.rest * g * g;
+    let change = sqrt(delta[i] + params.eps) / sqrt(v + params.eps) * g;
+    square[i] = v;
+    delta[i] = params.rho * delta[i] + params.rest * change * change;
+    parameter[i] += clock[params.row + 2u] * change;
+}
