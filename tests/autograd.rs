@@ -383,7 +383,7 @@ fn threads_add_up_their_gradients() {
     const THREADS: usize = 8;
     let device = Device::new_reference(true);
     let w = device.scope(|| Parameter::new(Tensor::zeros(&[64])));
-    let mut optimizer = Sgd::new([w.clone()], 0.0);
+    let mut optimizer = SGD::new([w.clone()], 0.0);
     for round in 0..60 {
         if round == 30 {
             optimizer.step().unwrap();

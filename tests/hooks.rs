@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use lumigrad::autograd::{Backward, grad};
-use lumigrad::optim::Sgd;
+use lumigrad::optim::SGD;
 use lumigrad::{nn, prelude::*};
 
 fn on_reference<R>(body: impl FnOnce() -> R) -> R {
@@ -89,7 +89,7 @@ fn a_hook_must_give_a_gradient_that_fits() {
 fn a_parameter_can_be_updated_as_soon_as_its_gradient_is_there() {
     on_reference(|| {
         let w = Parameter::new(Tensor::ones(&[2]));
-        let optimizer = Mutex::new(Sgd::new([w.clone()], 0.5));
+        let optimizer = Mutex::new(SGD::new([w.clone()], 0.5));
         let count = Arc::new(Mutex::new(0));
         let counted = count.clone();
         let handle = w.register_post_accumulate_grad_hook(move |w| {

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use lumigrad::optim::Sgd;
+use lumigrad::optim::SGD;
 use lumigrad::{nn, prelude::*};
 
 fn on_reference<R>(body: impl FnOnce() -> R) -> R {
@@ -198,7 +198,7 @@ fn frozen_parameters_are_not_trained() {
         let model = nn::Sequential::new().add(nn::Linear::new(2, 3)).add(nn::Linear::new(3, 1));
         let x = Tensor::ones(&[4, 2]);
         let values = || model.parameters().iter().map(|p| p.get().to_vec::<f32>().unwrap()).collect::<Vec<_>>();
-        let mut optimizer = Sgd::new(model.parameters(), 0.1).momentum(0.9).weight_decay(0.1);
+        let mut optimizer = SGD::new(model.parameters(), 0.1).momentum(0.9).weight_decay(0.1);
         let mut step = || {
             optimizer.zero_grad();
             model.call(&x).sum().backward().unwrap();

@@ -4,7 +4,7 @@ mod common;
 
 use common::Gpu;
 use libtest_mimic::{Failed, Trial};
-use lumigrad::optim::Sgd;
+use lumigrad::optim::SGD;
 use lumigrad::{BatchNormOptions, nn, prelude::*};
 
 type Outcome = std::result::Result<(), Failed>;
@@ -150,7 +150,7 @@ fn training(device: &Device) -> Outcome {
         let x = Parameter::new(typical(device));
         let target = batch(device, [0.5, 0.0, -1.0, 2.0]);
         let parameters: Vec<Parameter> = layer.parameters().into_iter().chain([x.clone()]).collect();
-        let mut optimizer = Sgd::new(parameters.clone(), 0.1);
+        let mut optimizer = SGD::new(parameters.clone(), 0.1);
         for _ in 0..3 {
             let loss = layer.forward(&x.get()).mse_loss(&target);
             optimizer.zero_grad();

@@ -84,7 +84,9 @@ fn group_from_json(json: &Json) -> Result<GroupState, String> {
             }
             ("initial_lr", _) => group.initial_lr = Some(value.as_f64().ok_or_else(wrong)?),
             (ignored, _) if IGNORED.contains(&ignored) => {}
-            (_, Json::Bool(v)) => drop(group.options.insert(name.clone(), OptionValue::Switch(*v))),
+            (_, Json::Bool(v)) => {
+                group.options.insert(name.clone(), OptionValue::Switch(*v));
+            }
             (_, Json::Number(v)) => {
                 group.options.insert(name.clone(), OptionValue::Number(v.as_f64().ok_or_else(wrong)?));
             }

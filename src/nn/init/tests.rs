@@ -1,6 +1,6 @@
 use super::*;
 use crate::engine::Device;
-use crate::optim::{Optimizer, Sgd};
+use crate::optim::{Optimizer, SGD};
 
 fn zeros(shape: &[usize]) -> Parameter {
     Parameter::new(Tensor::full_on(shape, 0.0, crate::DType::F32, &Device::reference()))
@@ -186,7 +186,7 @@ fn the_same_seed_gives_the_same_values_and_another_call_others() {
 #[test]
 fn a_parameter_in_an_optimisers_memory_is_written_there() {
     let p = zeros(&[2, 2]);
-    let mut sgd = Sgd::new([p.clone()], 0.5);
+    let mut sgd = SGD::new([p.clone()], 0.5);
     p.get().sum().backward().unwrap();
     sgd.step().unwrap();
     ones_(&p).unwrap();
