@@ -12,7 +12,7 @@ use lumigrad::autograd::{Backward, grad};
 use lumigrad::{MaxPoolOptions, prelude::*};
 
 /// Runs of one measurement, so that recording hides behind running.
-const RUNS: u64 = 20;
+const RUNS: u64 = 5;
 
 fn max_pool(c: &mut Criterion) {
     let device = Device::current();

@@ -45,6 +45,7 @@ pub use ops::nll_loss::NllLossOptions;
 pub use ops::norm::batch_norm::BatchNormOptions;
 pub use ops::pad::PadMode;
 pub use ops::pooling::OutputSize;
+pub use ops::pooling::avg_pool::AvgPoolOptions;
 pub use ops::pooling::max_pool::MaxPoolOptions;
 pub use ops::recurrent::layers::RecurrentOptions;
 pub use tensor::{IntoShape, Shape, Tensor};

@@ -19,7 +19,9 @@ struct Params {
     // averages: what is divided by, unless 0; whether padding counts as elements
     divisor: f32,
     count_padding: u32,
-    spare: vec2<u32>,
+    // planes of the dispatch
+    planes: u32,
+    spare: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
@@ -29,10 +31,26 @@ struct Place {
     at: vec2<u32>,
 }
 
+// i / d for d < 2^31, by floats: processors divide those several at a time, but not integers. The first quotient is less
+// than 2^11 off, the second less than 2.
+fn divide(i: u32, d: u32) -> u32 {
+    let by = f32(d);
+    var q = u32(f32(i) / by);
+    var rest = bitcast<i32>(i - q * d);
+    let more = i32(floor(f32(rest) / by));
+    q += bitcast<u32>(more);
+    rest -= more * i32(d);
+    return select(select(q, q + 1u, rest >= i32(d)), q - 1u, rest < 0);
+}
+
+fn divide2(a: vec2<u32>, d: vec2<u32>) -> vec2<u32> {
+    return vec2(divide(a.x, d.x), divide(a.y, d.y));
+}
+
 // Number `i` of planes with so many rows and columns.
 fn place_of(i: u32, size: vec2<u32>) -> Place {
-    let row = i / size.y;
-    let plane = row / size.x;
+    let row = divide(i, size.y);
+    let plane = divide(row, size.x);
     return Place(plane, vec2(row - plane * size.x, i - row * size.y));
 }
 
@@ -41,7 +59,7 @@ fn plane_offset(plane: u32) -> u32 {
     if params.channels == 1u {
         return params.offset + plane * params.strides.x;
     }
-    let sample = plane / params.channels;
+    let sample = divide(plane, params.channels);
     return params.offset + sample * params.strides.x + (plane - sample * params.channels) * params.strides.y;
 }
 
@@ -54,8 +72,8 @@ struct Window {
 // The elements of the input in window `o`; their steps are the dilation.
 fn window(o: vec2<u32>) -> Window {
     if ADAPTIVE == 1u {
-        let first = o * params.size / params.windows;
-        return Window(first, ((o + 1u) * params.size + params.windows - 1u) / params.windows);
+        let first = divide2(o * params.size, params.windows);
+        return Window(first, divide2((o + 1u) * params.size + params.windows - 1u, params.windows));
     }
     let start = vec2<i32>(o * params.stride) - vec2<i32>(params.pad);
     let end = min(start + vec2<i32>(params.kernel * params.dilation), vec2<i32>(params.size));
@@ -76,12 +94,12 @@ struct Windows {
 
 fn windows_of(at: vec2<u32>) -> Windows {
     if ADAPTIVE == 1u {
-        let last = ((at + 1u) * params.windows + params.size - 1u) / params.size - 1u;
-        return Windows(vec2<i32>(at * params.windows / params.size), vec2<i32>(last));
+        let last = divide2((at + 1u) * params.windows + params.size - 1u, params.size) - 1u;
+        return Windows(vec2<i32>(divide2(at * params.windows, params.size)), vec2<i32>(last));
     }
     let reach = at + params.pad;
     let span = (params.kernel - 1u) * params.dilation;
-    let first = (max(reach, span) - span + params.stride - 1u) / params.stride;
-    let last = min(reach / params.stride, params.windows - 1u);
+    let first = divide2(max(reach, span) - span + params.stride - 1u, params.stride);
+    let last = min(divide2(reach, params.stride), params.windows - 1u);
     return Windows(vec2<i32>(first), vec2<i32>(last));
 }

@@ -122,6 +122,8 @@ pub static REGISTRY: &[&Operation] = &[
     &super::optim::rprop::RPROP,
     &super::optim::sgd::SGD,
     &super::pad::PAD,
+    &super::pooling::avg_pool::ADAPTIVE_AVG_POOL2D,
+    &super::pooling::avg_pool::AVG_POOL2D,
     &super::pooling::max_pool::ADAPTIVE_MAX_POOL2D,
     &super::pooling::max_pool::MAX_POOL2D,
     &super::pooling::max_pool::MIN_POOL2D,

@@ -133,6 +133,15 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// Whole numbers or nothing in the place of each: a list, or a single one.
+    pub fn opt_ints(&self, name: &str) -> Vec<Option<i64>> {
+        let number = |json: &Json| (!json.is_null()).then(|| json.as_i64().expect("a whole number"));
+        match self.get(name) {
+            Json::Array(list) => list.iter().map(number).collect(),
+            one => vec![number(one)],
+        }
+    }
+
     /// Whether a list was given.
     pub fn is_list(&self, name: &str) -> bool {
         self.get(name).is_array()

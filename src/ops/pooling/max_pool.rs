@@ -8,7 +8,7 @@
 use smallvec::smallvec;
 
 use super::{
-    OutputSize, Pool, PoolParams, by_group_grid, by_thread_grid, check_planes, contiguous, rows_of, windows_along,
+    OutputSize, Pool, PoolParams, by_group_grid, by_thread_grid, contiguous, rows_of, sizes_or, windows_along,
 };
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, ParamsLayout, Variant};
@@ -131,36 +131,45 @@ fn twin(call: &HostCall<'_>) -> Result<()> {
     Ok(())
 }
 
-static BACKWARD: Kernel = Kernel {
-    name: "max_pool.backward",
-    source: &[include_str!("../../../shaders/pooling/max_pool_backward.wgsl")],
-    entry: "backward",
-    bindings: &[Binding::Read("g"), Binding::Read("indices"), Binding::Write("dx")],
-    params: ParamsLayout::of::<PoolParams>(),
-    variants: &[
-        Variant::new("windows", &[Item::Const("ADAPTIVE", 0)]),
-        Variant::new("adaptive", &[Item::Const("ADAPTIVE", 1)]),
-    ],
-    grid: |p| {
-        let p: &PoolParams = p.get();
-        Grid::elements(p.n).work(u64::from(p.n) * (p.overlap() as u64 + 4) * 4)
-    },
-    reference: |call| {
-        let p: &PoolParams = call.params();
-        let (g, indices, mut dx) = (call.floats(0), call.ints(1), call.floats_mut(2));
-        let first = p.result_offset as usize;
-        dx[first..first + p.n as usize].fill(0.0);
-        for (i, plane, _) in p.all_windows(p.windows_of_planes()) {
-            // A window of padding alone has no element.
-            if let Ok(index) = u32::try_from(indices[i]) {
-                dx[first + (plane * p.size[0] * p.size[1] + index) as usize] += g[p.offset as usize + i];
-            }
+macro_rules! backward_kernel {
+    ($entry:literal, $variants:expr) => {
+        Kernel {
+            name: concat!("max_pool.", $entry),
+            source: &[include_str!("../../../shaders/pooling/max_pool_backward.wgsl")],
+            entry: $entry,
+            bindings: &[Binding::Read("g"), Binding::Read("indices"), Binding::Write("dx")],
+            params: ParamsLayout::of::<PoolParams>(),
+            variants: $variants,
+            grid: |p| {
+                let p: &PoolParams = p.get();
+                Grid::elements(p.n).work(u64::from(p.n) * (p.overlap() as u64 + 8) * 4)
+            },
+            reference: backward_twin,
+            // Half an ulp an addition, and half for the twin's own rounding.
+            bound: |p| Bound::Magnitude { ulps: 0.5 * p.get::<PoolParams>().overlap() },
         }
-        Ok(())
-    },
-    // Half an ulp an addition, and half for the twin's own rounding.
-    bound: |p| Bound::Magnitude { ulps: 0.5 * p.get::<PoolParams>().overlap() },
-};
+    };
+}
+
+const WINDOWS: Variant = Variant::new("windows", &[Item::Const("ADAPTIVE", 0)]);
+const ADAPTIVE: Variant = Variant::new("adaptive", &[Item::Const("ADAPTIVE", 1)]);
+
+static BACKWARD: Kernel = backward_kernel!("backward", &[WINDOWS, ADAPTIVE]);
+static BACKWARD_CELLS: Kernel = backward_kernel!("backward_cells", &[WINDOWS]);
+
+fn backward_twin(call: &HostCall<'_>) -> Result<()> {
+    let p: &PoolParams = call.params();
+    let (g, indices, mut dx) = (call.floats(0), call.ints(1), call.floats_mut(2));
+    let (first, plane) = (p.result_offset as usize, (p.size[0] * p.size[1]) as usize);
+    dx[first..first + p.planes as usize * plane].fill(0.0);
+    for (i, number, _) in p.all_windows(p.planes * p.windows[0] * p.windows[1]) {
+        // A window of padding alone has no element.
+        if let Ok(index) = usize::try_from(indices[i]) {
+            dx[first + number as usize * plane + index] += g[p.offset as usize + i];
+        }
+    }
+    Ok(())
+}
 
 fn pool(call: &mut Call<'_>, kind: Kind) -> Result<Outputs> {
     let x = call.input(0);
@@ -188,15 +197,22 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
     let pool = Pool::new("max_pool2d", v.input_shape(0), v.attrs())?;
     let (g, indices) = (contiguous(v.gradient())?, v.saved(0));
     let dx = v.gradient_output(0);
-    let params = pool.backward_params(&g, &dx);
-    v.dispatch(&BACKWARD, usize::from(pool.adaptive), &[&g, &indices, &dx], &params);
+    let mut params = pool.backward_params(&g, &dx);
+    let (kernel, variant) = match pool.cells() {
+        Some(cells) => {
+            params.n = params.planes * cells as u32;
+            (&BACKWARD_CELLS, 0)
+        }
+        None => (&BACKWARD, usize::from(pool.adaptive)),
+    };
+    v.dispatch(kernel, variant, &[&g, &indices, &dx], &params);
     Ok(smallvec![Some(dx)])
 }
 
 /// The operation `max_pool2d`: the values, and with `return_indices` the positions.
 pub(crate) static MAX_POOL2D: Operation = Operation {
     name: "max_pool2d",
-    kernels: &[&FORWARD, &VALUES, &BY_GROUP, &BACKWARD],
+    kernels: &[&FORWARD, &VALUES, &BY_GROUP, &BACKWARD, &BACKWARD_CELLS],
     forward: |call| pool(call, Kind::Max),
     vjp: Some(vjp),
     cases: window_cases,
@@ -338,13 +354,6 @@ fn rows(x: &Tensor, kernel: usize, options: &MaxPoolOptions<1>, return_indices: 
         ceil_mode: options.ceil_mode,
     };
     Ok((planes, window_attrs([1, kernel], &options, return_indices)))
-}
-
-/// Output sizes, with those of the input where none is given.
-pub(super) fn sizes_or<const N: usize>(op: &'static str, size: OutputSize<N>, x: &Tensor) -> Result<[usize; N]> {
-    check_planes(op, x.shape(), N)?;
-    let own = &x.shape()[x.dim() - N..];
-    Ok(std::array::from_fn(|d| size.0[d].unwrap_or(own[d])))
 }
 
 methods! {

@@ -2,6 +2,7 @@
 //!
 //! Pooling of one dim is that of a plane with one row.
 
+pub(crate) mod avg_pool;
 pub(crate) mod max_pool;
 
 use crate::engine::kernel::params;
@@ -26,7 +27,8 @@ params! {
         dilation: [u32; 2],
         divisor: f32,
         count_padding: u32,
-        spare: [u32; 2],
+        planes: u32,
+        spare: u32,
     }
 }
 
@@ -69,6 +71,8 @@ impl From<(usize, usize)> for OutputSize<2> {
 const LARGE: usize = 512;
 /// Steps of a thread's loops, at most: lavapipe ends them after 65,535.
 const STEPS: usize = 60_000;
+/// Elements that a thread of a gradient kernel writes, at most.
+const CELL: usize = 16;
 /// Threads of a workgroup.
 const GROUP: usize = crate::engine::WORKGROUP as usize;
 
@@ -190,13 +194,23 @@ impl Pool {
             dilation: two(self.dilation),
             divisor: 0.0,
             count_padding: 0,
-            spare: [0; 2],
+            planes: x.shape()[..rank - 2].iter().product::<usize>() as u32,
+            spare: 0,
         }
     }
 
-    /// Params for a gradient kernel that reads the contiguous `g` and writes `dx`.
+    /// Params for a gradient kernel that reads the contiguous `g` and writes `dx`, an element a thread.
     pub fn backward_params(&self, g: &Tensor, dx: &Tensor) -> PoolParams {
-        PoolParams { n: dx.numel() as u32, result_offset: dx.offset() as u32, ..self.params(g, 0, 0) }
+        self.params(g, dx.numel(), dx.offset())
+    }
+
+    /// Parts of planes that are as large as steps between windows, where no element is in more than four windows: those
+    /// of its own part and of the ones before.
+    pub fn cells(&self) -> Option<usize> {
+        let few = |d: usize| (self.kernel[d] - 1) * self.dilation[d] < 2 * self.stride[d];
+        let cells = |d: usize| (self.size[d] + self.padding[d]).div_ceil(self.stride[d]);
+        let small = self.stride[0] * self.stride[1] <= CELL;
+        (!self.adaptive && few(0) && few(1) && small).then(|| cells(0) * cells(1))
     }
 }
 
@@ -256,15 +270,13 @@ fn windows_along(
 /// One thread a window.
 fn by_thread_grid(p: &Params<'_>) -> Grid {
     let p: &PoolParams = p.get();
-    Grid::elements(p.n).work(u64::from(p.n) * u64::from(p.kernel[0] * p.kernel[1]).max(8) * 4)
+    Grid::elements(p.n).work(u64::from(p.n) * (p.taps() as u64).max(8) * 4)
 }
 
 /// One workgroup a window.
 fn by_group_grid(p: &Params<'_>) -> Grid {
     let p: &PoolParams = p.get();
-    let taps = u64::from(p.kernel[0] * p.kernel[1])
-        .max(u64::from(p.size[0] * p.size[1] / (p.windows[0] * p.windows[1]).max(1)));
-    Grid::groups(u64::from(p.n)).work(u64::from(p.n) * taps * 4)
+    Grid::groups(u64::from(p.n)).work(u64::from(p.n) * p.taps() as u64 * 4)
 }
 
 impl PoolParams {
@@ -278,15 +290,19 @@ impl PoolParams {
         f64::from(along(0).min(self.windows[0])) * f64::from(along(1).min(self.windows[1]))
     }
 
+    /// Elements of a window, at most.
+    fn taps(&self) -> f64 {
+        let along = |d: usize| match self.kernel[d] {
+            0 => (self.size[d].div_ceil(self.windows[d].max(1)) + 1).min(self.size[d]),
+            k => k,
+        };
+        f64::from(along(0)) * f64::from(along(1))
+    }
+
     /// Windows of all planes: number, plane, row and column.
     fn all_windows(&self, n: u32) -> impl Iterator<Item = (usize, u32, [u32; 2])> {
         let [rows, columns] = self.windows;
         (0..n).map(move |i| (i as usize, i / columns / rows, [i / columns % rows, i % columns]))
-    }
-
-    /// How many windows there are in the planes of `dx`, to which a gradient kernel's `n` counts.
-    fn windows_of_planes(&self) -> u32 {
-        self.n / (self.size[0] * self.size[1]) * self.windows[0] * self.windows[1]
     }
 
     /// Where the element of the input at a row and column of a plane lies.
@@ -311,6 +327,13 @@ impl PoolParams {
         let columns = self.along(1, o[1], adaptive);
         self.along(0, o[0], adaptive).into_iter().flat_map(|r| columns.iter().map(move |&c| [r, c])).collect()
     }
+}
+
+/// Output sizes, with those of the input where none is given.
+fn sizes_or<const N: usize>(op: &'static str, size: OutputSize<N>, x: &Tensor) -> Result<[usize; N]> {
+    check_planes(op, x.shape(), N)?;
+    let own = &x.shape()[x.dim() - N..];
+    Ok(std::array::from_fn(|d| size.0[d].unwrap_or(own[d])))
 }
 
 /// `[N, C, L]` or `[C, L]` as planes of one row.

@@ -1,6 +1,6 @@
 //! Padding, pooling and resampling.
 
-use lumigrad::{MaxPoolOptions, PadMode};
+use lumigrad::{AvgPoolOptions, MaxPoolOptions, PadMode};
 
 use super::one;
 use crate::args::Args;
@@ -25,6 +25,21 @@ pub const TABLE: &[(&str, Call)] = &[
     ("min_pool2d", |a| {
         let (kernel, options) = windows(a);
         one(a.tensor("input").try_min_pool2d_with(kernel, &options))
+    }),
+    ("avg_pool2d", |a| {
+        let options = AvgPoolOptions {
+            stride: pair(a, "stride"),
+            padding: pair(a, "padding").expect("a padding"),
+            ceil_mode: a.bool("ceil_mode"),
+            count_include_pad: a.bool("count_include_pad"),
+            divisor_override: a.opt_int("divisor_override"),
+        };
+        one(a.tensor("input").try_avg_pool2d_with(pair(a, "kernel_size").expect("a size"), &options))
+    }),
+    ("adaptive_avg_pool2d", |a| {
+        let sizes = a.opt_ints("output_size");
+        let size = |d: usize| sizes[d.min(sizes.len() - 1)].map(|s| usize::try_from(s).expect("a size"));
+        one(a.tensor("input").try_adaptive_avg_pool2d([size(0), size(1)]))
     }),
 ];
 
