@@ -43,6 +43,7 @@ pub use ops::convolution::options::{
 pub use ops::cross_entropy::{CrossEntropyOptions, Reduction};
 pub use ops::nll_loss::NllLossOptions;
 pub use ops::norm::batch_norm::BatchNormOptions;
+pub use ops::norm::instance_norm::InstanceNormOptions;
 pub use ops::pad::PadMode;
 pub use ops::pooling::OutputSize;
 pub use ops::pooling::avg_pool::AvgPoolOptions;

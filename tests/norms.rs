@@ -19,6 +19,9 @@ const TESTS: &[(&str, Test)] = &[
     ("states_fit", states),
     ("training_with_an_optimiser", training),
     ("options", options),
+    ("layers_of_rows", rows),
+    ("instances", instances),
+    ("rows_learn_in_an_optimisers_memory", rows_learn),
 ];
 
 fn main() {
@@ -183,4 +186,63 @@ fn options(device: &Device) -> Outcome {
         let wide = nn::BatchNorm2d::new(3).eps(100.0).forward(&x);
         same("eps", wide.abs().max().item::<f32>()? < 0.6, true)
     })
+}
+
+fn rows(device: &Device) -> Outcome {
+    device.scope(|| {
+        let x = Tensor::from_slice(&[1.0f32, 3.0, 10.0, 20.0], &[2, 2]);
+        let layer = nn::LayerNorm::new(2).eps(0.0);
+        near(&layer.forward(&x), &[-1.0, 1.0, -1.0, 1.0])?;
+        let names = |m: &dyn Module| m.state_dict().iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+        same("names", names(&layer), ["weight", "bias"])?;
+        same("names", names(&nn::LayerNorm::new([2, 3]).bias(false)), ["weight"])?;
+        same("names", names(&nn::LayerNorm::new(2).elementwise_affine(false).bias(true)), [""; 0])?;
+        layer.weight.as_ref().unwrap().set(&Tensor::from_slice(&[2.0f32, 3.0], &[2]))?;
+        layer.bias.as_ref().unwrap().set(&Tensor::from_slice(&[0.5f32, 0.0], &[2]))?;
+        near(&layer.forward(&x), &[-1.5, 3.0, -1.5, 3.0])?;
+        let rms = nn::RMSNorm::new(2).eps(0.0);
+        let roots = [5f64.sqrt(), 250f64.sqrt()];
+        near(&rms.forward(&x), &[1.0 / roots[0], 3.0 / roots[0], 10.0 / roots[1], 20.0 / roots[1]])?;
+        let group = nn::GroupNorm::new(1, 2).eps(0.0);
+        near(&group.forward(&x), &[-1.0, 1.0, -1.0, 1.0])
+    })
+}
+
+fn instances(device: &Device) -> Outcome {
+    device.scope(|| {
+        let x = Tensor::from_slice(&[1.0f32, 3.0, 10.0, 20.0], &[2, 1, 2]);
+        let layer = nn::InstanceNorm1d::new(1).track_running_stats(true).eps(0.0);
+        near(&layer.forward(&x), &[-1.0, 1.0, -1.0, 1.0])?;
+        // Means 2 and 15, unbiased variances 2 and 50: their averages enter with a tenth.
+        near(&layer.running_mean.as_ref().unwrap().get(), &[0.85])?;
+        near(&layer.running_var.as_ref().unwrap().get(), &[0.9 + 2.6])?;
+        layer.eval();
+        near(&layer.forward(&x.select(0, 0)), &[0.15 / 3.5f64.sqrt(), 2.15 / 3.5f64.sqrt()])?;
+        let error = Tensor::zeros(&[2, 3, 1]).try_instance_norm(&Default::default()).unwrap_err().to_string();
+        same("the message", error.contains("more than 1 value"), true)
+    })
+}
+
+fn rows_learn(device: &Device) -> Outcome {
+    let run = |with_optimizer: bool| -> lumigrad::Result<Vec<f32>> {
+        let (layer, x) = (
+            device.scope(|| nn::LayerNorm::new(3)),
+            Parameter::new(Tensor::from_slice_on(&[1.0f32, -2.0, 0.5, 3.0, 0.0, 1.0], &[2, 3], device)),
+        );
+        let parameters: Vec<Parameter> = layer.parameters().into_iter().chain([x.clone()]).collect();
+        let mut optimizer = Sgd::new(parameters.clone(), 0.1);
+        let target = Tensor::full_on(&[2, 3], 0.5, DType::F32, device);
+        for _ in 0..3 {
+            layer.forward(&x.get()).mse_loss(&target).backward()?;
+            if with_optimizer {
+                optimizer.step()?;
+            } else {
+                no_grad(|| parameters.iter().try_for_each(|p| p.set(&(p.get() - p.grad().unwrap() * 0.1))))?;
+            }
+            optimizer.zero_grad();
+        }
+        Ok(parameters.iter().map(|p| p.get().to_vec::<f32>()).collect::<lumigrad::Result<Vec<_>>>()?.concat())
+    };
+    let (optimised, by_hand) = (run(true)?, run(false)?);
+    near(&Tensor::from_slice(&optimised, &[12]), &by_hand.iter().map(|&v| f64::from(v)).collect::<Vec<_>>())
 }

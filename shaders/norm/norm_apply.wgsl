@@ -87,7 +87,7 @@ fn forward(
 }
 
 // The gradient of the input: r (w g − Σg / n − x̂ Σg·x̂ / n), with r the reciprocal deviation, x̂ the normalised element and
-// n the elements that share the moments. Mode 0: the moments are constants, so the sums do not count. Mode 1: the sums are
+// n the elements that share the moments; without its second term where no mean is subtracted. Mode 0: the moments are constants, so the sums do not count. Mode 1: the sums are
 // of g alone, and everything is multiplied by the weight. Mode 2: the sums have the weight in them.
 @compute @workgroup_size(WG)
 fn backward(
@@ -106,7 +106,9 @@ fn backward(
         var common_part = 0.0;
         var slope = 0.0;
         if params.mode != 0u {
-            common_part = sum_g[params.y_offset + segment.k] * share;
+            if params.centered == 1u {
+                common_part = sum_g[params.y_offset + segment.k] * share;
+            }
             slope = r * (sum_gx[params.z_offset + segment.k] * share);
         }
         for (var i = segment.first + local; i < min(segment.end, n); i += WG) {
@@ -124,7 +126,9 @@ fn backward(
                 d *= w;
             }
             if params.mode != 0u {
-                d -= sum_g[params.y_offset + m] * share;
+                if params.centered == 1u {
+                    d -= sum_g[params.y_offset + m] * share;
+                }
                 d -= distance * (r * (sum_gx[params.z_offset + m] * share));
             }
             if params.mode == 1u {

@@ -35,15 +35,26 @@ fn sums_of(k: u32, first: u32, end: u32, step: u32) -> vec2<f32> {
         center = mean[params.mean_offset + k];
         scale = reciprocal_deviation(k);
     }
+    // Elements of one run share their moments too. Runs of one element lie a sample apart, and so do their moments.
+    var m = w.place / params.m_inner;
+    let m_step = step * (params.count / params.m_inner);
+    var run = 0xffffffffu;
     for (var j = first; j < end; j += step) {
+        if KIND == 2u {
+            let start = w.place - w.l;
+            if start != run {
+                if params.inner != 1u {
+                    m = w.place / params.m_inner;
+                }
+                run = start;
+                center = mean[params.mean_offset + m];
+                scale = reciprocal_deviation(m);
+                m += m_step;
+            }
+        }
         var v = g[params.g_offset + w.place];
         if KIND == 1u && params.has_weight == 1u {
             v *= weight[params.weight_offset + weight_at(w.place)];
-        }
-        if KIND == 2u {
-            let m = moments_at(w.place);
-            center = mean[params.mean_offset + m];
-            scale = reciprocal_deviation(m);
         }
         total += vec2<f32>(v, v * ((x[params.x_offset + w.place] - center) * scale));
         w = next(w);

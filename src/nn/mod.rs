@@ -36,7 +36,9 @@ pub use linear::{Flatten, Linear};
 pub use loss::CrossEntropyLoss;
 pub use lumigrad_derive::Module;
 pub use module::{Forward, Layer, Module, Part, Visitor};
-pub use norm::{BatchNorm1d, BatchNorm2d};
+pub use norm::{
+    BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm, NormalizedShape, RMSNorm,
+};
 pub use parameter::{Buffer, Parameter, Training};
 pub use prelu::{PReLU, RReLU};
 pub use recurrent::{

@@ -124,6 +124,11 @@ impl<'a> Args<'a> {
         self.must(name, "size", |json| usize::try_from(json.as_u64()?).ok())
     }
 
+    /// Sizes of some dims.
+    pub fn sizes(&self, name: &str) -> Vec<usize> {
+        self.ints(name).into_iter().map(|n| usize::try_from(n).expect("a size")).collect()
+    }
+
     /// Whole numbers: a list, a single one, or nothing for an empty list.
     pub fn ints(&self, name: &str) -> Vec<i64> {
         match self.get(name) {

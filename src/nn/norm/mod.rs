@@ -1,8 +1,12 @@
 //! Normalisation layers.
 
 mod batch;
+mod group;
+mod layer;
 
 pub use batch::{BatchNorm1d, BatchNorm2d};
+pub use group::{GroupNorm, InstanceNorm1d, InstanceNorm2d};
+pub use layer::{LayerNorm, NormalizedShape, RMSNorm};
 
 use super::{Buffer, Parameter};
 use crate::dtype::DType;

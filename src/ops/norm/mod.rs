@@ -6,7 +6,12 @@
 //! a fixed order.
 
 pub(crate) mod batch_norm;
+pub(crate) mod group_norm;
+pub(crate) mod instance_norm;
+pub(crate) mod layer_norm;
 mod plan;
+pub(crate) mod rms_norm;
+mod rows;
 mod twins;
 
 pub(crate) use plan::{Domain, Norm};
@@ -158,7 +163,11 @@ pub(crate) static INPUT_GRADIENT: Kernel = norm_kernel!(
 );
 
 /// What the elements of a sum share: moments and weight, only the moments, only the weight.
-const KINDS: &[Variant] = &[Variant::new("channels", &[Item::Const("KIND", 0)])];
+const KINDS: &[Variant] = &[
+    Variant::new("channels", &[Item::Const("KIND", 0)]),
+    Variant::new("rows", &[Item::Const("KIND", 1)]),
+    Variant::new("columns", &[Item::Const("KIND", 2)]),
+];
 
 pub(crate) static SUMS_BY_THREAD: Kernel = norm_kernel!(
     "norm_backward",
@@ -193,6 +202,46 @@ pub(crate) static MERGE_SUMS: Kernel = norm_kernel!(
     grid_merge,
     twins::merge_sums,
     |p| Bound::Magnitude { ulps: 2.0 + 2.0 * f64::from(p.get::<NormParams>().splits).sqrt() }
+);
+
+macro_rules! row_kernel {
+    ($entry:literal, [$($binding:expr),*], $grid:expr, $twin:expr, $ulps:expr) => {
+        norm_kernel!("norm_rows", $entry, [$($binding),*], Variant::ONLY, $grid, |c| $twin(c, false), |_| Bound::Scaled {
+            ulps: $ulps,
+            magnitude: |c| $twin(c, true),
+        })
+    };
+}
+
+// What grows with a row's length is in the magnitudes. Forward: a difference, a root with its reciprocal (3), two products
+// and a sum, and the mean's own 2. Backward: three more products and two more sums.
+pub(crate) static ROWS_BY_THREAD: Kernel = row_kernel!(
+    "by_thread",
+    [Read("x"), Read("weight"), Read("bias"), Write("y"), Write("mean"), Write("spread")],
+    grid_by_thread,
+    twins::row,
+    8.0
+);
+pub(crate) static ROWS_BY_GROUP: Kernel = row_kernel!(
+    "by_group",
+    [Read("x"), Read("weight"), Read("bias"), Write("y"), Write("mean"), Write("spread")],
+    grid_by_group,
+    twins::row,
+    8.0
+);
+pub(crate) static ROWS_BACKWARD_BY_THREAD: Kernel = row_kernel!(
+    "backward_by_thread",
+    [Read("g"), Read("mean_of"), Read("spread_of"), Read("weight_of"), Read("input"), Write("dx")],
+    grid_by_thread,
+    twins::row_backward,
+    12.0
+);
+pub(crate) static ROWS_BACKWARD_BY_GROUP: Kernel = row_kernel!(
+    "backward_by_group",
+    [Read("g"), Read("mean_of"), Read("spread_of"), Read("weight_of"), Read("input"), Write("dx")],
+    grid_by_group,
+    twins::row_backward,
+    12.0
 );
 
 fn elements(p: &NormParams) -> u64 {

@@ -34,6 +34,8 @@ pub(crate) struct Norm<'a> {
     /// Reciprocals of standard deviations, or variances.
     pub spread: &'a Tensor,
     pub from_variance: bool,
+    /// Whether the mean is subtracted.
+    pub centered: bool,
     pub weight: Option<&'a Tensor>,
     pub bias: Option<&'a Tensor>,
     pub eps: f64,
@@ -163,6 +165,7 @@ impl Norm<'_> {
             has_weight: u32::from(self.weight.is_some()),
             has_bias: u32::from(self.bias.is_some()),
             from_variance: u32::from(self.from_variance),
+            centered: u32::from(self.centered),
             ..NormParams::new(walk, self.moments, self.weights, self.eps)
         }
     }
@@ -239,5 +242,63 @@ impl Norm<'_> {
         let weight = self.weight.unwrap_or(self.mean);
         let operands = [g, self.mean, self.spread, weight, x, sum_g, sum_gx, dx];
         run.dispatch(&INPUT_GRADIENT, usize::from(in_segments(&p)), &operands, &p);
+    }
+}
+
+/// Elements of a row that a thread, and a workgroup, take alone at most: three loops over it stay below the iterations
+/// after which lavapipe ends all loops. A GPU has no such limit, but few long rows would leave most of it idle.
+const ROW: (usize, usize) = (8_192, 16_384);
+
+/// Rows that keep a GPU busy, whatever their length.
+const ROWS: usize = 256;
+
+/// Elements of a row that a thread takes alone on a GPU, where threads of a row read neighbours together.
+const SHORT: usize = 32;
+
+/// Whether a kernel takes whole rows, a thread each or (false) a workgroup each; `None` for rows that are cut into parts.
+fn whole_rows(run: &Run<'_>, rows: Domain) -> Option<bool> {
+    let software = run.device().adapter().is_none_or(|facts| facts.is_software());
+    if rows.inner > ROW.1 && (software || rows.count < ROWS) {
+        return None;
+    }
+    Some(
+        rows.inner <= ROW.0
+            && match run.device().forced_choice(reduce::FAMILY.0) {
+                Some("by_thread") => true,
+                Some("by_group") => false,
+                // Barriers are dear on a processor.
+                _ => rows.inner <= SHORT || (software && rows.count >= 16),
+            },
+    )
+}
+
+impl<'a> Norm<'a> {
+    /// Normalises the rows of the contiguous `x` into `y` by their own moments, which are written to `mean` and `spread`
+    /// where one kernel does it all; else gives them back, made in parts.
+    pub fn rows(&self, run: &mut Run<'_>, x: &Tensor, y: &Tensor) -> Option<(Tensor, Tensor)> {
+        let Some(alone) = whole_rows(run, self.moments) else {
+            let (mean, spread) = moments(run, x, self.moments, self.centered, self.eps, None);
+            Norm { mean: &mean, spread: &spread, ..*self }.apply(run, x, y);
+            return Some((mean, spread));
+        };
+        let p = NormParams { y_offset: y.offset() as u32, ..self.params(self.moments, x) };
+        let (weight, bias) = (self.weight.unwrap_or(x), self.bias.unwrap_or(x));
+        let kernel = if alone { &ROWS_BY_THREAD } else { &ROWS_BY_GROUP };
+        run.dispatch(kernel, 0, &[x, weight, bias, y, self.mean, self.spread], &p);
+        None
+    }
+
+    /// The gradient of rows that were normalised by their own moments.
+    pub fn rows_gradient(&self, run: &mut Run<'_>, x: &Tensor, g: &Tensor, dx: &Tensor) {
+        let Some(alone) = whole_rows(run, self.moments) else {
+            let sums = [0; 2].map(|_| run.output(DType::F32, &[self.moments.count]));
+            self.sums(run, x, g, self.moments, Some(&sums[0]), Some(&sums[1]));
+            return self.input_gradient(run, x, g, Some((&sums[0], &sums[1])), dx);
+        };
+        let p =
+            NormParams { g_offset: g.offset() as u32, y_offset: dx.offset() as u32, ..self.params(self.moments, x) };
+        let weight = self.weight.unwrap_or(self.mean);
+        let kernel = if alone { &ROWS_BACKWARD_BY_THREAD } else { &ROWS_BACKWARD_BY_GROUP };
+        run.dispatch(kernel, 0, &[g, self.mean, self.spread, weight, x, dx], &p);
     }
 }

@@ -164,7 +164,7 @@ pub(super) fn input_gradient(call: &HostCall<'_>, magnitude: bool) -> Result<()>
             terms[0] *= e.weight;
         }
         if p.mode != 0 {
-            terms[1] = -sum_g[p.y_offset as usize + m] * share;
+            terms[1] = if p.centered == 1 { -sum_g[p.y_offset as usize + m] * share } else { 0.0 };
             terms[2] = -sum_gx[p.z_offset as usize + m] * share * e.distance * e.reciprocal;
         }
         let factor = if p.mode == 1 { e.weight * e.reciprocal } else { e.reciprocal };
@@ -205,6 +205,68 @@ pub(super) fn merge_sums(call: &HostCall<'_>) -> Result<()> {
                 let at = |s: u32| ((half * p.splits + s) * p.count + k) as usize;
                 sums[(offset + k) as usize] = (0..p.splits).map(|s| made[at(s)]).sum();
             }
+        }
+    }
+    Ok(())
+}
+
+/// A row normalised with its own moments, which are kept.
+pub(super) fn row(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
+    let p: &NormParams = call.params();
+    let (x, weight, bias) = (call.floats(0), call.floats(1), call.floats(2));
+    let (mut y, mut mean, mut spread) = (call.floats_mut(3), call.floats_mut(4), call.floats_mut(5));
+    let n = f64::from(p.inner);
+    for row in 0..p.count {
+        let places = (row * p.inner) as usize..((row + 1) * p.inner) as usize;
+        let values = places.clone().map(|i| x[p.x_offset as usize + i]);
+        let middle = if p.centered == 1 { values.clone().sum::<f64>() / n } else { 0.0 };
+        let squares: f64 = values.clone().map(|v| (v - middle).powi(2)).sum();
+        let reciprocal = 1.0 / (squares / n + f64::from(p.eps)).sqrt();
+        // The mean's error is that of numbers of the elements' size; the sum of squares has one for every addition.
+        let size = if p.centered == 1 { values.clone().map(f64::abs).sum::<f64>() / n } else { 0.0 };
+        let moved: f64 = values.map(|v| ((v - middle).abs() + EPSILON * size).powi(2)).sum();
+        let of_root = 1.0 + n.sqrt() / 8.0 + (moved - squares) / EPSILON / n * reciprocal.powi(2);
+        (mean[row as usize], spread[row as usize]) =
+            if magnitude { (size + middle.abs(), reciprocal * of_root) } else { (middle, reciprocal) };
+        for i in places {
+            let distance = x[p.x_offset as usize + i] - middle;
+            let w = if p.has_weight == 1 { weight[p.weight_offset as usize + p.weight_at(i)] } else { 1.0 };
+            let b = if p.has_bias == 1 { bias[p.bias_offset as usize + p.weight_at(i)] } else { 0.0 };
+            y[p.y_offset as usize + i] = if magnitude {
+                (distance.abs() * of_root + size) * reciprocal * w.abs() + b.abs()
+            } else {
+                distance * reciprocal * w + b
+            };
+        }
+    }
+    Ok(())
+}
+
+/// The gradient of a row's elements, which share their moments.
+pub(super) fn row_backward(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
+    let p: &NormParams = call.params();
+    let (g, mut dx) = (call.floats(0), call.floats_mut(5));
+    let element = element(call, 4);
+    let n = f64::from(p.inner);
+    let size = |v: f64| if magnitude { v.abs() } else { v };
+    // A sum's error grows with its length.
+    let grown = if magnitude { 1.0 + n.sqrt() / 8.0 } else { 1.0 };
+    for row in 0..p.count {
+        let places = (row * p.inner) as usize..((row + 1) * p.inner) as usize;
+        let term = |i: usize| {
+            let e = element(i);
+            (size(g[p.g_offset as usize + i] * e.weight), size(e.distance * e.reciprocal), e.reciprocal)
+        };
+        let (mut plain, mut normalised) = (0.0, 0.0);
+        for i in places.clone() {
+            let (v, x, _) = term(i);
+            plain += f64::from(p.centered) * v * grown / n;
+            normalised += v * x * grown / n;
+        }
+        for i in places {
+            let (v, x, reciprocal) = term(i);
+            let rest = plain + x * normalised;
+            dx[p.y_offset as usize + i] = reciprocal * if magnitude { v + rest } else { v - rest };
         }
     }
     Ok(())
