@@ -230,7 +230,7 @@ fn rows_learn(device: &Device) -> Outcome {
             Parameter::new(Tensor::from_slice_on(&[1.0f32, -2.0, 0.5, 3.0, 0.0, 1.0], &[2, 3], device)),
         );
         let parameters: Vec<Parameter> = layer.parameters().into_iter().chain([x.clone()]).collect();
-        let mut optimizer = Sgd::new(parameters.clone(), 0.1);
+        let mut optimizer = SGD::new(parameters.clone(), 0.1);
         let target = Tensor::full_on(&[2, 3], 0.5, DType::F32, device);
         for _ in 0..3 {
             layer.forward(&x.get()).mse_loss(&target).backward()?;
