@@ -73,6 +73,15 @@ pub enum Error {
     /// Automatic differentiation was asked for something it can't do exactly.
     #[error("autograd: {0}")]
     Autograd(String),
+    /// An operation made NaN or an infinity from numbers that were finite, found by
+    /// [`detect_anomaly`](crate::autograd::detect_anomaly).
+    #[error("{op}: {detail}")]
+    Anomaly {
+        /// The operation.
+        op: &'static str,
+        /// What it made from what, and where it was called.
+        detail: String,
+    },
     /// No GPU adapter answers to the request.
     #[error("no GPU adapter found{}; install a Vulkan driver (Debian and Ubuntu: `apt-get install mesa-vulkan-drivers libvulkan1`) or choose the device `reference`", .detail)]
     NoAdapter {
@@ -91,7 +100,7 @@ pub enum Error {
     #[error("the device was lost: {0}; open a new device and load the last checkpoint")]
     DeviceLost(String),
     /// No memory for a tensor. Dropping tensors and going on is possible.
-    #[error("out of memory: {requested} more bytes were asked for, {live} are in use{}; drop tensors or use a smaller batch", .budget.map(|b| format!(", {b} is the budget")).unwrap_or_default())]
+    #[error("out of memory: {requested} more bytes were asked for, {live} are in use{}; drop tensors or use a smaller batch", .budget.map(|b| format!(", {b} is the budget")).unwrap_or_default() + &within(.at))]
     OutOfMemory {
         /// Bytes asked for.
         requested: u64,
@@ -99,6 +108,8 @@ pub enum Error {
         live: u64,
         /// The budget set with `Device::set_memory_budget`, if it was the reason.
         budget: Option<u64>,
+        /// The path of the module that was running; empty outside of modules.
+        at: String,
     },
     /// A size that the device can't take.
     #[error("{op}: {detail}")]
@@ -160,7 +171,26 @@ fn place(at: &str) -> String {
     if at.is_empty() { String::new() } else { format!(", at {at}") }
 }
 
+fn within(at: &str) -> String {
+    if at.is_empty() { String::new() } else { format!(", asked for by {at}") }
+}
+
 impl Error {
+    /// A failure of the device with the path of the module that met it.
+    pub(crate) fn in_module(self, path: impl Fn() -> Option<String>) -> Self {
+        let path = || path().filter(|path| !path.is_empty());
+        let with = |text: String| path().map_or(text.clone(), |path| format!("{text} (in {path})"));
+        match self {
+            Error::OutOfMemory { requested, live, budget, at } if at.is_empty() => {
+                Error::OutOfMemory { requested, live, budget, at: path().unwrap_or_default() }
+            }
+            Error::Driver(text) => Error::Driver(with(text)),
+            Error::Kernel { kernel, message } => Error::Kernel { kernel, message: with(message) },
+            Error::Diverged { kernel, detail } => Error::Diverged { kernel, detail: with(detail) },
+            other => other,
+        }
+    }
+
     /// Wraps an operating-system error with the path it is about.
     pub fn file(path: impl AsRef<Path>, source: std::io::Error) -> Self {
         Error::File { path: path.as_ref().to_path_buf(), source: Arc::new(source) }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::anomaly;
 use super::hooks;
 use super::leaf::Leaf;
 use super::node::{Edge, Node, RecomputeFunction, Step, Target};
@@ -216,14 +217,21 @@ impl Walk {
     fn step(&mut self, node: &Arc<Node>, gradients: &OutputGradients) -> Result<()> {
         let saved = node.take_saved(self.retain_graph)?;
         let destination = |leaf: &Arc<Leaf>| self.destination(leaf);
-        let results = {
+        let run = |saved| -> Result<Gradients> {
             let mut vjp = Vjp::new(node, gradients, saved, &destination);
-            let results: Gradients = match (&node.step, node.operation.vjp) {
+            let results = match (&node.step, node.operation.vjp) {
                 (Some(Step::Vjp(closure) | Step::Watch(closure)), _) => closure(&mut vjp)?,
                 (_, own) => own.expect("only operations with a gradient make nodes")(&mut vjp)?,
             };
             vjp.finish()?;
+            Ok(results)
+        };
+        let results = if anomaly::is_on() {
+            let results = anomaly::paused(|| run(saved.clone()))?;
+            anomaly::check_backward(node, gradients.iter().flatten().chain(&saved), &results)?;
             results
+        } else {
+            run(saved)?
         };
         debug_assert_eq!(results.len(), node.inputs.len(), "{}: a gradient for each input", node.operation.name);
         for (edge, result) in node.inputs.iter().zip(results) {

@@ -1,6 +1,9 @@
 //! Gradients: the graph that operations leave behind and the walk back through it.
 
+pub(crate) mod anomaly;
 mod backward;
+pub(crate) mod checkpoint;
+mod function;
 mod gradcheck;
 pub(crate) mod hooks;
 mod leaf;
@@ -8,7 +11,10 @@ mod node;
 
 use std::cell::Cell;
 
+pub use anomaly::detect_anomaly;
 pub use backward::{Backward, grad};
+pub use checkpoint::{checkpoint, is_recomputing, try_checkpoint};
+pub use function::{Function, ToSave};
 pub use gradcheck::{GradcheckOptions, gradcheck};
 pub use hooks::HookHandle;
 pub(crate) use leaf::Leaf;

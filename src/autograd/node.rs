@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use smallvec::SmallVec;
 
+use super::anomaly::Place;
 use super::hooks::{Hooks, TensorHook};
 use super::leaf::Leaf;
 use crate::ops::{Attrs, Gradients, Operation, Vjp};
@@ -27,6 +28,8 @@ pub(crate) struct Node {
     pub hooks: Hooks<(usize, TensorHook)>,
     /// What is done in the place of the operation's own vector-Jacobian product.
     pub step: Option<Step>,
+    /// Where it was called, when anomalies are looked for.
+    pub place: Option<Box<Place>>,
 }
 
 /// A way back that is a closure.
@@ -92,6 +95,7 @@ enum Saved {
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 
 impl Node {
+    #[track_caller]
     pub fn new(
         operation: &'static Operation,
         attrs: Attrs,
@@ -103,7 +107,18 @@ impl Node {
         let sequence = SEQUENCE.fetch_add(1, Relaxed);
         let saved = Mutex::new(Saved::Held(saved));
         let (retained, hooks) = (Mutex::default(), Hooks::new());
-        Arc::new(Node { operation, attrs, inputs, outputs, saved, sequence, retained, hooks, step })
+        Arc::new(Node {
+            operation,
+            attrs,
+            inputs,
+            outputs,
+            saved,
+            sequence,
+            retained,
+            hooks,
+            step,
+            place: Place::here(),
+        })
     }
 
     /// The saved tensors, which the node lets go of unless the graph is to be kept.

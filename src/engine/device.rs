@@ -11,6 +11,7 @@ use super::host::{self, HostBuffer};
 use super::kernel::{Binding, Kernel, Operands, Params, ParamsBlock};
 use super::pool::{Buffer, Memory};
 use super::shadow::{Observer, Shadow};
+use super::tape;
 use crate::dtype::{DType, HostData, Packed};
 use crate::{Error, Result};
 
@@ -280,10 +281,12 @@ impl Device {
 
     /// The state for one random operation; the next one gets another.
     pub(crate) fn next_random(&self) -> RandomState {
-        let mut state = self.0.random.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = *state;
-        state.counter += 1;
-        current
+        tape::random(|| {
+            let mut state = self.0.random.lock().unwrap_or_else(PoisonError::into_inner);
+            let current = *state;
+            state.counter += 1;
+            current
+        })
     }
 
     /// Receives every comparison of a shadow device; with an observer a divergence is reported and not an error.

@@ -161,7 +161,7 @@ impl Gpu {
     fn create(&self, stream: &mut Stream, bytes: u64) -> Result<RawBuffer> {
         let budget = self.budget.load(Relaxed);
         let live = || self.counters.live_bytes.load(Relaxed);
-        let out_of_memory = |budget| Error::OutOfMemory { requested: bytes, live: live(), budget };
+        let out_of_memory = |budget| Error::OutOfMemory { requested: bytes, live: live(), budget, at: String::new() };
         if live() + stream.pool.free_bytes() + bytes > budget {
             self.trim(stream);
             if live() + bytes > budget {
@@ -343,7 +343,7 @@ impl Gpu {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         self.try_create_with(size, usage).ok_or_else(|| {
             let live = self.counters.live_bytes.load(Relaxed);
-            Error::OutOfMemory { requested: size, live, budget: None }
+            Error::OutOfMemory { requested: size, live, budget: None, at: String::new() }
         })
     }
 

@@ -16,6 +16,7 @@ mod pool;
 mod shader;
 mod shadow;
 mod stream;
+pub(crate) mod tape;
 
 pub use adapter::{AdapterFacts, AdapterKind, AdapterLimits, GpuOptions};
 pub use compare::{Comparison, Worst};

@@ -4,6 +4,7 @@
 //! arguments, initialisation and weight layout, so that a `state_dict` fits in both directions.
 
 mod activation;
+mod checkpoint;
 mod conv;
 mod dict;
 mod dropout;
@@ -27,6 +28,7 @@ pub use activation::{
     LogSoftmax, Mish, ReLU, ReLU6, SELU, SiLU, Sigmoid, Softmax, Softmin, Softplus, Softshrink, Softsign, Tanh,
     Tanhshrink, Threshold,
 };
+pub use checkpoint::Checkpoint;
 pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, PaddingMode};
 pub use dict::ModuleDict;
 pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d};

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::{Module, Part, Visitor};
 use crate::Result;
 use crate::autograd::{HookHandle, Leaf, hooks, no_grad};
-use crate::engine::Device;
+use crate::engine::{Device, tape};
 use crate::ops::copy_into;
 use crate::tensor::{Gradient, Tensor};
 
@@ -243,7 +243,7 @@ impl Training {
 
     /// Whether the module is being trained.
     pub fn is_training(&self) -> bool {
-        self.0.load(Relaxed)
+        tape::training(self.0.load(Relaxed))
     }
 
     pub(crate) fn switch(&self, on: bool) {

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::{Attrs, Operation};
 use crate::autograd::{self, Edge, Leaf, Node, SavedTensor, Step, Target};
 use crate::dtype::DType;
-use crate::engine::{Buffer, Device, Kernel, ParamsBlock};
+use crate::engine::{Buffer, Device, Kernel, ParamsBlock, place};
 use crate::tensor::{Gradient, Shape, Tensor};
 use crate::{Error, Result};
 
@@ -37,7 +37,10 @@ impl<'a> Run<'a> {
     pub fn output(&mut self, dtype: DType, shape: &[usize]) -> Tensor {
         let content = match &self.poison {
             Some(error) => Err(error.clone()),
-            None => self.device.alloc(dtype, crate::tensor::shape::numel(shape)).map(Arc::new),
+            None => {
+                let made = self.device.alloc(dtype, crate::tensor::shape::numel(shape));
+                made.map(Arc::new).map_err(|error| error.in_module(place::path))
+            }
         };
         if let Err(error) = &content {
             self.poison.get_or_insert_with(|| error.clone());
@@ -59,7 +62,7 @@ impl<'a> Run<'a> {
         let buffers: Result<SmallVec<[&Buffer; 8]>> = operands.iter().map(|t| t.buffer().map(|b| &**b)).collect();
         let result = buffers.and_then(|buffers| self.device.dispatch(kernel, variant, &buffers, params));
         if let Err(error) = result {
-            self.poison = Some(error);
+            self.poison = Some(error.in_module(place::path));
         }
     }
 
@@ -302,7 +305,11 @@ pub(crate) fn apply_on(
         )));
     }
     let differentiable = operation.vjp.is_some() && autograd::is_grad_enabled();
-    let recording = differentiable && inputs.iter().any(|t| t.is_requires_grad());
+    let needs_gradient = || inputs.iter().any(|t| t.is_requires_grad());
+    let recording = differentiable && needs_gradient();
+    if operation.vjp.is_some() && !differentiable {
+        autograd::checkpoint::notice(needs_gradient);
+    }
     let run = Run { device, poison: poison.clone() };
     let mut call = Call { run, operation, inputs, attrs: &attrs, recording, saved: SmallVec::new() };
     // The shape of a poisoned input may be unknown: then it is the poison that is wrong and not the program.
@@ -313,6 +320,11 @@ pub(crate) fn apply_on(
     }
     let outputs: Outputs =
         if run.poison.is_some() { outputs.into_iter().map(|t| run.seal(t)).collect() } else { outputs };
+    let outputs = if autograd::anomaly::is_on() {
+        autograd::anomaly::check_forward(operation, inputs, &attrs, outputs)?
+    } else {
+        outputs
+    };
     if !recording {
         return Ok(outputs);
     }

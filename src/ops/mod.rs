@@ -51,7 +51,7 @@ pub use call::{Call, Gradients, Outputs, Run, Vjp};
 pub use registry::{FAMILIES, REGISTRY, kernel, kernels, operation};
 
 pub(crate) use call::{apply, apply_on, attach, single};
-pub(crate) use methods::methods;
+pub(crate) use methods::{methods, or_panic};
 pub(crate) use transfer::transfer;
 
 use crate::engine::Kernel;

@@ -13,6 +13,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::plan::{Running, moments, same_buffer};
 use super::{Domain, Norm, check_vector};
+use crate::autograd::is_recomputing;
 use crate::dtype::DType;
 use crate::ops::matmul::check_floats;
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, methods, single};
@@ -310,6 +311,14 @@ methods! {
         if o.training && o.running_mean.is_some() != o.running_var.is_some() {
             return Err(Error::argument("batch_norm", "running_mean and running_var come together"));
         }
+        // What is run again for its gradients has been counted.
+        let seen = o.training && is_recomputing();
+        let o = BatchNormOptions {
+            running_mean: o.running_mean.filter(|_| !seen),
+            running_var: o.running_var.filter(|_| !seen),
+            momentum: if seen { Some(0.0) } else { o.momentum },
+            ..*o
+        };
         let tracked = if o.training && o.running_mean.is_some() { o.num_batches_tracked } else { None };
         let optional = [o.weight, o.bias, o.running_mean, o.running_var, tracked];
         let attrs = OPTIONAL.iter().zip(optional).fold(Attrs::new(), |attrs, (name, t)| attrs.bool(name, t.is_some()));
