@@ -49,11 +49,11 @@ pub use ops::pooling::OutputSize;
 pub use ops::pooling::avg_pool::AvgPoolOptions;
 pub use ops::pooling::max_pool::MaxPoolOptions;
 pub use ops::recurrent::layers::RecurrentOptions;
-pub use tensor::{IntoShape, Shape, Tensor};
+pub use tensor::{Ellipsis, Index, IntoIndex, IntoShape, NewAxis, Shape, Slice, Tensor, Value};
 
 /// What most programs use.
 pub mod prelude {
     pub use crate::nn::{Forward, Hooks, Module, Parameter};
     pub use crate::optim::Optimizer;
-    pub use crate::{DType, Device, Error, Result, Tensor, no_grad};
+    pub use crate::{DType, Device, Ellipsis, Error, NewAxis, Result, Slice, Tensor, no_grad};
 }

@@ -22,7 +22,7 @@ impl Tensor {
     }
 
     /// Whether the elements may be changed in place, and an error that says why not.
-    fn check_in_place(&self, op: &'static str, source: Option<&Tensor>) -> Result<()> {
+    pub(crate) fn check_in_place(&self, op: &'static str, source: Option<&Tensor>) -> Result<()> {
         let refuse = |why: &str| Err(Error::Autograd(format!("{op}: {why}")));
         if self.overlaps() {
             return refuse(

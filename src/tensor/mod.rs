@@ -2,6 +2,7 @@
 
 mod create;
 mod display;
+pub(crate) mod index;
 mod inplace;
 mod operators;
 mod read;
@@ -16,6 +17,7 @@ use crate::engine::{Buffer, Device};
 use crate::{Error, Result};
 
 pub use create::IntoShape;
+pub use index::{Ellipsis, Index, IntoIndex, NewAxis, Slice, Value};
 pub use shape::Shape;
 
 /// A strided array of numbers on a device, with its place in the autograd graph.

@@ -5,7 +5,9 @@
 
 pub(crate) mod embedding;
 pub(crate) mod gather;
+pub(crate) mod index;
 pub(crate) mod index_add;
+pub(crate) mod index_put;
 pub(crate) mod index_select;
 pub(crate) mod nonzero;
 pub(crate) mod positions;
