@@ -36,6 +36,7 @@ pub use autograd::{enable_grad, no_grad};
 pub use dtype::{DType, Element};
 pub use engine::Device;
 pub use error::{Error, Result};
+pub use ops::attention::AttentionOptions;
 pub use ops::convolution::options::{
     Conv1dOptions, Conv2dOptions, ConvOptions, ConvTranspose1dOptions, ConvTranspose2dOptions, ConvTransposeOptions,
     Padding, PerDim,

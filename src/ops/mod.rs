@@ -13,6 +13,8 @@ mod registry;
 
 pub(crate) mod arrange;
 pub(crate) mod assign;
+pub(crate) mod attention;
+pub(crate) mod attention_twins;
 pub(crate) mod cast;
 pub(crate) mod cat;
 pub(crate) mod class_loss;

@@ -81,6 +81,7 @@ pub static REGISTRY: &[&Operation] = &[
     &e::where_::WHERE,
     &super::assign::ADD_IN_PLACE,
     &super::assign::ASSIGN,
+    &super::attention::ATTENTION,
     &super::cast::CAST,
     &super::cat::CAT,
     &super::clip_grad::CLIP_NORM,

@@ -1,5 +1,6 @@
 //! How each recorded operation is called here.
 
+mod attention;
 mod convolution;
 mod elementwise;
 mod indexing;
@@ -18,6 +19,7 @@ use crate::runner::Call;
 /// Every operation that is held to recorded values.
 pub fn all() -> impl Iterator<Item = (&'static str, Call)> {
     [
+        attention::TABLE,
         elementwise::TABLE,
         convolution::TABLE,
         products::TABLE,
@@ -48,7 +50,6 @@ pub const NOT_YET: &[&str] = &[
     "bce_with_logits",
     "kl_div",
     "normalize",
-    "scaled_dot_product_attention",
     "rnn",
     "lstm",
     "gru",

@@ -1,0 +1,212 @@
+// What lies between the two products of attention: scores become weights in place, and on the way back gradients of weights
+// become gradients of scores. A row holds the scores of one query with all keys.
+#import common/index
+#import common/math
+#import common/random
+#import common/group
+
+struct Params {
+    // of a matrix: rows here, the first of them in the whole matrix, rows of the whole matrix, columns
+    block: u32,
+    first: u32,
+    queries: u32,
+    keys: u32,
+    // of all matrices
+    rows: u32,
+    // 0 none, 1 truth values, 2 numbers to add
+    mask_kind: u32,
+    causal: u32,
+    mask_offset: u32,
+    scale: f32,
+    // what a score's gradient is multiplied with
+    d_scale: f32,
+    // the word below which a weight is dropped, and what the others are multiplied with
+    threshold: u32,
+    keep: f32,
+    // the draw's counter and seed
+    state: vec4<u32>,
+    // where a mask's element lies
+    mask_row: u32,
+    mask_column: u32,
+    mask_rank: u32,
+    padding: u32,
+    shape: array<vec4<u32>, 2>,
+    mask_strides: array<vec4<u32>, 2>,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+
+@group(0) @binding(0) var<storage, read> mask: array<u32>;
+
+// What becomes of a row: products of the query with the keys, masked scores, exponentials, weights.
+@group(0) @binding(1) var<storage, read_write> scores: array<f32>;
+// On the way back: the gradients of the weights, then of the products.
+@group(0) @binding(2) var<storage, read_write> gradients: array<f32>;
+
+struct Row {
+    // its first element here, and in the whole of all matrices
+    start: u32,
+    whole: u32,
+    query: u32,
+    mask: u32,
+}
+
+fn row_of(row: u32) -> Row {
+    let matrix = row / params.block;
+    let query = params.first + row % params.block;
+    var rest = matrix;
+    var at = params.mask_offset + query * params.mask_row;
+    for (var d = params.mask_rank; d > 0u; d -= 1u) {
+        let size = params.shape[(d - 1u) >> 2u][(d - 1u) & 3u];
+        at += rest % size * params.mask_strides[(d - 1u) >> 2u][(d - 1u) & 3u];
+        rest /= size;
+    }
+    return Row(row * params.keys, (matrix * params.queries + query) * params.keys, query, at);
+}
+
+fn masked(product: f32, row: Row, key: u32) -> f32 {
+    var s = product * params.scale;
+    if params.mask_kind == 2u {
+        s += bitcast<f32>(mask[row.mask + key * params.mask_column]);
+    }
+    var hidden = params.causal != 0u && key > row.query;
+    if params.mask_kind == 1u {
+        hidden = hidden || mask[row.mask + key * params.mask_column] == 0u;
+    }
+    // Added and not put in its place: a NaN stays one, as in PyTorch.
+    return s + select(0.0, -inf_f32(), hidden);
+}
+
+// 0 for a dropped weight.
+fn factor(row: Row, key: u32) -> f32 {
+    if params.threshold == 0u && params.keep == 1.0 {
+        return 1.0;
+    }
+    let i = row.whole + key;
+    let words = philox(vec4<u32>(i / 4u, 0u, params.state.xy), params.state.zw);
+    return select(params.keep, 0.0, words[i % 4u] < params.threshold);
+}
+
+// Puts the masked scores in the products' place, and gives the largest.
+fn mask_all(row: Row, first: u32, step: u32) -> f32 {
+    var largest = -3.4028235e38;
+    for (var j = first; j < params.keys; j += step) {
+        let score = masked(scores[row.start + j], row, j);
+        scores[row.start + j] = score;
+        largest = max(largest, score);
+    }
+    return largest;
+}
+
+// Puts the exponentials in the scores' place, and gives their sum.
+fn exp_all(row: Row, first: u32, step: u32, largest: f32) -> f32 {
+    var sum = 0.0;
+    for (var j = first; j < params.keys; j += step) {
+        let e = lg_exp(scores[row.start + j] - largest);
+        scores[row.start + j] = e;
+        sum += e;
+    }
+    return sum;
+}
+
+// What an exponential is multiplied with to be a weight. The largest score adds 1 to the sum: where it is 0, everything was
+// masked, and the weights are 0; where it is less than 1 for another reason, or not finite, the row is undefined.
+fn weight_of(e: f32, largest: f32, sum: f32) -> f32 {
+    if sum == 0.0 {
+        return 0.0;
+    }
+    if !(is_finite(largest) && is_finite(sum) && sum >= 1.0) {
+        return nan_f32();
+    }
+    return e / sum;
+}
+
+fn write_weights(row: Row, first: u32, step: u32, largest: f32, sum: f32) {
+    for (var j = first; j < params.keys; j += step) {
+        scores[row.start + j] = weight_of(scores[row.start + j], largest, sum) * factor(row, j);
+    }
+}
+
+// A thread for every row.
+@compute @workgroup_size(WG)
+fn by_thread(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let place = linear_id(group, groups, local);
+    if place >= params.rows {
+        return;
+    }
+    let row = row_of(place);
+    let largest = mask_all(row, 0u, 1u);
+    write_weights(row, 0u, 1u, largest, exp_all(row, 0u, 1u, largest));
+}
+
+// A workgroup for every row. Every thread comes back to the elements that it wrote itself.
+@compute @workgroup_size(WG)
+fn by_group(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let place = linear_group(group, groups);
+    // The same for the whole workgroup, so barriers stay in uniform control flow.
+    if place >= params.rows {
+        return;
+    }
+    let row = row_of(place);
+    let largest = group_max(local, mask_all(row, local, WG));
+    write_weights(row, local, WG, largest, group_sum(local, exp_all(row, local, WG, largest)));
+}
+
+// Puts the weights before dropout in the exponentials' place, and gives what they weigh the gradients with.
+fn weigh(row: Row, first: u32, step: u32, largest: f32, sum: f32) -> f32 {
+    var total = 0.0;
+    for (var j = first; j < params.keys; j += step) {
+        let weight = weight_of(scores[row.start + j], largest, sum);
+        scores[row.start + j] = weight;
+        total += weight * (gradients[row.start + j] * factor(row, j));
+    }
+    return total;
+}
+
+fn write_gradients(row: Row, first: u32, step: u32, total: f32) {
+    for (var j = first; j < params.keys; j += step) {
+        let weight = scores[row.start + j];
+        let f = factor(row, j);
+        gradients[row.start + j] = weight * (gradients[row.start + j] * f - total) * params.d_scale;
+        scores[row.start + j] = weight * f;
+    }
+}
+
+@compute @workgroup_size(WG)
+fn backward_by_thread(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let place = linear_id(group, groups, local);
+    if place >= params.rows {
+        return;
+    }
+    let row = row_of(place);
+    let largest = mask_all(row, 0u, 1u);
+    let sum = exp_all(row, 0u, 1u, largest);
+    write_gradients(row, 0u, 1u, weigh(row, 0u, 1u, largest, sum));
+}
+
+@compute @workgroup_size(WG)
+fn backward_by_group(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let place = linear_group(group, groups);
+    if place >= params.rows {
+        return;
+    }
+    let row = row_of(place);
+    let largest = group_max(local, mask_all(row, local, WG));
+    let sum = group_sum(local, exp_all(row, local, WG, largest));
+    write_gradients(row, local, WG, group_sum(local, weigh(row, local, WG, largest, sum)));
+}
