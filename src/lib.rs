@@ -42,6 +42,13 @@ pub use ops::convolution::options::{
     Padding, PerDim,
 };
 pub use ops::cross_entropy::{CrossEntropyOptions, Reduction};
+pub use ops::losses::binary_cross_entropy::BinaryCrossEntropyOptions;
+pub use ops::losses::binary_cross_entropy_with_logits::BinaryCrossEntropyWithLogitsOptions;
+pub use ops::losses::huber_loss::HuberLossOptions;
+pub use ops::losses::kl_div::{KlDivOptions, KlDivReduction};
+pub use ops::losses::likelihoods::{GaussianNllLossOptions, PoissonNllLossOptions};
+pub use ops::losses::margins::TripletMarginLossOptions;
+pub use ops::losses::smooth_l1_loss::SmoothL1LossOptions;
 pub use ops::nll_loss::NllLossOptions;
 pub use ops::norm::batch_norm::BatchNormOptions;
 pub use ops::norm::instance_norm::InstanceNormOptions;

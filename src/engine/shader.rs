@@ -13,6 +13,7 @@ const COMMON: &[(&str, &str)] = &[
     ("common/fault", include_str!("../../shaders/common/fault.wgsl")),
     ("common/group", include_str!("../../shaders/common/group.wgsl")),
     ("common/log_sum", include_str!("../../shaders/common/log_sum.wgsl")),
+    ("common/loss", include_str!("../../shaders/common/loss.wgsl")),
     ("common/math", include_str!("../../shaders/common/math.wgsl")),
     ("common/matmul", include_str!("../../shaders/common/matmul.wgsl")),
     ("common/norm", include_str!("../../shaders/common/norm.wgsl")),
