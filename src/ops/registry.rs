@@ -190,6 +190,7 @@ pub fn kernel(name: &str) -> Option<&'static Kernel> {
 
 /// Families of kernels that compute the same, with their options: what [`crate::Device::force_choice`] takes.
 pub static FAMILIES: &[(&str, &[&str])] = &[
+    super::convolution::FAMILY,
     super::indexing::scatter_add::FAMILY,
     super::matmul::FAMILY,
     super::recurrent::FAMILY,

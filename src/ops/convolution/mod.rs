@@ -25,7 +25,7 @@ use smallvec::SmallVec;
 use super::{Run, Vjp};
 use crate::dtype::DType;
 use crate::engine::kernel::params;
-use crate::engine::{Binding, Bound, Grid, Kernel, ParamsLayout, Variant};
+use crate::engine::{Binding, Bound, Grid, Item, Kernel, ParamsLayout, Variant};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -78,34 +78,87 @@ params! {
 const BINDINGS: &[Binding] = &[Binding::Read("x"), Binding::Read("w"), Binding::Read("bias"), Binding::Write("y")];
 const WEIGHT_BINDINGS: &[Binding] = &[Binding::Read("g"), Binding::Read("x"), Binding::Write("y")];
 
+/// For adapters with subgroups of eight threads or more.
+const SUBGROUP: &[Variant] = &[Variant { label: "", items: &[], min_subgroup: 8 }];
+
+/// Tiles of channels and places: square, and wide for few channels.
+const TILES: &[Variant] = &[
+    Variant::new("64x64", &[Item::Const("ROWS", 64), Item::Const("PLACES", 64), Item::Const("DEPTH", 16)]),
+    Variant::new("16x256", &[Item::Const("ROWS", 16), Item::Const("PLACES", 256), Item::Const("DEPTH", 8)]),
+];
+
+/// A kernel of `shaders/convolution/FILE.wgsl`.
+macro_rules! kernel {
+    ($name:literal, $file:literal, $block:ty, $bindings:expr, $variants:expr, $twin:expr, $grid:expr) => {
+        Kernel {
+            name: $name,
+            source: &[include_str!(concat!("../../../shaders/convolution/", $file, ".wgsl"))],
+            entry: "main",
+            bindings: $bindings,
+            params: ParamsLayout::of::<$block>(),
+            variants: $variants,
+            grid: |p| {
+                let grid: fn(&$block) -> Grid = $grid;
+                grid(p.get()).work(p.get::<$block>().work())
+            },
+            reference: $twin,
+            bound: |p| p.get::<$block>().bound(),
+        }
+    };
+}
+
+/// A kernel that convolves.
+macro_rules! convolving {
+    ($name:literal, $file:literal, $variants:expr, $grid:expr) => {
+        kernel!($name, $file, ConvParams, BINDINGS, $variants, twins::convolution, $grid)
+    };
+}
+
+/// A kernel that gives the gradient of a weight.
+macro_rules! weighing {
+    ($name:literal, $file:literal, $variants:expr, $grid:expr) => {
+        kernel!($name, $file, WeightParams, WEIGHT_BINDINGS, $variants, twins::weight, $grid)
+    };
+}
+
 /// A thread an element.
-static DIRECT: Kernel = Kernel {
-    name: "conv.direct",
-    source: &[include_str!("../../../shaders/convolution/direct.wgsl")],
-    entry: "main",
-    bindings: BINDINGS,
-    params: ParamsLayout::of::<ConvParams>(),
-    variants: Variant::ONLY,
-    grid: |p| Grid::elements(p.get::<ConvParams>().elements()).work(p.get::<ConvParams>().work()),
-    reference: twins::convolution,
-    bound: |p| p.get::<ConvParams>().bound(),
-};
+static DIRECT: Kernel = convolving!("conv.direct", "direct", Variant::ONLY, |p| Grid::elements(p.elements()));
+
+/// A tile a workgroup of 256 threads, panels of weight and input in workgroup memory: for GPUs.
+static PANELS: Kernel = convolving!("conv.panels", "panels", TILES, |p| {
+    let places = u64::from(p.batch) * u64::from(p.out_size[0]) * u64::from(p.out_size[1]);
+    let (rows, width) = if p.is_narrow() { (16, 256) } else { (64, 64) };
+    Grid::groups(places.div_ceil(width) * u64::from(p.groups) * u64::from(p.rows.div_ceil(rows)))
+});
+
+/// 16 channels of eight quads for a subgroup of eight, which spreads what one of its threads loads: for software drivers with
+/// such subgroups.
+static LANES: Kernel = convolving!("conv.lanes", "lanes", SUBGROUP, |p| p.grid_of_quads());
+
+/// The same where neighbouring places and taps share elements, and a line of the kernel is a multiple of three long: half as
+/// much again (`cargo bench --bench conv`).
+static TRIPLES: Kernel = convolving!("conv.triples", "triples", SUBGROUP, |p| p.grid_of_quads());
 
 /// A thread an element of a part.
-static WEIGHT_DIRECT: Kernel = Kernel {
-    name: "conv.weight_direct",
-    source: &[include_str!("../../../shaders/convolution/weight_direct.wgsl")],
-    entry: "main",
-    bindings: WEIGHT_BINDINGS,
-    params: ParamsLayout::of::<WeightParams>(),
-    variants: Variant::ONLY,
-    grid: |p| Grid::elements(p.get::<WeightParams>().elements()).work(p.get::<WeightParams>().work()),
-    reference: twins::weight,
-    bound: |p| p.get::<WeightParams>().bound(),
-};
+static WEIGHT_DIRECT: Kernel =
+    weighing!("conv.weight_direct", "weight_direct", Variant::ONLY, |p| Grid::elements(p.weights() * p.splits));
+
+/// 64 channels of g times 64 weights a workgroup of 256 threads, panels of both in workgroup memory: for GPUs.
+static WEIGHT_PANELS: Kernel = weighing!("conv.weight_panels", "weight_panels", Variant::ONLY, |p| p.grid(64, 64, 1));
+
+/// Eight channels of g times 48 weights for a subgroup of eight: for software drivers with such subgroups.
+static WEIGHT_LANES: Kernel = weighing!("conv.weight_lanes", "weight_lanes", SUBGROUP, |p| p.grid(8, 48, 1));
+
+/// Eight channels of g times 16 blocks of three neighbouring taps for a subgroup of eight, where neighbouring places read
+/// neighbouring elements: twice as fast (`cargo bench --bench conv`).
+static WEIGHT_SLIDE: Kernel = weighing!("conv.weight_slide", "weight_slide", SUBGROUP, |p| p.grid(8, 16, 3));
 
 /// All kernels.
-pub(crate) const KERNELS: &[&Kernel] = &[&DIRECT, &WEIGHT_DIRECT];
+pub(crate) const KERNELS: &[&Kernel] =
+    &[&DIRECT, &PANELS, &LANES, &TRIPLES, &WEIGHT_DIRECT, &WEIGHT_PANELS, &WEIGHT_LANES, &WEIGHT_SLIDE];
+
+/// The family of kernels that convolve, for [`crate::Device::force_choice`].
+pub(crate) const FAMILY: (&str, &[&str]) = ("conv", &["direct", "panels", "lanes"]);
 
 impl ConvParams {
     fn elements(&self) -> u32 {
@@ -121,6 +174,23 @@ impl ConvParams {
         u64::from(self.elements()) * self.terms().max(1)
     }
 
+    /// Whether a square tile would be more than half empty.
+    fn is_narrow(&self) -> bool {
+        self.rows <= 32
+    }
+
+    /// A workgroup for 16 channels of eight quads of places.
+    fn grid_of_quads(&self) -> Grid {
+        let quads = u64::from(self.batch) * u64::from(self.out_size[0]) * u64::from(self.out_size[1].div_ceil(4));
+        Grid::groups(quads.div_ceil(8) * u64::from(self.groups) * u64::from(self.rows.div_ceil(16)))
+    }
+
+    /// Iterations of a thread's loops, of the kernel that has most.
+    fn iterations(&self) -> u64 {
+        let [r, s] = self.taps.map(u64::from);
+        (r * s * (1 + u64::from(self.channels))).max(r * u64::from(self.channels) * (1 + s))
+    }
+
     /// Sums of products, as for a matrix product.
     fn bound(&self) -> Bound {
         Bound::Magnitude { ulps: 2.0 + 4.0 * (self.terms() as f64).sqrt() }
@@ -133,8 +203,11 @@ impl WeightParams {
         self.groups * self.rows * self.channels * self.taps[0] * self.taps[1]
     }
 
-    fn elements(&self) -> u32 {
-        self.weights() * self.splits
+    /// A workgroup for so many rows of so many blocks, each of so many neighbouring weights of a line.
+    fn grid(&self, rows: u32, blocks: u32, width: u32) -> Grid {
+        let all = u64::from(self.channels) * u64::from(self.taps[0]) * u64::from(self.taps[1].div_ceil(width));
+        let tiles = all.div_ceil(u64::from(blocks)) * u64::from(self.rows.div_ceil(rows));
+        Grid::groups(tiles * u64::from(self.groups) * u64::from(self.splits)).work(self.work())
     }
 
     fn work(&self) -> u64 {
@@ -310,9 +383,46 @@ fn gcd(a: i64, b: i64) -> i64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
+/// Channels of a group from which panels pay on a GPU.
+const FEW: u32 = 4;
+
+/// Iterations of a thread's loops that lavapipe still runs: it ends all of them after 65,535 together, without a word.
+const MAX_ITERATIONS: u64 = 60_000;
+
+/// Which family member serves.
+fn choice(run: &Run<'_>, rows: u32) -> &'static str {
+    let device = run.device();
+    let software = device.adapter().is_some_and(|facts| facts.is_software());
+    let usual = match (software, rows) {
+        (true, _) => "lanes",
+        (false, 0..FEW) => "direct",
+        (false, _) => "panels",
+    };
+    match device.forced_choice(FAMILY.0).unwrap_or(usual) {
+        "lanes" if !device.has_subgroups(8) => "panels",
+        choice => choice,
+    }
+}
+
 fn launch(run: &mut Run<'_>, params: &ConvParams, operands: [&Tensor; 4]) -> Result<()> {
-    for part in image_parts(params, run.device().adapter().map(|facts| facts.max_work())) {
-        run.dispatch(&DIRECT, 0, &operands, &part);
+    let unit = params.stride[1] == 1 && params.dilation[1] == 1;
+    let (kernel, variant) = match choice(run, params.rows) {
+        "lanes" if unit && params.taps[1].is_multiple_of(3) => (&TRIPLES, 0),
+        "lanes" => (&LANES, 0),
+        "panels" => (&PANELS, usize::from(params.is_narrow())),
+        _ => (&DIRECT, 0),
+    };
+    let facts = run.device().adapter();
+    if facts.is_some_and(|facts| facts.is_software()) && params.iterations() > MAX_ITERATIONS {
+        let detail = format!(
+            "{} channels and a kernel of {:?} are too many: software drivers end a shader's loops after some \
+             {MAX_ITERATIONS} iterations",
+            params.channels, params.taps
+        );
+        return Err(Error::Limit { op: "convolution", detail });
+    }
+    for part in image_parts(params, facts.map(|facts| facts.max_work())) {
+        run.dispatch(kernel, variant, &operands, &part);
     }
     Ok(())
 }
@@ -331,8 +441,21 @@ fn image_parts(params: &ConvParams, max_work: Option<u64>) -> SmallVec<[ConvPara
     starts.map(part).collect()
 }
 
-/// Places that a part has at most.
+/// Places that a part has at most on a software driver: a thread walks them one by one.
 const PART: u32 = 8_192;
+
+/// Workgroups over which the gradient of a weight is spread on a GPU, and places that a part should have at least.
+const SPREAD: (u32, u32) = (512, 256);
+
+/// Into how many parts the places are split, which make a gradient each.
+fn splits(run: &Run<'_>, geometry: &Geometry, places: u32) -> u32 {
+    if run.device().adapter().is_none_or(|facts| facts.is_software()) {
+        return places.div_ceil(PART).max(1);
+    }
+    let columns = geometry.large_channels * geometry.kernel[0] * geometry.kernel[1];
+    let tiles = geometry.groups * geometry.small_channels.div_ceil(64) * columns.div_ceil(64);
+    (SPREAD.0 / tiles.max(1) as u32).min(places / SPREAD.1).max(1)
+}
 
 /// The gradient of the weight, into the contiguous `result`.
 pub(crate) fn weight_gradient(
@@ -343,7 +466,7 @@ pub(crate) fn weight_gradient(
     result: &Tensor,
 ) -> Result<()> {
     let places = (geometry.batch * geometry.small[0] * geometry.small[1]) as u32;
-    let splits = places.div_ceil(PART).max(1);
+    let splits = splits(run, geometry, places);
     let parts = if splits == 1 { result.clone() } else { run.output(DType::F32, &[splits as usize, result.numel()]) };
     let params = WeightParams {
         places,
@@ -363,7 +486,16 @@ pub(crate) fn weight_gradient(
         g_strides: image_strides(small, geometry.dims),
         offsets: [small.offset() as u32, large.offset() as u32, parts.offset() as u32, 0],
     };
-    run.dispatch(&WEIGHT_DIRECT, 0, &[small, large, &parts], &params);
+    let unit = geometry.stride[1] == 1 && geometry.dilation[1] == 1 && geometry.kernel[1] > 1;
+    let kernel = match choice(run, params.rows) {
+        // Where most of a tile would lie idle, a thread an element is faster.
+        "lanes" if params.rows.min(8) * (params.channels * params.taps[0]).min(16) <= 6 => &WEIGHT_DIRECT,
+        "lanes" if unit => &WEIGHT_SLIDE,
+        "lanes" => &WEIGHT_LANES,
+        "panels" => &WEIGHT_PANELS,
+        _ => &WEIGHT_DIRECT,
+    };
+    run.dispatch(kernel, 0, &[small, large, &parts], &params);
     if splits > 1 {
         let result = flat(result);
         super::reduce::sum::sum_into(run, &parts, &[0], &result)?;
