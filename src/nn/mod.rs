@@ -13,6 +13,7 @@ mod hooks;
 pub mod init;
 mod linear;
 mod loss;
+mod losses;
 mod module;
 mod norm;
 mod parameter;
@@ -36,6 +37,11 @@ pub use embedding::Embedding;
 pub use hooks::{HookedModule, Hooks, ModuleHook};
 pub use linear::{Flatten, Linear};
 pub use loss::CrossEntropyLoss;
+pub use losses::{
+    BCELoss, BCEWithLogitsLoss, CosineEmbeddingLoss, GaussianNLLLoss, HingeEmbeddingLoss, HuberLoss, KLDivLoss, L1Loss,
+    MSELoss, MarginRankingLoss, MultiLabelSoftMarginLoss, MultiMarginLoss, NLLLoss, PoissonNLLLoss, SmoothL1Loss,
+    SoftMarginLoss, TripletMarginLoss,
+};
 pub use lumigrad_derive::Module;
 pub use module::{Forward, Layer, Module, Part, Visitor};
 pub use norm::{
