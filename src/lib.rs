@@ -42,6 +42,7 @@ pub use ops::convolution::options::{
     Padding, PerDim,
 };
 pub use ops::cross_entropy::{CrossEntropyOptions, Reduction};
+pub use ops::interpolate::{InterpolateMode, InterpolateOptions, PerSpatialDim};
 pub use ops::losses::binary_cross_entropy::BinaryCrossEntropyOptions;
 pub use ops::losses::binary_cross_entropy_with_logits::BinaryCrossEntropyWithLogitsOptions;
 pub use ops::losses::huber_loss::HuberLossOptions;

@@ -1,5 +1,6 @@
 // Windows over the last two dims, and where their elements lie. From the prelude: ADAPTIVE (1 if the windows divide the
 // input evenly, 0 if they have a size and steps).
+#import common/index
 
 struct Params {
     // results of the dispatch; channels of a sample; first elements
@@ -29,18 +30,6 @@ struct Params {
 struct Place {
     plane: u32,
     at: vec2<u32>,
-}
-
-// i / d for d < 2^31, by floats: processors divide those several at a time, but not integers. The first quotient is less
-// than 2^11 off, the second less than 2.
-fn divide(i: u32, d: u32) -> u32 {
-    let by = f32(d);
-    var q = u32(f32(i) / by);
-    var rest = bitcast<i32>(i - q * d);
-    let more = i32(floor(f32(rest) / by));
-    q += bitcast<u32>(more);
-    rest -= more * i32(d);
-    return select(select(q, q + 1u, rest >= i32(d)), q - 1u, rest < 0);
 }
 
 fn divide2(a: vec2<u32>, d: vec2<u32>) -> vec2<u32> {

@@ -28,6 +28,7 @@ pub(crate) mod elementwise;
 pub(crate) mod fill;
 pub(crate) mod from_bytes;
 pub(crate) mod indexing;
+pub(crate) mod interpolate;
 pub(crate) mod linear;
 pub(crate) mod losses;
 pub(crate) mod matmul;

@@ -110,6 +110,7 @@ pub static REGISTRY: &[&Operation] = &[
     &super::indexing::put::INDEX_COPY,
     &super::indexing::put::SCATTER,
     &super::indexing::scatter_add::SCATTER_ADD,
+    &super::interpolate::INTERPOLATE,
     &super::linear::LINEAR,
     &super::losses::binary_cross_entropy::BINARY_CROSS_ENTROPY,
     &super::losses::binary_cross_entropy_with_logits::BINARY_CROSS_ENTROPY_WITH_LOGITS,

@@ -157,6 +157,11 @@ impl<'a> Args<'a> {
         self.must(name, "truth value", Json::as_bool)
     }
 
+    /// A truth value or nothing.
+    pub fn opt_bool(&self, name: &str) -> Option<bool> {
+        self.opt(name, "truth value", Json::as_bool)
+    }
+
     /// A string.
     pub fn text(&self, name: &str) -> &'a str {
         self.must(name, "string", Json::as_str)

@@ -50,7 +50,6 @@ pub const NOT_YET: &[&str] = &[
     "gru",
     "topk",
     "sort",
-    "interpolate",
 ];
 
 /// Recorded calls that can't be made here, and why. All are calls that PyTorch refuses.

@@ -1,6 +1,6 @@
 //! Padding, pooling and resampling.
 
-use lumigrad::{AvgPoolOptions, MaxPoolOptions, PadMode};
+use lumigrad::{AvgPoolOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions, PadMode};
 
 use super::one;
 use crate::args::Args;
@@ -40,6 +40,26 @@ pub const TABLE: &[(&str, Call)] = &[
         let sizes = a.opt_ints("output_size");
         let size = |d: usize| sizes[d.min(sizes.len() - 1)].map(|s| usize::try_from(s).expect("a size"));
         one(a.tensor("input").try_adaptive_avg_pool2d([size(0), size(1)]))
+    }),
+    ("interpolate", |a| {
+        let mode = match a.text("mode") {
+            "nearest" => InterpolateMode::Nearest,
+            "linear" => InterpolateMode::Linear,
+            "bilinear" => InterpolateMode::Bilinear,
+            other => panic!("no mode {other}"),
+        };
+        let mut options = InterpolateOptions::new().mode(mode);
+        let size: Vec<usize> = a.ints("size").iter().map(|&s| usize::try_from(s).expect("a size")).collect();
+        if !size.is_empty() {
+            options = options.size(&size[..]);
+        }
+        if let Some(factor) = a.opt_float("scale_factor") {
+            options = options.scale_factor(factor);
+        }
+        if let Some(align) = a.opt_bool("align_corners") {
+            options = options.align_corners(align);
+        }
+        one(a.tensor("input").try_interpolate(&options))
     }),
 ];
 
