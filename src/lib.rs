@@ -64,5 +64,6 @@ pub use tensor::{Ellipsis, Index, IntoIndex, IntoShape, NewAxis, Shape, Slice, T
 pub mod prelude {
     pub use crate::nn::{Forward, Hooks, Module, Parameter};
     pub use crate::optim::Optimizer;
+    pub use crate::optim::lr_scheduler::{LRScheduler, Schedule};
     pub use crate::{DType, Device, Ellipsis, Error, NewAxis, Result, Slice, Tensor, no_grad};
 }

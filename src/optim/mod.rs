@@ -13,6 +13,7 @@ mod arena;
 mod asgd;
 mod core;
 mod group;
+pub mod lr_scheduler;
 mod nadam;
 mod options;
 mod radam;

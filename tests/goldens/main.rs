@@ -7,6 +7,7 @@ mod common;
 mod layout;
 mod operations;
 mod runner;
+mod schedules;
 mod training;
 mod values;
 
@@ -35,6 +36,7 @@ fn main() {
         trials.extend(parts.into_iter().filter_map(|part| operation(name, call, &recorded, part, &gpu)));
     }
     trials.extend(training::trials(&gpu));
+    trials.extend(schedules::trials());
     gpu.run(trials);
 }
 
