@@ -245,7 +245,8 @@ fn impossible_arguments_are_refused() {
         let margin = TripletMarginLossOptions { margin: 0.0, ..Default::default() };
         assert!(x.try_triplet_margin_loss_with(&x, &x, &margin).is_err());
         assert!(x.try_triplet_margin_loss(&x, &row).is_err());
-        assert!(x.try_pairwise_distance(&x, 0.0, 1e-6, false).is_err());
+        let power = TripletMarginLossOptions { p: 0.0, ..Default::default() };
+        assert!(x.try_triplet_margin_loss_with(&x, &x, &power).is_err());
         assert!(x.try_cosine_embedding_loss(&x, &x, 0.0, Reduction::Mean).is_err());
         assert!(x.try_multi_margin_loss(&Tensor::from_slice(&[0, 1, 2], &[3]), 3, 1.0, None, Reduction::Mean).is_err());
         assert!(x.try_gaussian_nll_loss(&x, &Tensor::zeros(&[2, 4])).is_err());

@@ -35,39 +35,21 @@ fn above_zero(x: &Tensor) -> Result<Tensor> {
     x.try_relu()
 }
 
-methods! {
-    /// The distance between rows, `(Σ |x − other + eps|^p)^(1/p)` over the last dim, broadcast. PyTorch's defaults are p = 2,
-    /// eps = 10⁻⁶ and no kept dim.
-    ///
-    /// ```
-    /// use lumigrad::prelude::*;
-    /// let x = Tensor::from_slice(&[3.0f32, 0.0], &[1, 2]);
-    /// let y = Tensor::from_slice(&[0.0f32, 4.0], &[1, 2]);
-    /// assert_eq!(x.pairwise_distance(&y, 2.0, 0.0, false).to_vec::<f32>()?, [5.0]);
-    /// # Ok::<(), lumigrad::Error>(())
-    /// ```
-    ///
-    /// # Panics
-    /// When `p` is not positive.
-    pub fn pairwise_distance / try_pairwise_distance (
-        &self, other: &Tensor, p: f64, eps: f64, keepdim: bool
-    ) -> Tensor {
-        check_floats("pairwise_distance", &[self, other])?;
-        if p.is_nan() || p <= 0.0 {
-            return Err(Error::argument("pairwise_distance", format!("p must be positive, it is {p}")));
-        }
-        let difference = self.try_sub(other)?.try_add_scalar(eps)?;
-        if p == 2.0 {
-            return difference.try_square()?.try_sum_dims(&[-1], keepdim)?.try_sqrt();
-        }
-        let sizes = difference.try_abs()?;
-        match p {
-            1.0 => sizes.try_sum_dims(&[-1], keepdim),
-            f64::INFINITY => sizes.try_amax(&[-1], keepdim),
-            _ => sizes.try_powf(p)?.try_sum_dims(&[-1], keepdim)?.try_powf(1.0 / p),
-        }
+/// The distance between rows, `(Σ |x − y + eps|^p)^(1/p)` over the last dim, broadcast.
+fn distance(x: &Tensor, y: &Tensor, p: f64, eps: f64) -> Result<Tensor> {
+    let difference = x.try_sub(y)?.try_add_scalar(eps)?;
+    if p == 2.0 {
+        return difference.try_square()?.try_sum_dims(&[-1], false)?.try_sqrt();
     }
+    let sizes = difference.try_abs()?;
+    match p {
+        1.0 => sizes.try_sum_dims(&[-1], false),
+        f64::INFINITY => sizes.try_amax(&[-1], false),
+        _ => sizes.try_powf(p)?.try_sum_dims(&[-1], false)?.try_powf(1.0 / p),
+    }
+}
 
+methods! {
     /// For rows of anchors, positives and negatives `[N, D]` or `[D]`: the mean of
     /// `max(d(anchor, positive) − d(anchor, negative) + 1, 0)` for distances d.
     pub fn triplet_margin_loss / try_triplet_margin_loss (&self, positive: &Tensor, negative: &Tensor) -> Tensor {
@@ -77,7 +59,7 @@ methods! {
     /// [`Self::triplet_margin_loss`] with another margin, norm or reduction.
     ///
     /// # Panics
-    /// When the margin is not positive, or the tensors have not the same number of dims.
+    /// When the margin or p is not positive, or the tensors have not the same number of dims.
     pub fn triplet_margin_loss_with / try_triplet_margin_loss_with (
         &self, positive: &Tensor, negative: &Tensor, options: &TripletMarginLossOptions
     ) -> Tensor {
@@ -85,15 +67,19 @@ methods! {
         if margin.is_nan() || margin <= 0.0 {
             return Err(Error::argument("triplet_margin_loss", format!("the margin must be positive, it is {margin}")));
         }
+        if p.is_nan() || p <= 0.0 {
+            return Err(Error::argument("triplet_margin_loss", format!("p must be positive, it is {p}")));
+        }
+        check_floats("triplet_margin_loss", &[self, positive, negative])?;
         if self.dim() != positive.dim() || self.dim() != negative.dim() {
             let (a, p, n) = (self.shape(), positive.shape(), negative.shape());
             let detail = format!("anchor, positive and negative need as many dims; their shapes are {a:?}, {p:?}, {n:?}");
             return Err(Error::shape("triplet_margin_loss", detail));
         }
-        let near = self.try_pairwise_distance(positive, p, eps, false)?;
-        let mut far = self.try_pairwise_distance(negative, p, eps, false)?;
+        let near = distance(self, positive, p, eps)?;
+        let mut far = distance(self, negative, p, eps)?;
         if swap {
-            far = far.try_minimum(&positive.try_pairwise_distance(negative, p, eps, false)?)?;
+            far = far.try_minimum(&distance(positive, negative, p, eps)?)?;
         }
         reduction.apply(&above_zero(&near.try_sub(&far)?.try_add_scalar(margin)?)?)
     }
