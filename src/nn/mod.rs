@@ -4,6 +4,7 @@
 //! arguments, initialisation and weight layout, so that a `state_dict` fits in both directions.
 
 mod activation;
+mod attention;
 mod checkpoint;
 mod conv;
 mod dict;
@@ -22,6 +23,7 @@ mod recurrent;
 mod sequential;
 mod shape;
 mod state;
+mod transformer;
 pub mod utils;
 
 pub use activation::{
@@ -29,6 +31,7 @@ pub use activation::{
     LogSoftmax, Mish, ReLU, ReLU6, SELU, SiLU, Sigmoid, Softmax, Softmin, Softplus, Softshrink, Softsign, Tanh,
     Tanhshrink, Threshold,
 };
+pub use attention::{MultiheadAttention, MultiheadAttentionOptions};
 pub use checkpoint::Checkpoint;
 pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, PaddingMode};
 pub use dict::ModuleDict;
@@ -56,6 +59,7 @@ pub use recurrent::{
 pub use sequential::Sequential;
 pub use shape::{Identity, Unflatten};
 pub use state::{IncompatibleKeys, LoadOptions, StateDict};
+pub use transformer::{TransformerActivation, TransformerEncoder, TransformerEncoderLayer, TransformerMasks};
 
 /// Declares layers without state: a unit struct and the method that it calls.
 macro_rules! stateless {

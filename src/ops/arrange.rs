@@ -66,25 +66,6 @@ methods! {
         self.try_transpose(axis0, axis1)
     }
 
-    /// The slices along a dim, which goes.
-    ///
-    /// ```
-    /// use lumigrad::prelude::*;
-    /// let rows = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2]).unbind(0);
-    /// assert_eq!(rows[1].to_vec::<f32>()?, [3.0, 4.0]);
-    /// # Ok::<(), lumigrad::Error>(())
-    /// ```
-    ///
-    /// # Panics
-    /// When the tensor has no such dim.
-    pub fn unbind / try_unbind (&self, dim: i64) -> Vec<Tensor> {
-        let d = dim_index("unbind", dim, self.dim())?;
-        let Some(&size) = self.shape().get(d) else {
-            return Err(Error::shape("unbind", "a 0-d tensor has no dim to take apart"));
-        };
-        (0..size as i64).map(|i| self.try_select(dim, i)).collect()
-    }
-
     /// One dim as several, whose sizes multiply to its own; one of them may be -1.
     ///
     /// # Panics

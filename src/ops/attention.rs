@@ -456,7 +456,7 @@ fn shared_heads(q: &Tensor, k: &Tensor, v: &Tensor, options: &AttentionOptions<'
         Some(mask) if mask.dim() >= 3 => Some(mask.try_unsqueeze(-3)?),
         other => other.cloned(),
     };
-    let options = AttentionOptions { attn_mask: mask.as_ref(), ..*options };
+    let options = AttentionOptions { attn_mask: mask.as_ref(), enable_gqa: false, ..*options };
     let (k, v) = (k.try_unsqueeze(-3)?, v.try_unsqueeze(-3)?);
     let y = split(q)?.try_scaled_dot_product_attention_with(&k, &v, &options)?;
     y.try_flatten(-4, -3)

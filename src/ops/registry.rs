@@ -167,6 +167,7 @@ pub static REGISTRY: &[&Operation] = &[
     &super::triangle::TRIL,
     &super::triangle::TRIU,
     &super::unfold::UNFOLD,
+    &super::unbind::UNBIND,
     &super::views::EXPAND,
     &super::views::PERMUTE,
     &super::views::RESHAPE_ONES,

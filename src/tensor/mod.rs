@@ -186,6 +186,11 @@ impl Tensor {
         Arc::ptr_eq(&self.0.storage, &other.0.storage)
     }
 
+    /// Whether both are one handle, and so one place in the graph.
+    pub(crate) fn is(&self, other: &Tensor) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether both are the same elements in the same arrangement.
     pub(crate) fn is_same_place(&self, other: &Tensor) -> bool {
         let layout = |t: &Tensor| (t.0.shape.clone(), t.0.strides.clone(), t.0.offset);

@@ -5,6 +5,7 @@ mod args;
 #[path = "../common/mod.rs"]
 mod common;
 mod layout;
+mod modules;
 mod operations;
 mod runner;
 mod schedules;
@@ -35,6 +36,7 @@ fn main() {
         let parts = [Part::Reference, Part::Gpu, Part::GpuNonfinite];
         trials.extend(parts.into_iter().filter_map(|part| operation(name, call, &recorded, part, &gpu)));
     }
+    trials.extend(modules::trials(&gpu));
     trials.extend(training::trials(&gpu));
     trials.extend(schedules::trials());
     gpu.run(trials);

@@ -1,0 +1,265 @@
+//! Layers of a transformer.
+
+use super::attention::MultiheadAttentionOptions;
+use super::{Dropout, Forward, LayerNorm, Linear, Module, MultiheadAttention};
+use crate::engine::Device;
+use crate::tensor::Tensor;
+
+/// The function between the two linear layers of a transformer's layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TransformerActivation {
+    /// `max(x, 0)`.
+    #[default]
+    Relu,
+    /// `x·Φ(x)`.
+    Gelu,
+}
+
+/// What a transformer's encoder leaves out: see [`MultiheadAttentionOptions`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TransformerMasks<'a> {
+    /// Which places are hidden from which, `[L, L]` or `[N·heads, L, L]`.
+    pub mask: Option<&'a Tensor>,
+    /// Which places are hidden from all, `[N, L]`.
+    pub src_key_padding_mask: Option<&'a Tensor>,
+    /// Whether every place sees only those up to its own.
+    pub is_causal: bool,
+}
+
+/// What an encoder's layer is made from.
+#[derive(Clone, Copy, Debug)]
+struct Config {
+    d_model: usize,
+    nhead: usize,
+    dim_feedforward: usize,
+    dropout: f64,
+    activation: TransformerActivation,
+    layer_norm_eps: f64,
+    batch_first: bool,
+    norm_first: bool,
+    bias: bool,
+}
+
+/// Self-attention and two linear layers, each added to its input and normalised: `[L, N, d_model]` in and out, with
+/// `batch_first` `[N, L, d_model]`, without a batch `[L, d_model]`.
+///
+/// <https://pytorch.org/docs/stable/generated/torch.nn.TransformerEncoderLayer.html>
+///
+/// ```
+/// use lumigrad::{nn, prelude::*};
+/// let layer = nn::TransformerEncoderLayer::new(16, 4).dim_feedforward(32).batch_first(true);
+/// assert_eq!(layer.call(&Tensor::rand(&[2, 5, 16])).shape(), [2, 5, 16]);
+/// ```
+#[derive(Clone, Debug, Module)]
+pub struct TransformerEncoderLayer {
+    /// Attention of all places to all places.
+    pub self_attn: MultiheadAttention,
+    /// From `d_model` to `dim_feedforward`.
+    pub linear1: Linear,
+    dropout: Dropout,
+    /// Back to `d_model`.
+    pub linear2: Linear,
+    /// Of the attention.
+    pub norm1: LayerNorm,
+    /// Of the linear layers.
+    pub norm2: LayerNorm,
+    dropout1: Dropout,
+    dropout2: Dropout,
+    #[module(skip)]
+    config: Config,
+}
+
+impl TransformerEncoderLayer {
+    /// With `dim_feedforward` 2048, dropout of 0.1, relu, norms behind the sums, time-major, on the current device.
+    ///
+    /// # Panics
+    /// When `d_model` is no multiple of `nhead`.
+    #[track_caller]
+    pub fn new(d_model: usize, nhead: usize) -> TransformerEncoderLayer {
+        Self::make(Config {
+            d_model,
+            nhead,
+            dim_feedforward: 2048,
+            dropout: 0.1,
+            activation: TransformerActivation::Relu,
+            layer_norm_eps: 1e-5,
+            batch_first: false,
+            norm_first: false,
+            bias: true,
+        })
+    }
+
+    #[track_caller]
+    fn make(config: Config) -> TransformerEncoderLayer {
+        let Config { d_model, nhead, dim_feedforward, dropout, layer_norm_eps, batch_first, bias, .. } = config;
+        let norm = || LayerNorm::new(d_model).eps(layer_norm_eps).bias(bias);
+        TransformerEncoderLayer {
+            self_attn: MultiheadAttention::new(d_model, nhead).bias(bias).batch_first(batch_first).dropout(dropout),
+            linear1: Linear::with_bias(d_model, dim_feedforward, bias),
+            dropout: Dropout::new(dropout),
+            linear2: Linear::with_bias(dim_feedforward, d_model, bias),
+            norm1: norm(),
+            norm2: norm(),
+            dropout1: Dropout::new(dropout),
+            dropout2: Dropout::new(dropout),
+            config,
+        }
+    }
+
+    /// The width between the two linear layers. Makes the parameters anew.
+    #[track_caller]
+    pub fn dim_feedforward(self, dim_feedforward: usize) -> Self {
+        Self::make(Config { dim_feedforward, ..self.config })
+    }
+
+    /// The share that is dropped while training: of the attention's weights, and behind each part. Makes the parameters anew.
+    #[track_caller]
+    pub fn dropout(self, dropout: f64) -> Self {
+        Self::make(Config { dropout, ..self.config })
+    }
+
+    /// What stands between the linear layers.
+    pub fn activation(mut self, activation: TransformerActivation) -> Self {
+        self.config.activation = activation;
+        self
+    }
+
+    /// What the norms add to the variance. Makes the parameters anew.
+    #[track_caller]
+    pub fn layer_norm_eps(self, layer_norm_eps: f64) -> Self {
+        Self::make(Config { layer_norm_eps, ..self.config })
+    }
+
+    /// `[N, L, d_model]` and not `[L, N, d_model]`.
+    pub fn batch_first(mut self, batch_first: bool) -> Self {
+        self.config.batch_first = batch_first;
+        self.self_attn = self.self_attn.batch_first(batch_first);
+        self
+    }
+
+    /// Whether the norms stand before each part, and not behind the sums.
+    pub fn norm_first(mut self, norm_first: bool) -> Self {
+        self.config.norm_first = norm_first;
+        self
+    }
+
+    /// With biases or without, everywhere. Makes the parameters anew.
+    #[track_caller]
+    pub fn bias(self, bias: bool) -> Self {
+        Self::make(Config { bias, ..self.config })
+    }
+
+    /// The layer with masks.
+    ///
+    /// # Panics
+    /// When the shapes do not fit.
+    #[track_caller]
+    pub fn forward_with(&self, src: &Tensor, masks: &TransformerMasks<'_>) -> Tensor {
+        if self.config.norm_first {
+            let x = src.add(&self.attention(&self.norm1.call(src), masks));
+            x.add(&self.feed_forward(&self.norm2.call(&x)))
+        } else {
+            let x = self.norm1.call(&src.add(&self.attention(src, masks)));
+            self.norm2.call(&x.add(&self.feed_forward(&x)))
+        }
+    }
+
+    #[track_caller]
+    fn attention(&self, x: &Tensor, masks: &TransformerMasks<'_>) -> Tensor {
+        let options = MultiheadAttentionOptions {
+            key_padding_mask: masks.src_key_padding_mask,
+            need_weights: false,
+            attn_mask: masks.mask,
+            is_causal: masks.is_causal,
+            ..MultiheadAttentionOptions::default()
+        };
+        self.dropout1.call(&self.self_attn.attend(x, x, x, &options).0)
+    }
+
+    #[track_caller]
+    fn feed_forward(&self, x: &Tensor) -> Tensor {
+        let x = self.linear1.call(x);
+        let x = match self.config.activation {
+            TransformerActivation::Relu => x.relu(),
+            TransformerActivation::Gelu => x.gelu(),
+        };
+        self.dropout2.call(&self.linear2.call(&self.dropout.call(&x)))
+    }
+
+    /// A layer with parameters of its own that hold the same values.
+    #[track_caller]
+    fn copy(&self, device: &Device) -> Self {
+        let copy = device.scope(|| Self::make(self.config));
+        if let Err(error) = copy.load_state_dict(&self.state_dict()) {
+            panic!("TransformerEncoder: {error}");
+        }
+        copy
+    }
+}
+
+impl Forward for TransformerEncoderLayer {
+    type Output = Tensor;
+
+    /// # Panics
+    /// When the last dim is not `d_model`.
+    #[track_caller]
+    fn forward(&self, src: &Tensor) -> Tensor {
+        self.forward_with(src, &TransformerMasks::default())
+    }
+}
+
+/// A stack of [`TransformerEncoderLayer`]s, and perhaps a norm behind it.
+///
+/// As in PyTorch all layers are copies of the one that is given, and start from its values.
+/// <https://pytorch.org/docs/stable/generated/torch.nn.TransformerEncoder.html>
+///
+/// ```
+/// use lumigrad::{nn, prelude::*};
+/// let layer = nn::TransformerEncoderLayer::new(16, 4).dim_feedforward(32).norm_first(true);
+/// let encoder = nn::TransformerEncoder::new(&layer, 2).norm(nn::LayerNorm::new(16));
+/// assert_eq!(encoder.call(&Tensor::rand(&[5, 2, 16])).shape(), [5, 2, 16]);
+/// assert!(encoder.state_dict().get("layers.1.self_attn.in_proj_weight").is_some());
+/// ```
+#[derive(Clone, Debug, Module)]
+pub struct TransformerEncoder {
+    /// The layers, the first one first.
+    pub layers: Vec<TransformerEncoderLayer>,
+    /// The norm of what the last one gives.
+    pub norm: Option<LayerNorm>,
+}
+
+impl TransformerEncoder {
+    /// So many copies of a layer, where its parameters are.
+    #[track_caller]
+    pub fn new(layer: &TransformerEncoderLayer, num_layers: usize) -> TransformerEncoder {
+        let weight = layer.linear1.weight.get();
+        TransformerEncoder { layers: (0..num_layers).map(|_| layer.copy(weight.device())).collect(), norm: None }
+    }
+
+    /// With a norm behind the layers.
+    pub fn norm(mut self, norm: LayerNorm) -> TransformerEncoder {
+        self.norm = Some(norm);
+        self
+    }
+
+    /// All layers with the same masks.
+    ///
+    /// # Panics
+    /// When the shapes do not fit.
+    #[track_caller]
+    pub fn forward_with(&self, src: &Tensor, masks: &TransformerMasks<'_>) -> Tensor {
+        let x = self.layers.iter().fold(src.clone(), |x, layer| layer.forward_with(&x, masks));
+        self.norm.as_ref().map_or(x.clone(), |norm| norm.call(&x))
+    }
+}
+
+impl Forward for TransformerEncoder {
+    type Output = Tensor;
+
+    /// # Panics
+    /// When the last dim is not the layers' `d_model`.
+    #[track_caller]
+    fn forward(&self, src: &Tensor) -> Tensor {
+        self.forward_with(src, &TransformerMasks::default())
+    }
+}
