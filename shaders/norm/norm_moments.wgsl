@@ -131,8 +131,24 @@ fn merged(k: u32) -> vec2<f32> {
     return vec2<f32>(middle, squares);
 }
 
+// Mode 2: variances, with `momentum` for the number that the squares are divided by, which may be 0; mode 3: their roots.
 fn store_moments(k: u32, moments: vec2<f32>) {
     mean[k] = moments.x;
+    if params.mode >= 2u {
+        var variance = moments.y / params.momentum;
+        if params.momentum == 0.0 {
+            // A comparison is false for a NaN.
+            variance = nan_f32();
+            if moments.y > 0.0 {
+                variance = inf_f32();
+            }
+        }
+        spread[k] = variance;
+        if params.mode == 3u {
+            spread[k] = lg_sqrt(variance);
+        }
+        return;
+    }
     spread[k] = 1.0 / lg_sqrt(moments.y / f32(elements_of_k()) + params.eps);
 }
 

@@ -14,7 +14,7 @@ pub(crate) mod rms_norm;
 mod rows;
 mod twins;
 
-pub(crate) use plan::{Domain, Norm};
+pub(crate) use plan::{Domain, Norm, variances};
 
 use crate::engine::kernel::params;
 use crate::engine::{Binding, Bound, Grid, Item, Kernel, Params, ParamsLayout, Variant, WORKGROUP};

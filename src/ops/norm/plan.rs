@@ -153,6 +153,20 @@ pub(crate) fn moments(
     (mean, spread)
 }
 
+/// Means and variances (or their roots) of the elements of each `k` of the contiguous `x`, which has some; the sums of
+/// squares are divided by `divisor`.
+pub(crate) fn variances(run: &mut Run<'_>, x: &Tensor, domain: Domain, divisor: f64, root: bool) -> (Tensor, Tensor) {
+    let mut p = NormParams::new(domain, domain, domain, 0.0);
+    p.x_offset = x.offset() as u32;
+    (p.mode, p.momentum) = (if root { 3 } else { 2 }, divisor as f32);
+    let (mean, spread) = (run.output(DType::F32, &[domain.count]), run.output(DType::F32, &[domain.count]));
+    let kernel = if split(run, &mut p) { &MOMENTS_BY_THREAD } else { &MOMENTS_BY_GROUP };
+    let parts = run.output(DType::F32, &[2, p.splits as usize, domain.count]);
+    run.dispatch(kernel, 0, &[x, &parts], &p);
+    run.dispatch(&MERGE, 0, &[&parts, &mean, &spread], &p);
+    (mean, spread)
+}
+
 impl Norm<'_> {
     fn params(&self, walk: Domain, x: &Tensor) -> NormParams {
         let offset = |t: Option<&Tensor>| t.map_or(0, |t| t.offset() as u32);

@@ -78,9 +78,20 @@ pub(super) fn merge(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
     Ok(())
 }
 
-/// Mean and reciprocal standard deviation.
+/// Mean and reciprocal standard deviation, or (modes 2 and 3) variance and standard deviation.
 fn stored(p: &NormParams, [mean, squares, mean_error, squares_error]: [f64; 4], magnitude: bool) -> (f64, f64) {
     let r = f64::from(p.outer * p.inner);
+    if p.mode >= 2 {
+        let divisor = f64::from(p.momentum);
+        let (var, error) = (squares / divisor, squares_error / divisor);
+        return match (p.mode, magnitude) {
+            (2, false) => (mean, var),
+            (2, true) => (mean_error, error),
+            (_, false) => (mean, var.sqrt()),
+            // A root moves by half of the relative error, near 0 by no more than the root of the error.
+            (_, true) => (mean_error, var.sqrt() + (error / (2.0 * var.sqrt())).min((error / EPSILON).sqrt())),
+        };
+    }
     let var = squares / r + f64::from(p.eps);
     let reciprocal = 1.0 / var.sqrt();
     if magnitude { (mean_error, reciprocal * (1.0 + squares_error / r / var)) } else { (mean, reciprocal) }

@@ -1,9 +1,17 @@
 //! Reductions over any dims: the machinery that the pages here share.
 
+pub(crate) mod cumprod;
+pub(crate) mod cumsum;
+mod cumulative;
 pub(crate) mod extrema;
 pub(crate) mod extrema_dim;
+pub(crate) mod logsumexp;
 pub(crate) mod mean;
+pub(crate) mod normalize;
+pub(crate) mod prod;
 pub(crate) mod sum;
+pub(crate) mod var;
+pub(crate) mod vector_norm;
 
 use smallvec::SmallVec;
 
