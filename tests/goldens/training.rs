@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use libtest_mimic::{Failed, Trial};
 use lumigrad::nn::utils::{ClipGradNormOptions, clip_grad_norm_with, clip_grad_value_};
-use lumigrad::nn::{LSTM, Layer, Linear, StateDict};
+use lumigrad::nn::{Conv2d, LSTM, Layer, Linear, StateDict};
 use lumigrad::optim::lr_scheduler::{AnnealStrategy, OneCycleLR};
 use lumigrad::optim::{ASGD, Adadelta, Adagrad, Adam, AdamW, Adamax, NAdam, RAdam, RMSprop, Rprop, SGD};
 use lumigrad::prelude::*;
@@ -75,6 +75,24 @@ impl Forward for Mlp {
     }
 }
 
+/// Two convolutions with ReLU and halved by maxima, then 10 logits.
+#[derive(Module)]
+struct SmallCnn {
+    conv1: Conv2d,
+    conv2: Conv2d,
+    fc1: Linear,
+}
+
+impl Forward for SmallCnn {
+    type Output = Tensor;
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let x = x.reshape([-1, 1, 28, 28]);
+        let x = self.conv1.call(&x).relu().max_pool2d(2);
+        let x = self.conv2.call(&x).relu().max_pool2d(2);
+        self.fc1.call(&x.flatten(1, -1))
+    }
+}
+
 /// Rows of an image as 28 steps of 28 numbers, two layers, and the last step's output as 10 logits.
 #[derive(Module)]
 struct LastStep {
@@ -94,6 +112,11 @@ impl Forward for LastStep {
 fn model(name: &str) -> Box<dyn Layer> {
     match name {
         "mlp" => Box::new(Mlp { fc1: Linear::new(784, 512), fc2: Linear::new(512, 256), fc3: Linear::new(256, 10) }),
+        "small_cnn" => Box::new(SmallCnn {
+            conv1: Conv2d::new(1, 8, 3).padding(1),
+            conv2: Conv2d::new(8, 16, 3).padding(1),
+            fc1: Linear::new(784, 10),
+        }),
         "lstm" => {
             Box::new(LastStep { rnn: LSTM::new(28, 32).num_layers(2).batch_first(true), fc: Linear::new(32, 10) })
         }
