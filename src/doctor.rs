@@ -159,6 +159,26 @@ pub fn run(device: &Device, filter: Filter<'_>, progress: &mut dyn FnMut(usize, 
     Ok(report)
 }
 
+/// Runs an operation's cases on any GPU and gives the comparisons of all dispatches with their twins. Cases that it must
+/// refuse are left out.
+///
+/// # Errors
+/// What a case fails with.
+pub(crate) fn compare(device: &Device, operation: &'static Operation) -> Result<Vec<Comparison>> {
+    let run = || -> Result<()> {
+        for choice in choices(operation) {
+            set_choice(device, choice, true);
+            let mut cases = (operation.cases)().into_iter().filter(|case| !case.fails);
+            let result = cases.try_for_each(|case| run_case(device, operation, &case));
+            set_choice(device, choice, false);
+            result?;
+        }
+        Ok(())
+    };
+    let (result, comparisons) = Device::compare(run);
+    result.map(|()| comparisons)
+}
+
 /// A case that must fail has to, for a reason that lies in the case.
 fn refused(result: Result<()>) -> Result<()> {
     match result {

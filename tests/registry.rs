@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use lumigrad::ops::{FAMILIES, REGISTRY, kernels};
 
 /// Files of `src/ops` that every operation uses and none is made of.
-const MACHINERY: &[&str] = &["attrs", "call", "cases", "class_loss", "methods", "mod", "registry"];
+const MACHINERY: &[&str] = &["attrs", "call", "cases", "class_loss", "methods", "mod", "registry", "replace"];
 
 /// Lines of a source file: what can be read at one sitting.
 const MAX_LINES: usize = 600;

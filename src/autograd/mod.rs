@@ -18,7 +18,7 @@ pub use function::{Function, ToSave};
 pub use gradcheck::{GradcheckOptions, gradcheck};
 pub use hooks::HookHandle;
 pub(crate) use leaf::Leaf;
-pub(crate) use node::{Edge, Node, SavedTensor, Step, Target};
+pub(crate) use node::{Edge, Node, SavedTensor, Step, Target, VjpFunction};
 
 thread_local! {
     static ENABLED: Cell<bool> = const { Cell::new(true) };

@@ -5,12 +5,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::adapter::{self, AdapterFacts, GpuOptions};
+use super::compare::Comparison;
 use super::counters::{AtomicCounters, Counters};
 use super::gpu::Gpu;
 use super::host::{self, HostBuffer};
-use super::kernel::{Binding, Kernel, Operands, Params, ParamsBlock};
+use super::kernel::{Binding, Grid, Kernel, Operands, Params, ParamsBlock};
 use super::pool::{Buffer, Memory};
-use super::shadow::{Observer, Shadow};
+use super::shadow::{self, Observer, Shadow};
 use super::tape;
 use crate::dtype::{DType, HostData, Packed};
 use crate::{Error, Result};
@@ -297,8 +298,26 @@ impl Device {
         }
     }
 
+    /// Runs `body` with each dispatch of this thread on a GPU held against its scalar twin, as a shadow device does, and
+    /// gives what was found.
+    ///
+    /// ```no_run
+    /// use lumigrad::prelude::*;
+    /// let device = Device::gpu()?;
+    /// let x = Tensor::full_on(&[4], 0.5, DType::F32, &device);
+    /// let (_, comparisons) = Device::compare(|| x.exp());
+    /// assert!(comparisons.iter().all(|c| c.passed()));
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    ///
+    /// There is nothing to compare on the reference itself.
+    pub fn compare<R>(body: impl FnOnce() -> R) -> (R, Vec<Comparison>) {
+        shadow::comparing(body)
+    }
+
     /// Runs another WGSL text in place of a kernel's own on this device, or the kernel's own again with `None`.
-    /// The text gets the variant's prelude and may use `#import`. The reference is not affected.
+    /// The text gets the variant's prelude and may use `#import`. The reference is not affected. A text that does not
+    /// compile is an error of the first dispatch; [`Device::replace_kernel_with`] checks it here and now.
     pub fn replace_kernel(&self, kernel: &'static Kernel, variant: usize, wgsl: Option<String>) {
         if let Some(gpu) = self.open_gpu() {
             gpu.replace(kernel, variant, wgsl);
@@ -398,9 +417,20 @@ impl Device {
         params: &P,
     ) -> Result<()> {
         let params = Params(bytemuck::bytes_of(params));
+        self.dispatch_grid(kernel, variant, operands, params, (kernel.grid)(&params))
+    }
+
+    /// [`Self::dispatch`] with a params block that has no Rust type, and a grid of the caller's.
+    pub(crate) fn dispatch_grid(
+        &self,
+        kernel: &'static Kernel,
+        variant: usize,
+        operands: &[&Buffer],
+        params: Params<'_>,
+        grid: Grid,
+    ) -> Result<()> {
         debug_assert_eq!(params.0.len(), kernel.params.size, "{}: another params struct than declared", kernel.name);
         check_aliasing(kernel, operands);
-        let grid = (kernel.grid)(&params);
         if grid.is_empty() {
             return Ok(());
         }
@@ -411,6 +441,7 @@ impl Device {
                 let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
                 host::dispatch(kernel, variant, &buffers, params, *rounding)
             }
+            Body::Gpu(gpu) if shadow::is_comparing() => shadow::compare(gpu, kernel, variant, operands, params, grid),
             Body::Gpu(gpu) => gpu.dispatch(kernel, variant, operands, params, grid),
             Body::Shadow(gpu, shadow) => shadow.dispatch(gpu, kernel, variant, operands, params, grid),
         }

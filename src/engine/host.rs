@@ -44,6 +44,7 @@ enum Slot {
 
 /// What a scalar twin is called with: the same bindings and params as the shader.
 pub struct HostCall<'a> {
+    kernel: &'static Kernel,
     slots: Operands<Slot>,
     params: Params<'a>,
     variant: usize,
@@ -53,6 +54,36 @@ impl<'a> HostCall<'a> {
     /// The params block.
     pub fn params<T: ParamsBlock>(&self) -> &'a T {
         self.params.get()
+    }
+
+    /// The kernel.
+    pub(crate) fn kernel(&self) -> &'static Kernel {
+        self.kernel
+    }
+
+    /// A number of the params block by its name in the shader, as its bits.
+    fn param_bits(&self, name: &str) -> u32 {
+        let field = self.kernel.params.fields.iter().find(|(field, ..)| *field == name);
+        let (_, offset, _) = field.unwrap_or_else(|| panic!("{}: there is no param `{name}`", self.kernel.name));
+        u32::from_le_bytes(std::array::from_fn(|i| self.params.0[offset + i]))
+    }
+
+    /// The param of this name, declared as u32 in the shader.
+    ///
+    /// # Panics
+    /// When the shader has no such param; so do the other two.
+    pub fn param_u32(&self, name: &str) -> u32 {
+        self.param_bits(name)
+    }
+
+    /// The param of this name, declared as i32 in the shader.
+    pub fn param_i32(&self, name: &str) -> i32 {
+        self.param_bits(name).cast_signed()
+    }
+
+    /// The param of this name, declared as f32 in the shader.
+    pub fn param_f32(&self, name: &str) -> f64 {
+        f64::from(f32::from_bits(self.param_bits(name)))
     }
 
     /// Which of the kernel's variants was asked for.
@@ -218,7 +249,7 @@ fn run(
             }
         });
     }
-    let call = HostCall { slots, params, variant };
+    let call = HostCall { kernel, slots, params, variant };
     let result = body(&call);
     let mut operands = buffers.iter();
     for (binding, slot) in kernel.bindings.iter().zip(call.slots) {

@@ -13,8 +13,9 @@ pub(crate) mod kernel;
 mod pipelines;
 pub(crate) mod place;
 mod pool;
-mod shader;
-mod shadow;
+pub(crate) mod reflect;
+pub(crate) mod shader;
+pub(crate) mod shadow;
 mod stream;
 pub(crate) mod tape;
 

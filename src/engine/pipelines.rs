@@ -132,7 +132,7 @@ impl Pipelines {
         }
         let refused = |message: String| Error::Kernel { kernel: label.clone(), message };
         let text = match self.replacements.get(&(kernel.id(), variant)) {
-            Some(text) => shader::assemble_replacement(kernel, variant, text),
+            Some(text) => shader::replacement_text(kernel, variant, text).map(|text| text.text),
             None => shader::assemble(kernel, variant),
         }
         .map_err(refused)?;

@@ -29,31 +29,47 @@ pub fn imports() -> impl Iterator<Item = &'static str> {
     COMMON.iter().map(|(path, _)| *path)
 }
 
+/// A text with what comes before the writer's own part of it.
+pub(crate) struct Text {
+    pub text: String,
+    /// Lines of the prelude and of imported files.
+    pub lines_before: usize,
+}
+
 /// The whole text of a kernel variant.
 ///
 /// # Errors
 /// A message when a `#import` names no file of `shaders/common`.
 pub fn assemble(kernel: &Kernel, variant: usize) -> Result<String, String> {
-    let mut text = kernel.variants[variant].prelude();
-    let mut seen = Vec::new();
-    for piece in kernel.source {
-        expand(piece, &mut seen, &mut text)?;
-    }
-    Ok(text)
+    assemble_text(kernel, variant).map(|text| text.text)
+}
+
+pub(crate) fn assemble_text(kernel: &Kernel, variant: usize) -> Result<Text, String> {
+    join(kernel, variant, kernel.source)
 }
 
 /// The text of a replacement: the prelude of the variant that it stands in for, then the text.
-pub(crate) fn assemble_replacement(kernel: &Kernel, variant: usize, replacement: &str) -> Result<String, String> {
+pub(crate) fn replacement_text(kernel: &Kernel, variant: usize, replacement: &str) -> Result<Text, String> {
+    join(kernel, variant, &[replacement])
+}
+
+fn join(kernel: &Kernel, variant: usize, pieces: &[&str]) -> Result<Text, String> {
     let mut text = kernel.variants[variant].prelude();
-    expand(replacement, &mut Vec::new(), &mut text)?;
-    Ok(text)
+    let mut seen = Vec::new();
+    let mut lines_before = 0;
+    for piece in pieces {
+        expand(piece, &mut seen, &mut text)?;
+        // Its imports stand before it.
+        lines_before = text.lines().count() - piece.lines().count();
+    }
+    Ok(Text { text, lines_before })
 }
 
 /// Appends `piece` with its imports before it, each file once (which also ends cycles).
 fn expand(piece: &str, seen: &mut Vec<String>, text: &mut String) -> Result<(), String> {
     let mut own = String::with_capacity(piece.len());
     for line in piece.lines() {
-        let Some(path) = line.strip_prefix("#import ").map(str::trim) else {
+        let Some(path) = line.trim_start().strip_prefix("#import ").map(str::trim) else {
             own.push_str(line);
             own.push('\n');
             continue;

@@ -1,5 +1,6 @@
 //! Shadow mode: every dispatch runs on the GPU and then, on the GPU's own input bits, in the scalar twin.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use web_time::Instant;
@@ -38,30 +39,86 @@ impl Shadow {
         grid: Grid,
     ) -> Result<()> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = operands.iter().map(|b| read(gpu, b)).collect::<Result<Vec<_>>>()?;
-        gpu.prepare(kernel, variant)?;
-        let start = Instant::now();
-        gpu.dispatch(kernel, variant, operands, params, grid)?;
-        gpu.synchronize()?;
-        let nanos = start.elapsed().as_nanos() as u64;
-        let bindings = kernel.bindings.iter().filter(|b| b.is_operand());
-        let after = bindings
-            .zip(operands)
-            .map(|(binding, b)| binding.is_written().then(|| read(gpu, b)).transpose())
-            .collect::<Result<Vec<_>>>()?;
-        let lens: Vec<usize> = operands.iter().map(|b| b.len).collect();
-        let comparisons = compare::check(kernel, variant, params, before, &after, &lens)?;
+        let comparisons = both(gpu, kernel, variant, operands, params, grid)?;
         let observer = self.observer.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for mut comparison in comparisons {
-            comparison.nanos = nanos;
+        if is_comparing() {
+            note(&comparisons);
+        }
+        for comparison in comparisons {
             match &observer {
                 Some(observe) => observe(&comparison),
                 None if comparison.passed() => {}
-                None => return Err(diverged(kernel, variant, &comparison)),
+                None => return Err(diverged(kernel.label(variant), &comparison)),
             }
         }
         Ok(())
     }
+}
+
+/// Runs a dispatch on the GPU and in the twin.
+fn both(
+    gpu: &Gpu,
+    kernel: &'static Kernel,
+    variant: usize,
+    operands: &[&Buffer],
+    params: Params<'_>,
+    grid: Grid,
+) -> Result<Vec<Comparison>> {
+    let before = operands.iter().map(|b| read(gpu, b)).collect::<Result<Vec<_>>>()?;
+    gpu.prepare(kernel, variant)?;
+    let start = Instant::now();
+    gpu.dispatch(kernel, variant, operands, params, grid)?;
+    gpu.synchronize()?;
+    let nanos = start.elapsed().as_nanos() as u64;
+    let bindings = kernel.bindings.iter().filter(|b| b.is_operand());
+    let after = bindings
+        .zip(operands)
+        .map(|(binding, b)| binding.is_written().then(|| read(gpu, b)).transpose())
+        .collect::<Result<Vec<_>>>()?;
+    let lens: Vec<usize> = operands.iter().map(|b| b.len).collect();
+    let mut comparisons = compare::check(kernel, variant, params, before, &after, &lens)?;
+    comparisons.iter_mut().for_each(|comparison| comparison.nanos = nanos);
+    Ok(comparisons)
+}
+
+thread_local! {
+    /// What the dispatches of this thread were found to do, while somebody asks.
+    static FOUND: RefCell<Option<Vec<Comparison>>> = const { RefCell::new(None) };
+}
+
+/// Whether the dispatches of this thread are compared on any GPU.
+pub(crate) fn is_comparing() -> bool {
+    FOUND.with_borrow(Option::is_some)
+}
+
+fn note(comparisons: &[Comparison]) {
+    FOUND.with_borrow_mut(|found| found.get_or_insert_default().extend_from_slice(comparisons));
+}
+
+/// Compares the dispatches of `body`.
+pub(crate) fn comparing<R>(body: impl FnOnce() -> R) -> (R, Vec<Comparison>) {
+    struct Restore(Option<Vec<Comparison>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            FOUND.replace(self.0.take());
+        }
+    }
+    let _restore = Restore(FOUND.replace(Some(Vec::new())));
+    let result = body();
+    (result, FOUND.take().unwrap_or_default())
+}
+
+/// One dispatch on a GPU that is no shadow, compared.
+pub(crate) fn compare(
+    gpu: &Gpu,
+    kernel: &'static Kernel,
+    variant: usize,
+    operands: &[&Buffer],
+    params: Params<'_>,
+    grid: Grid,
+) -> Result<()> {
+    note(&both(gpu, kernel, variant, operands, params, grid)?);
+    Ok(())
 }
 
 /// The whole allocation, guard band included.
@@ -70,7 +127,8 @@ fn read(gpu: &Gpu, buffer: &Buffer) -> Result<HostData> {
     Ok(HostData::from_bytes(buffer.dtype, &bytes))
 }
 
-fn diverged(kernel: &'static Kernel, variant: usize, comparison: &Comparison) -> Error {
+/// The error for a comparison that failed.
+pub(crate) fn diverged(label: String, comparison: &Comparison) -> Error {
     let detail = match comparison.worst {
         Some(w) => format!(
             "`{}` element {}{}: the shader gives {:?}, the reference {:?}, {:.1} times the allowed distance",
@@ -83,5 +141,5 @@ fn diverged(kernel: &'static Kernel, variant: usize, comparison: &Comparison) ->
         ),
         None => "no element was compared".into(),
     };
-    Error::Diverged { kernel: kernel.label(variant), detail }
+    Error::Diverged { kernel: label, detail }
 }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::{Attrs, Operation};
 use crate::autograd::{self, Edge, Leaf, Node, SavedTensor, Step, Target};
 use crate::dtype::DType;
-use crate::engine::{Buffer, Device, Kernel, ParamsBlock, place};
+use crate::engine::{Buffer, Device, Grid, Kernel, ParamsBlock, place};
 use crate::tensor::{Gradient, Shape, Tensor};
 use crate::{Error, Result};
 
@@ -62,6 +62,20 @@ impl<'a> Run<'a> {
         let buffers: Result<SmallVec<[&Buffer; 8]>> = operands.iter().map(|t| t.buffer().map(|b| &**b)).collect();
         let result = buffers.and_then(|buffers| self.device.dispatch(kernel, variant, &buffers, params));
         if let Err(error) = result {
+            self.poison = Some(error.in_module(place::path));
+        }
+    }
+
+    /// [`Self::dispatch`] with params that have no Rust type, and a grid of the caller's.
+    pub(crate) fn dispatch_grid(&mut self, kernel: &'static Kernel, operands: &[&Tensor], params: &[u8], grid: Grid) {
+        if self.poison.is_some() {
+            return;
+        }
+        let buffers: Result<SmallVec<[&Buffer; 8]>> = operands.iter().map(|t| t.buffer().map(|b| &**b)).collect();
+        let run = |buffers: SmallVec<[&Buffer; 8]>| {
+            self.device.dispatch_grid(kernel, 0, &buffers, crate::engine::Params(params), grid)
+        };
+        if let Err(error) = buffers.and_then(run) {
             self.poison = Some(error.in_module(place::path));
         }
     }
@@ -289,6 +303,19 @@ pub(crate) fn apply_on(
     inputs: &[&Tensor],
     attrs: Attrs,
 ) -> Result<Outputs> {
+    apply_with(device, operation, inputs, attrs, &operation.forward, operation.vjp.is_some(), &|| None)
+}
+
+/// [`apply_on`] with a forward, and a way back, that may be closures.
+pub(crate) fn apply_with(
+    device: &Device,
+    operation: &'static Operation,
+    inputs: &[&Tensor],
+    attrs: Attrs,
+    forward: &dyn Fn(&mut Call<'_>) -> Result<Outputs>,
+    has_gradient: bool,
+    step: &dyn Fn() -> Option<Step>,
+) -> Result<Outputs> {
     let poison = inputs.iter().find_map(|t| t.poison().cloned());
     for input in inputs.iter().filter(|_| poison.is_none()) {
         if input.device() != device {
@@ -304,16 +331,16 @@ pub(crate) fn apply_on(
             former.shape()
         )));
     }
-    let differentiable = operation.vjp.is_some() && autograd::is_grad_enabled();
+    let differentiable = has_gradient && autograd::is_grad_enabled();
     let needs_gradient = || inputs.iter().any(|t| t.is_requires_grad());
     let recording = differentiable && needs_gradient();
-    if operation.vjp.is_some() && !differentiable {
+    if has_gradient && !differentiable {
         autograd::checkpoint::notice(needs_gradient);
     }
     let run = Run { device, poison: poison.clone() };
     let mut call = Call { run, operation, inputs, attrs: &attrs, recording, saved: SmallVec::new() };
     // The shape of a poisoned input may be unknown: then it is the poison that is wrong and not the program.
-    let outputs = (operation.forward)(&mut call).map_err(|mistake| poison.unwrap_or(mistake))?;
+    let outputs = forward(&mut call).map_err(|mistake| poison.unwrap_or(mistake))?;
     let Call { run, saved, .. } = call;
     if let (true, Some(error)) = (outputs.is_empty(), &run.poison) {
         return Err(error.clone());
@@ -328,7 +355,7 @@ pub(crate) fn apply_on(
     if !recording {
         return Ok(outputs);
     }
-    Ok(attach(operation, inputs, attrs, saved, outputs, None))
+    Ok(attach(operation, inputs, attrs, saved, outputs, step()))
 }
 
 /// Puts outputs into the graph, behind the inputs.

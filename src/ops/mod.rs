@@ -22,6 +22,7 @@ pub(crate) mod clip_grad;
 pub(crate) mod convolution;
 pub(crate) mod cross_entropy;
 pub(crate) mod cross_entropy_probs;
+mod custom;
 pub(crate) mod diagonal;
 pub(crate) mod dropout_kinds;
 pub(crate) mod elementwise;
@@ -42,6 +43,7 @@ pub(crate) mod random;
 pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod remap;
+mod replace;
 pub(crate) mod softmax;
 pub(crate) mod sort;
 pub(crate) mod transfer;
@@ -52,7 +54,9 @@ pub(crate) mod views;
 
 pub use attrs::{Attr, Attrs};
 pub use call::{Call, Gradients, Outputs, Run, Vjp};
+pub use custom::{CustomArgs, CustomOp, CustomOpBuilder, ParamValue};
 pub use registry::{FAMILIES, REGISTRY, kernel, kernels, operation};
+pub use replace::{Check, Replacement};
 
 pub(crate) use call::{apply, apply_on, attach, single};
 pub(crate) use methods::{methods, or_panic};
