@@ -84,14 +84,14 @@ fn run() -> Result<()> {
     device.manual_seed(0);
     let snake = snake()?;
     if !device.is_reference() {
-        let x = Tensor::uniform(&[100], -3.0, 3.0);
+        let x = Tensor::uniform_on(&[100], -3.0, 3.0, &device);
         let comparisons = snake.check_against_reference(&[&x], &Attrs::new().float("a", 1.5))?;
         println!("{} results on {device} agree with their twins", comparisons.len());
     }
 
     let net = Net { fc1: nn::Linear::new(1, 32), snake, fc2: nn::Linear::new(32, 1) };
     let mut optimizer = optim::Adam::new(net.parameters(), 1e-2);
-    let x = Tensor::uniform(&[256, 1], -6.0, 6.0);
+    let x = Tensor::uniform_on(&[256, 1], -6.0, 6.0, &device);
     let y = x.sin();
     for step in 0..=500 {
         let loss = net.call(&x).mse_loss(&y);
