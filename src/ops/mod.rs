@@ -25,6 +25,7 @@ pub(crate) mod cross_entropy_probs;
 mod custom;
 pub(crate) mod diagonal;
 pub(crate) mod dropout_kinds;
+pub(crate) mod einsum;
 pub(crate) mod elementwise;
 pub(crate) mod fill;
 pub(crate) mod from_bytes;

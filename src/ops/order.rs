@@ -1,10 +1,15 @@
 //! What follows from order: the k-th smallest element, medians and quantiles, composed of `sort` and `topk`.
 //!
+//! The gradient of the median of all elements is shared evenly among the elements that equal it.
+//!
 //! <https://pytorch.org/docs/stable/generated/torch.kthvalue.html>,
 //! <https://pytorch.org/docs/stable/generated/torch.median.html>,
 //! <https://pytorch.org/docs/stable/generated/torch.quantile.html>
 
-use super::methods;
+use smallvec::smallvec;
+
+use super::{Attrs, Operation, apply, cases, methods, single};
+use crate::dtype::DType;
 use crate::tensor::Tensor;
 use crate::tensor::shape::dim_index;
 use crate::{Error, Result};
@@ -25,6 +30,37 @@ fn size(op: &'static str, x: &Tensor, dim: i64) -> Result<usize> {
         size => Ok(size),
     }
 }
+
+/// The operation `median` of all elements.
+pub(crate) static MEDIAN: Operation = Operation {
+    name: "median",
+    kernels: &[],
+    forward: |call| {
+        let x = call.input(0);
+        let (value, _) = x.detach().try_ravel()?.try_median_dim(0, false)?;
+        call.save(x);
+        call.save(&value);
+        Ok(smallvec![value])
+    },
+    vjp: Some(|v| {
+        let (x, value) = (v.saved(0), v.saved(1));
+        let both_nan = x.try_isnan()?.try_logical_and(&value.try_isnan()?)?;
+        let same = x.try_eq(&value)?.try_logical_or(&both_nan)?.try_to_dtype(DType::F32)?;
+        Ok(smallvec![Some(same.try_mul(&v.gradient().try_div(&same.try_sum()?)?)?)])
+    }),
+    cases: || {
+        use cases::{Arrangement, Case, Fill, Input};
+        let distinct = |shape: &[usize]| Input::floats(shape).fill(Fill::Distinct);
+        vec![
+            Case::new("even", vec![distinct(&[4, 6])]),
+            Case::new("odd", vec![distinct(&[3, 7]).arranged(Arrangement::Transposed)]),
+            Case::new("0-d", vec![distinct(&[])]),
+            Case::new("ties", vec![Input::floats(&[9, 5]).fill(Fill::Whole(0, 3))]).no_gradcheck(),
+            Case::new("nan", vec![Input::floats(&[17]).fill(cases::EXTREME)]).no_gradcheck(),
+            Case::new("i32", vec![Input::ints(&[3, 7], -9, 9)]),
+        ]
+    },
+};
 
 methods! {
     /// The elements along dim 0 in ascending order: the values of [`Self::sort`].
@@ -85,14 +121,8 @@ methods! {
     /// # Panics
     /// When there are no elements.
     pub fn median / try_median (&self) -> Tensor {
-        let flat = self.try_ravel()?;
-        let (value, _) = flat.detach().try_median_dim(0, false)?;
-        if !self.is_requires_grad() {
-            return Ok(value);
-        }
-        // Whatever equals the median; the largest of only those is it, and `amax` shares the gradient.
-        let same = flat.detach().try_eq(&value)?.try_logical_or(&flat.detach().try_isnan()?)?;
-        flat.try_masked_fill(&same.try_logical_not()?, f64::NEG_INFINITY)?.try_amax(&[0], false)
+        size("median", &self.try_ravel()?, 0)?;
+        single(apply(&MEDIAN, &[self], Attrs::new()))
     }
 
     /// The value below which the share `q` (0 to 1) of the elements along a dim lies, by linear interpolation between

@@ -142,6 +142,7 @@ pub static REGISTRY: &[&Operation] = &[
     &super::pooling::max_pool::ADAPTIVE_MAX_POOL2D,
     &super::pooling::max_pool::MAX_POOL2D,
     &super::pooling::max_pool::MIN_POOL2D,
+    &super::order::MEDIAN,
     &super::random::RAND,
     &super::random::RANDINT,
     &super::random::RANDN,

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 
-use lumigrad::{Device, Tensor};
+use lumigrad::{Device, Index, Slice, Tensor};
 use serde_json::Value as Json;
 
 use crate::layout::arranged;
@@ -160,6 +160,27 @@ impl<'a> Args<'a> {
     /// A truth value or nothing.
     pub fn opt_bool(&self, name: &str) -> Option<bool> {
         self.opt(name, "truth value", Json::as_bool)
+    }
+
+    /// What a tensor is indexed with: numbers, `null` for a new axis, `"..."`, lists, tensors, `{"slice": [start, end, step]}`.
+    pub fn index(&self, name: &str) -> Vec<Index> {
+        self.must(name, "index", |json| json.as_array()?.iter().map(|place| self.place(place)).collect())
+    }
+
+    fn place(&self, json: &Json) -> Option<Index> {
+        if let Some(tensor) = self.referred(json) {
+            return Some(Index::Tensor(tensor));
+        }
+        if let Some(slice) = json.get("slice") {
+            let step = slice[2].as_u64().unwrap_or(1) as usize;
+            return Some(Index::Slice(Slice { start: slice[0].as_i64(), end: slice[1].as_i64(), step }));
+        }
+        match json {
+            Json::Null => Some(Index::NewAxis),
+            Json::String(dots) if dots == "..." => Some(Index::Ellipsis),
+            Json::Array(list) => list.iter().map(Json::as_i64).collect::<Option<_>>().map(Index::List),
+            number => number.as_i64().map(Index::At),
+        }
     }
 
     /// A string.

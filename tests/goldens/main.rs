@@ -23,7 +23,7 @@ use runner::{Body, Call};
 use serde_json::Value as Json;
 
 fn main() {
-    let recorded = Arc::new(values::json("ops.json"));
+    let recorded = Arc::new(recorded());
     let gpu = Gpu::open();
     let mut trials = vec![
         Trial::test("tables_agree_with_the_files", {
@@ -40,6 +40,17 @@ fn main() {
     trials.extend(training::trials(&gpu));
     trials.extend(schedules::trials());
     gpu.run(trials);
+}
+
+/// All recorded operations: those of the first list, and those of the second, made by `record/operations.py`.
+fn recorded() -> Json {
+    let mut all = values::json("ops.json");
+    let Json::Object(more) = values::json("more.json") else { panic!("operations by name") };
+    let known = all.as_object_mut().expect("operations by name");
+    for (name, operation) in more {
+        assert!(known.insert(name.clone(), operation).is_none(), "`{name}` is recorded twice");
+    }
+    all
 }
 
 fn cases<'a>(recorded: &'a Json, operation: &str) -> &'a [Json] {

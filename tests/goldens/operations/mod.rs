@@ -1,5 +1,6 @@
 //! How each recorded operation is called here.
 
+mod arrange;
 mod attention;
 mod convolution;
 mod elementwise;
@@ -20,6 +21,7 @@ use crate::runner::Call;
 pub fn all() -> impl Iterator<Item = (&'static str, Call)> {
     [
         attention::TABLE,
+        arrange::TABLE,
         elementwise::TABLE,
         convolution::TABLE,
         products::TABLE,
@@ -37,7 +39,8 @@ pub fn all() -> impl Iterator<Item = (&'static str, Call)> {
 }
 
 /// Recorded operations that lumigrad does not have yet.
-pub const NOT_YET: &[&str] = &["rnn", "lstm", "gru", "topk", "sort"];
+pub const NOT_YET: &[&str] =
+    &["scatter_reduce_sum", "scatter_reduce_mean", "scatter_reduce_amax", "scatter_reduce_amin"];
 
 /// Recorded calls that can't be made here, and why. All are calls that PyTorch refuses.
 pub const NOT_RUN: &[(&str, &str)] = &[
