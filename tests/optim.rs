@@ -162,7 +162,7 @@ fn misfits(device: &Device) -> Outcome {
     try_one(&|s| s.groups.clear(), &["0 groups", "has 1"])?;
     try_one(&|s| s.groups[0].params.truncate(3), &["has 3 parameters", "4"])?;
     try_one(&|s| option(s, "momentum", 0.9), &["momentum", "betas"])?;
-    try_one(&|s| option(s, "eps", (-1.0)), &["eps", "negative"])?;
+    try_one(&|s| option(s, "eps", -1.0), &["eps", "negative"])?;
     try_one(&|s| s.groups[0].options.retain(|name, _| name != "lr"), &["learning rate"])?;
     try_one(&|s| option(s, "amsgrad", true), &["max_exp_avg_sq", "missing"])?;
     let ones = |shape: &[usize]| Tensor::full_on(shape, 1.0, DType::F32, &Device::reference());

@@ -2,7 +2,7 @@
 #import common/index
 
 struct Params {
-    // the range, and where the clock's row starts
+    // the range, multiples of four, and where the clock's row starts
     first: u32,
     n: u32,
     row: u32,
@@ -17,11 +17,11 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
-@group(0) @binding(0) var<storage, read> gradient: array<f32>;
-@group(0) @binding(1) var<storage, read_write> parameter: array<f32>;
-@group(0) @binding(2) var<storage, read_write> square: array<f32>;
-@group(0) @binding(3) var<storage, read_write> delta: array<f32>;
-@group(0) @binding(4) var<storage, read> clock: array<f32>;
+@group(0) @binding(0) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> parameter: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> square: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> delta: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> clock: array<vec4<f32>>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -30,15 +30,16 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let id = linear_id(group, groups, local);
+    let now = clock[params.row / 4u];
     // The clock stands still after a bad index.
-    if id >= params.n || clock[params.row + 1u] == 0.0 {
+    if id >= params.n / 4u || now.y == 0.0 {
         return;
     }
-    let i = params.first + id;
+    let i = params.first / 4u + id;
     let g = params.sign * gradient[i] + params.weight_decay * parameter[i];
     let v = params.rho * square[i] + params.rest * g * g;
     let change = sqrt(delta[i] + params.eps) / sqrt(v + params.eps) * g;
     square[i] = v;
     delta[i] = params.rho * delta[i] + params.rest * change * change;
-    parameter[i] += clock[params.row + 2u] * change;
+    parameter[i] += now.z * change;
 }

@@ -2,7 +2,7 @@
 #import common/index
 
 struct Params {
-    // the range, and where the clock's row starts
+    // the range, multiples of four, and where the clock's row starts
     first: u32,
     n: u32,
     row: u32,
@@ -14,10 +14,10 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
-@group(0) @binding(0) var<storage, read> gradient: array<f32>;
-@group(0) @binding(1) var<storage, read_write> parameter: array<f32>;
-@group(0) @binding(2) var<storage, read_write> total: array<f32>;
-@group(0) @binding(3) var<storage, read> clock: array<f32>;
+@group(0) @binding(0) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> parameter: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> total: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> clock: array<vec4<f32>>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -26,13 +26,14 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let id = linear_id(group, groups, local);
+    let now = clock[params.row / 4u];
     // The clock stands still after a bad index.
-    if id >= params.n || clock[params.row + 1u] == 0.0 {
+    if id >= params.n / 4u || now.y == 0.0 {
         return;
     }
-    let i = params.first + id;
+    let i = params.first / 4u + id;
     let g = params.sign * gradient[i] + params.weight_decay * parameter[i];
     let s = total[i] + g * g;
     total[i] = s;
-    parameter[i] += clock[params.row + 2u] * g / (sqrt(s) + params.eps);
+    parameter[i] += now.z * g / (sqrt(s) + params.eps);
 }

@@ -1,9 +1,8 @@
 // One step of Adam for a range of an arena of parameters, in place.
 #import common/index
-#import common/math
 
 struct Params {
-    // the range, and where the clock's row starts
+    // the range, multiples of four, and where the clock's row starts
     first: u32,
     n: u32,
     row: u32,
@@ -19,32 +18,32 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
-@group(0) @binding(0) var<storage, read> gradient: array<f32>;
-@group(0) @binding(1) var<storage, read_write> parameter: array<f32>;
-@group(0) @binding(2) var<storage, read_write> average: array<f32>;
-@group(0) @binding(3) var<storage, read_write> square: array<f32>;
-@group(0) @binding(4) var<storage, read> clock: array<f32>;
-@group(0) @binding(5) var<storage, read_write> largest: array<f32>;
+@group(0) @binding(0) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> parameter: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> average: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> square: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> clock: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> largest: array<vec4<f32>>;
 
-// The position of this thread's element, or the largest number where there is none or the clock stands still, as it
-// does after a bad index.
+// The position of this thread's four elements, or the largest number where there are none or the clock stands still, as
+// it does after a bad index.
 fn position(group: vec3<u32>, groups: vec3<u32>, local: u32) -> u32 {
     let id = linear_id(group, groups, local);
-    if id >= params.n || clock[params.row + 1u] == 0.0 {
+    if id >= params.n / 4u || clock[params.row / 4u].y == 0.0 {
         return 0xffffffffu;
     }
-    return params.first + id;
+    return params.first / 4u + id;
 }
 
 struct Moments {
     // what decoupled decay leaves of the parameter
-    old: f32,
-    m: f32,
-    v: f32,
+    old: vec4<f32>,
+    m: vec4<f32>,
+    v: vec4<f32>,
 }
 
 fn moments(i: u32) -> Moments {
-    let old = parameter[i] * clock[params.row + 4u];
+    let old = parameter[i] * clock[params.row / 4u + 1u].x;
     let g = params.sign * gradient[i] + params.weight_decay * old;
     let m = average[i] + params.rest1 * (g - average[i]);
     let v = params.beta2 * square[i] + params.rest2 * g * g;
@@ -54,8 +53,14 @@ fn moments(i: u32) -> Moments {
 }
 
 // −lr·m̂ / (√v̂ + ε)
-fn change(m: f32, v: f32) -> f32 {
-    return clock[params.row + 2u] * m / (sqrt(v) / clock[params.row + 3u] + params.eps);
+fn change(m: vec4<f32>, v: vec4<f32>) -> vec4<f32> {
+    let row = clock[params.row / 4u];
+    return row.z * m / (sqrt(v) / row.w + params.eps);
+}
+
+// Tests by bits: comparisons may assume that there is no NaN.
+fn are_nan(x: vec4<f32>) -> vec4<bool> {
+    return (bitcast<vec4<u32>>(x) & vec4(0x7fffffffu)) > vec4(0x7f800000u);
 }
 
 @compute @workgroup_size(WG)
@@ -84,7 +89,7 @@ fn amsgrad(
     }
     let now = moments(i);
     // A NaN stays one.
-    let v = select(largest[i], now.v, now.v > largest[i] || is_nan(now.v));
+    let v = select(largest[i], now.v, (now.v > largest[i]) | are_nan(now.v));
     largest[i] = v;
     parameter[i] = now.old + change(now.m, v);
 }

@@ -1,9 +1,13 @@
 // One step of Adamax for a range of an arena of parameters, in place.
 #import common/index
-#import common/math
+
+// Tests by bits: comparisons may assume that there is no NaN.
+fn are_nan(x: vec4<f32>) -> vec4<bool> {
+    return (bitcast<vec4<u32>>(x) & vec4(0x7fffffffu)) > vec4(0x7f800000u);
+}
 
 struct Params {
-    // the range, and where the clock's row starts
+    // the range, multiples of four, and where the clock's row starts
     first: u32,
     n: u32,
     row: u32,
@@ -18,11 +22,11 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
-@group(0) @binding(0) var<storage, read> gradient: array<f32>;
-@group(0) @binding(1) var<storage, read_write> parameter: array<f32>;
-@group(0) @binding(2) var<storage, read_write> average: array<f32>;
-@group(0) @binding(3) var<storage, read_write> largest: array<f32>;
-@group(0) @binding(4) var<storage, read> clock: array<f32>;
+@group(0) @binding(0) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> parameter: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> average: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> largest: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> clock: array<vec4<f32>>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -31,18 +35,19 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let id = linear_id(group, groups, local);
+    let now = clock[params.row / 4u];
     // The clock stands still after a bad index.
-    if id >= params.n || clock[params.row + 1u] == 0.0 {
+    if id >= params.n / 4u || now.y == 0.0 {
         return;
     }
-    let i = params.first + id;
+    let i = params.first / 4u + id;
     let g = params.sign * gradient[i] + params.weight_decay * parameter[i];
     let m = average[i] + params.rest1 * (g - average[i]);
     let decayed = params.beta2 * largest[i];
     let size = abs(g) + params.eps;
     // A NaN gradient stays one.
-    let u = select(decayed, size, size > decayed || is_nan(size));
+    let u = select(decayed, size, (size > decayed) | are_nan(size));
     average[i] = m;
     largest[i] = u;
-    parameter[i] += clock[params.row + 2u] * m / u;
+    parameter[i] += now.z * m / u;
 }

@@ -2,7 +2,7 @@
 #import common/index
 
 struct Params {
-    // the range, and where the clock's row starts
+    // the range, multiples of four, and where the clock's row starts
     first: u32,
     n: u32,
     row: u32,
@@ -13,10 +13,10 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
-@group(0) @binding(0) var<storage, read> gradient: array<f32>;
-@group(0) @binding(1) var<storage, read_write> parameter: array<f32>;
-@group(0) @binding(2) var<storage, read_write> mean: array<f32>;
-@group(0) @binding(3) var<storage, read> clock: array<f32>;
+@group(0) @binding(0) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> parameter: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> mean: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> clock: array<vec4<f32>>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -25,14 +25,16 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let id = linear_id(group, groups, local);
+    let now = clock[params.row / 4u];
     // The clock stands still after a bad index.
-    if id >= params.n || clock[params.row + 1u] == 0.0 {
+    if id >= params.n / 4u || now.y == 0.0 {
         return;
     }
-    let i = params.first + id;
+    let i = params.first / 4u + id;
     let g = params.sign * gradient[i] + params.weight_decay * parameter[i];
-    let p = parameter[i] * clock[params.row + 4u] + clock[params.row + 2u] * g;
-    let share = clock[params.row + 3u];
+    let more = clock[params.row / 4u + 1u];
+    let p = parameter[i] * more.x + now.z * g;
+    let share = now.w;
     parameter[i] = p;
-    mean[i] = select(mean[i] + (p - mean[i]) * share, p, share == 1.0);
+    mean[i] = select(mean[i] + (p - mean[i]) * share, p, vec4(share == 1.0));
 }

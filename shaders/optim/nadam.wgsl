@@ -2,7 +2,7 @@
 #import common/index
 
 struct Params {
-    // the range, and where the clock's row starts
+    // the range, multiples of four, and where the clock's row starts
     first: u32,
     n: u32,
     row: u32,
@@ -18,11 +18,11 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
-@group(0) @binding(0) var<storage, read> gradient: array<f32>;
-@group(0) @binding(1) var<storage, read_write> parameter: array<f32>;
-@group(0) @binding(2) var<storage, read_write> average: array<f32>;
-@group(0) @binding(3) var<storage, read_write> square: array<f32>;
-@group(0) @binding(4) var<storage, read> clock: array<f32>;
+@group(0) @binding(0) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> parameter: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> average: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> square: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> clock: array<vec4<f32>>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -31,17 +31,19 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let id = linear_id(group, groups, local);
+    let now = clock[params.row / 4u];
     // The clock stands still after a bad index.
-    if id >= params.n || clock[params.row + 1u] == 0.0 {
+    if id >= params.n / 4u || now.y == 0.0 {
         return;
     }
-    let i = params.first + id;
-    let old = parameter[i] * clock[params.row + 4u];
+    let i = params.first / 4u + id;
+    let more = clock[params.row / 4u + 1u];
+    let old = parameter[i] * more.x;
     let g = params.sign * gradient[i] + params.weight_decay * old;
     let m = average[i] + params.rest1 * (g - average[i]);
     let v = params.beta2 * square[i] + params.rest2 * g * g;
     average[i] = m;
     square[i] = v;
-    let step = clock[params.row + 2u] * g + clock[params.row + 5u] * m;
-    parameter[i] = old + step / (sqrt(v) / clock[params.row + 3u] + params.eps);
+    let step = now.z * g + more.y * m;
+    parameter[i] = old + step / (sqrt(v) / now.w + params.eps);
 }

@@ -2,7 +2,7 @@
 #import common/index
 
 struct Params {
-    // the range, and where the clock's row starts
+    // the range, multiples of four, and where the clock's row starts
     first: u32,
     n: u32,
     row: u32,
@@ -18,34 +18,34 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
-@group(0) @binding(0) var<storage, read> gradient: array<f32>;
-@group(0) @binding(1) var<storage, read_write> parameter: array<f32>;
-@group(0) @binding(2) var<storage, read_write> square: array<f32>;
-@group(0) @binding(3) var<storage, read> clock: array<f32>;
-@group(0) @binding(4) var<storage, read_write> more: array<f32>;
-@group(0) @binding(5) var<storage, read_write> velocity: array<f32>;
+@group(0) @binding(0) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> parameter: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> square: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> clock: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> more: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> velocity: array<vec4<f32>>;
 
-// The position of this thread's element, or the largest number where there is none or the clock stands still.
+// The position of this thread's four elements, or the largest number where there are none or the clock stands still.
 fn position(group: vec3<u32>, groups: vec3<u32>, local: u32) -> u32 {
     let id = linear_id(group, groups, local);
-    if id >= params.n || clock[params.row + 1u] == 0.0 {
+    if id >= params.n / 4u || clock[params.row / 4u].y == 0.0 {
         return 0xffffffffu;
     }
-    return params.first + id;
+    return params.first / 4u + id;
 }
 
-fn decayed(i: u32) -> f32 {
+fn decayed(i: u32) -> vec4<f32> {
     return params.sign * gradient[i] + params.weight_decay * parameter[i];
 }
 
-fn next_square(i: u32, g: f32) -> f32 {
+fn next_square(i: u32, g: vec4<f32>) -> vec4<f32> {
     let v = params.alpha * square[i] + params.rest * g * g;
     square[i] = v;
     return v;
 }
 
 // The root of the variance; `more` is the average of gradients.
-fn deviation(i: u32, g: f32) -> f32 {
+fn deviation(i: u32, g: vec4<f32>) -> vec4<f32> {
     let v = next_square(i, g);
     let mean = more[i] + params.rest * (g - more[i]);
     more[i] = mean;
@@ -63,7 +63,7 @@ fn plain(
         return;
     }
     let g = decayed(i);
-    parameter[i] += clock[params.row + 2u] * g / (sqrt(next_square(i, g)) + params.eps);
+    parameter[i] += clock[params.row / 4u].z * g / (sqrt(next_square(i, g)) + params.eps);
 }
 
 @compute @workgroup_size(WG)
@@ -77,7 +77,7 @@ fn centered(
         return;
     }
     let g = decayed(i);
-    parameter[i] += clock[params.row + 2u] * g / (deviation(i, g) + params.eps);
+    parameter[i] += clock[params.row / 4u].z * g / (deviation(i, g) + params.eps);
 }
 
 @compute @workgroup_size(WG)
@@ -94,7 +94,7 @@ fn momentum(
     let g = decayed(i);
     let m = params.momentum * more[i] + g / (sqrt(next_square(i, g)) + params.eps);
     more[i] = m;
-    parameter[i] += clock[params.row + 2u] * m;
+    parameter[i] += clock[params.row / 4u].z * m;
 }
 
 @compute @workgroup_size(WG)
@@ -110,5 +110,5 @@ fn centered_momentum(
     let g = decayed(i);
     let m = params.momentum * velocity[i] + g / (deviation(i, g) + params.eps);
     velocity[i] = m;
-    parameter[i] += clock[params.row + 2u] * m;
+    parameter[i] += clock[params.row / 4u].z * m;
 }

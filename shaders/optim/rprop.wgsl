@@ -2,12 +2,12 @@
 #import common/index
 
 // The sign; 0 for NaN, as in PyTorch.
-fn direction(x: f32) -> f32 {
-    return select(0.0, 1.0, x > 0.0) - select(0.0, 1.0, x < 0.0);
+fn direction(x: vec4<f32>) -> vec4<f32> {
+    return select(vec4(0.0), vec4(1.0), x > vec4(0.0)) - select(vec4(0.0), vec4(1.0), x < vec4(0.0));
 }
 
 struct Params {
-    // the range, and where the clock's row starts
+    // the range, multiples of four, and where the clock's row starts
     first: u32,
     n: u32,
     row: u32,
@@ -20,11 +20,11 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
-@group(0) @binding(0) var<storage, read> gradient: array<f32>;
-@group(0) @binding(1) var<storage, read_write> parameter: array<f32>;
-@group(0) @binding(2) var<storage, read_write> previous: array<f32>;
-@group(0) @binding(3) var<storage, read_write> size: array<f32>;
-@group(0) @binding(4) var<storage, read> clock: array<f32>;
+@group(0) @binding(0) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> parameter: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> previous: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> size: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> clock: array<vec4<f32>>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -33,22 +33,21 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let id = linear_id(group, groups, local);
+    let now = clock[params.row / 4u];
     // The clock stands still after a bad index.
-    if id >= params.n || clock[params.row + 1u] == 0.0 {
+    if id >= params.n / 4u || now.y == 0.0 {
         return;
     }
-    let i = params.first + id;
-    var g = params.sign * gradient[i];
+    let i = params.first / 4u + id;
+    let g = params.sign * gradient[i];
     let agreement = direction(g) * direction(previous[i]);
-    var factor = 1.0;
-    if agreement > 0.0 {
-        factor = params.grow;
-    } else if agreement < 0.0 {
-        factor = params.shrink;
-        g = 0.0;
-    }
-    let step = clamp(size[i] * factor, params.smallest, params.largest);
+    let agrees = agreement > vec4(0.0);
+    let turned = agreement < vec4(0.0);
+    let factor = select(select(vec4(1.0), vec4(params.shrink), turned), vec4(params.grow), agrees);
+    let step = clamp(size[i] * factor, vec4(params.smallest), vec4(params.largest));
+    // After a change of sign the gradient counts as 0.
+    let kept = select(g, vec4(0.0), turned);
     size[i] = step;
-    previous[i] = g;
-    parameter[i] -= direction(g) * step;
+    previous[i] = kept;
+    parameter[i] -= direction(kept) * step;
 }

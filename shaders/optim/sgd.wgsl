@@ -2,7 +2,7 @@
 #import common/index
 
 struct Params {
-    // the range
+    // the range, multiples of four
     first: u32,
     n: u32,
     lr: f32,
@@ -18,14 +18,14 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
-@group(0) @binding(0) var<storage, read> gradient: array<f32>;
-@group(0) @binding(1) var<storage, read_write> parameter: array<f32>;
+@group(0) @binding(0) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> parameter: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> faults: array<u32, 4>;
 // With momentum the clock tells of bad indices.
-@group(0) @binding(2) var<storage, read_write> velocity: array<f32>;
-@group(0) @binding(3) var<storage, read> clock: array<f32>;
+@group(0) @binding(2) var<storage, read_write> velocity: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> clock: array<vec4<f32>>;
 
-fn decayed(i: u32) -> f32 {
+fn decayed(i: u32) -> vec4<f32> {
     return params.sign * gradient[i] + params.weight_decay * parameter[i];
 }
 
@@ -36,10 +36,10 @@ fn plain(
     @builtin(local_invocation_index) local: u32,
 ) {
     let id = linear_id(group, groups, local);
-    if id >= params.n || faults[0] != 0u {
+    if id >= params.n / 4u || faults[0] != 0u {
         return;
     }
-    let i = params.first + id;
+    let i = params.first / 4u + id;
     parameter[i] -= params.lr * decayed(i);
 }
 
@@ -50,18 +50,19 @@ fn momentum(
     @builtin(local_invocation_index) local: u32,
 ) {
     let id = linear_id(group, groups, local);
+    let now = clock[params.row / 4u];
     // The clock stands still after a bad index.
-    if id >= params.n || clock[params.row + 1u] == 0.0 {
+    if id >= params.n / 4u || now.y == 0.0 {
         return;
     }
-    let i = params.first + id;
+    let i = params.first / 4u + id;
     let g = decayed(i);
     // The first gradient is taken as it is.
     var v = g;
-    if clock[params.row] != 1.0 {
+    if now.x != 1.0 {
         v = params.momentum * velocity[i] + (1.0 - params.dampening) * g;
     }
     velocity[i] = v;
-    let direction = select(v, g + params.momentum * v, params.nesterov != 0u);
-    parameter[i] += clock[params.row + 2u] * direction;
+    let direction = select(v, g + params.momentum * v, vec4(params.nesterov != 0u));
+    parameter[i] += now.z * direction;
 }

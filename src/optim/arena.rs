@@ -330,13 +330,14 @@ impl Arena {
             .iter()
             .map(|name| &self.state.iter().find(|(n, _)| n == name).expect("`prepare` made it").1)
             .collect();
-        for ready in runs(&self.slots, |a, b| a.is_ready() && b.is_ready()) {
+        let is_ready: Vec<bool> = self.slots.iter().map(Slot::is_ready).collect();
+        for ready in runs(self.slots.len(), |a, b| is_ready[a] && is_ready[b]) {
             if let Some(numbers) = numbers {
                 clock::tick(&self.clock, ready.start, ready.len(), lr, numbers)?;
             }
             // Without a clock all updates are alike.
-            let alike = |a: &Slot, b: &Slot| numbers.is_none() || a.history == b.history;
-            for run in runs(&self.slots[ready.clone()], alike) {
+            let slots = &self.slots[ready.clone()];
+            for run in runs(slots.len(), |a, b| numbers.is_none() || slots[a].history == slots[b].history) {
                 let run = ready.start + run.start..ready.start + run.end;
                 let (first, last) = (&self.slots[run.start], &self.slots[run.end - 1]);
                 let span = Span::new(first.offset, last.end() - first.offset, run.start);
@@ -344,7 +345,7 @@ impl Arena {
                 (rule.update)(options, &Update { span, gradients, values, state: state.clone(), clock })?;
             }
         }
-        for slot in self.slots.iter_mut().filter(|s| s.is_ready()) {
+        for (slot, _) in self.slots.iter_mut().zip(is_ready).filter(|(_, ready)| *ready) {
             slot.history = *histories.entry(slot.history).or_insert_with(new_history);
             slot.parameter.get().bump_version();
         }
@@ -352,12 +353,12 @@ impl Arena {
     }
 }
 
-/// The ranges of neighbours that `together` joins; it is asked about a slot and itself too.
-fn runs(slots: &[Slot], together: impl Fn(&Slot, &Slot) -> bool) -> Vec<std::ops::Range<usize>> {
+/// The ranges of neighbours among `n` that `together` joins; it is asked about each and itself too.
+fn runs(n: usize, together: impl Fn(usize, usize) -> bool) -> Vec<std::ops::Range<usize>> {
     let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
-    for (i, slot) in slots.iter().enumerate().filter(|(_, slot)| together(slot, slot)) {
+    for i in (0..n).filter(|&i| together(i, i)) {
         match runs.last_mut() {
-            Some(run) if run.end == i && together(&slots[i - 1], slot) => run.end = i + 1,
+            Some(run) if run.end == i && together(i - 1, i) => run.end = i + 1,
             _ => runs.push(i..i + 1),
         }
     }

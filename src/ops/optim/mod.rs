@@ -15,7 +15,7 @@ pub(crate) mod sgd;
 
 use super::Attrs;
 
-/// Where an update takes place: elements of an arena.
+/// Where an update takes place: elements of an arena, from and to a multiple of four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub first: usize,
@@ -36,6 +36,7 @@ impl Span {
     /// First element, number of elements, and where the clock's row starts.
     fn of(attrs: &Attrs) -> [u32; 3] {
         let &[first, len, row] = attrs.get_ints("span") else { unreachable!("a span has three numbers") };
+        debug_assert!(first % 4 == 0 && len % 4 == 0, "a thread updates four elements");
         [first as u32, len as u32, (row as usize * clock::ROW) as u32]
     }
 }
@@ -68,7 +69,7 @@ macro_rules! update {
             variants: $crate::engine::Variant::ONLY,
             grid: |p| {
                 let n = p.get::<$params>().n;
-                $crate::engine::Grid::elements(n).work(u64::from(n) * 40)
+                $crate::engine::Grid::elements(n / 4).work(u64::from(n) * 40)
             },
             reference: |call| $twin(call, false),
             bound: |_| $crate::engine::Bound::Scaled { ulps: $ulps, magnitude: |call| $twin(call, true) },

@@ -56,7 +56,7 @@ rmsprop_kernel!(CENTERED_MOMENTUM, "centered_momentum", centered: true, momentum
 
 fn grid(params: &Params<'_>) -> Grid {
     let n = params.get::<RmspropParams>().n;
-    Grid::elements(n).work(u64::from(n) * 40)
+    Grid::elements(n / 4).work(u64::from(n) * 40)
 }
 
 fn twin(call: &HostCall<'_>, centered: bool, with_momentum: bool, magnitude: bool) -> Result<()> {
@@ -166,19 +166,19 @@ pub(crate) static RMSPROP: Operation = Operation {
         };
         let momentum = RmspropStep { momentum: 0.9, ..plain };
         vec![
-            case("plain", 70, Span::new(0, 70, 0), CLOCK, &[], plain),
-            case("decay", 130, Span::new(3, 120, 1), CLOCK, &[], decay),
-            case("centered", 70, Span::new(1, 69, 0), CLOCK, &[MEAN], RmspropStep { centered: true, ..decay }),
-            case("momentum", 70, Span::new(0, 70, 0), CLOCK, &[super::ANY], momentum),
+            case("plain", 70, Span::new(0, 68, 0), CLOCK, &[], plain),
+            case("decay", 130, Span::new(4, 120, 1), CLOCK, &[], decay),
+            case("centered", 70, Span::new(4, 64, 0), CLOCK, &[MEAN], RmspropStep { centered: true, ..decay }),
+            case("momentum", 70, Span::new(0, 68, 0), CLOCK, &[super::ANY], momentum),
             case(
                 "centered momentum",
                 129,
-                Span::new(64, 65, 1),
+                Span::new(64, 64, 1),
                 CLOCK,
                 &[MEAN, super::ANY],
                 RmspropStep { centered: true, ..momentum },
             ),
-            case("fault", 5, Span::new(0, 5, 0), FAULT, &[super::ANY], momentum),
+            case("fault", 5, Span::new(0, 4, 0), FAULT, &[super::ANY], momentum),
         ]
     },
 };

@@ -57,7 +57,7 @@ static MOMENTUM: Kernel = Kernel {
 };
 
 fn grid(params: &Params<'_>) -> Grid {
-    Grid::elements(params.get::<SgdParams>().n)
+    Grid::elements(params.get::<SgdParams>().n / 4)
 }
 
 /// The scale of a sum's error: its terms' magnitudes.
@@ -161,12 +161,12 @@ pub(crate) static SGD: Operation = Operation {
         let momentum = SgdStep { momentum: 0.9, dampening: 0.1, ..plain };
         let nesterov = SgdStep { nesterov: true, dampening: 0.0, maximize: true, ..momentum };
         vec![
-            case("plain", 0, 130, plain),
-            case("range", 64, 3, SgdStep { maximize: true, ..plain }),
-            with_clock("first momentum", 0, 130, FIRST, momentum),
-            with_clock("momentum", 1, 129, LATER, momentum),
-            with_clock("nesterov", 0, 70, LATER, nesterov),
-            with_clock("fault", 0, 70, FAULT, momentum),
+            case("plain", 0, 128, plain),
+            case("range", 64, 4, SgdStep { maximize: true, ..plain }),
+            with_clock("first momentum", 0, 128, FIRST, momentum),
+            with_clock("momentum", 4, 124, LATER, momentum),
+            with_clock("nesterov", 0, 72, LATER, nesterov),
+            with_clock("fault", 0, 72, FAULT, momentum),
         ]
     },
 };
