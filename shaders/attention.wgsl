@@ -1,5 +1,7 @@
 // What lies between the two products of attention: scores become weights in place, and on the way back gradients of weights
-// become gradients of scores. A row holds the scores of one query with all keys.
+// become gradients of scores. A row holds the scores of one query with all keys. From the prelude: MASK is 0 for none, 1 for
+// truth values, 2 for numbers to add; DROPOUT is 1 where weights are dropped. They are constants since software drivers run
+// both sides of any other branch, and drawing random numbers is dear.
 #import common/index
 #import common/math
 #import common/random
@@ -13,23 +15,21 @@ struct Params {
     keys: u32,
     // of all matrices
     rows: u32,
-    // 0 none, 1 truth values, 2 numbers to add
-    mask_kind: u32,
     causal: u32,
-    mask_offset: u32,
     scale: f32,
     // what a score's gradient is multiplied with
     d_scale: f32,
     // the word below which a weight is dropped, and what the others are multiplied with
     threshold: u32,
     keep: f32,
+    // where a mask's element lies
+    mask_offset: u32,
+    mask_row: u32,
     // the draw's counter and seed
     state: vec4<u32>,
-    // where a mask's element lies
-    mask_row: u32,
     mask_column: u32,
     mask_rank: u32,
-    padding: u32,
+    padding: vec2<u32>,
     shape: array<vec4<u32>, 2>,
     mask_strides: array<vec4<u32>, 2>,
 }
@@ -65,11 +65,11 @@ fn row_of(row: u32) -> Row {
 
 fn masked(product: f32, row: Row, key: u32) -> f32 {
     var s = product * params.scale;
-    if params.mask_kind == 2u {
+    if MASK == 2u {
         s += bitcast<f32>(mask[row.mask + key * params.mask_column]);
     }
     var hidden = params.causal != 0u && key > row.query;
-    if params.mask_kind == 1u {
+    if MASK == 1u {
         hidden = hidden || mask[row.mask + key * params.mask_column] == 0u;
     }
     // Added and not put in its place: a NaN stays one, as in PyTorch.
@@ -78,7 +78,7 @@ fn masked(product: f32, row: Row, key: u32) -> f32 {
 
 // 0 for a dropped weight.
 fn factor(row: Row, key: u32) -> f32 {
-    if params.threshold == 0u && params.keep == 1.0 {
+    if DROPOUT == 0u {
         return 1.0;
     }
     let i = row.whole + key;
@@ -86,43 +86,40 @@ fn factor(row: Row, key: u32) -> f32 {
     return select(params.keep, 0.0, words[i % 4u] < params.threshold);
 }
 
-// Puts the masked scores in the products' place, and gives the largest.
-fn mask_all(row: Row, first: u32, step: u32) -> f32 {
+fn largest_of(row: Row, first: u32, step: u32) -> f32 {
     var largest = -3.4028235e38;
     for (var j = first; j < params.keys; j += step) {
-        let score = masked(scores[row.start + j], row, j);
-        scores[row.start + j] = score;
-        largest = max(largest, score);
+        largest = max(largest, masked(scores[row.start + j], row, j));
     }
     return largest;
 }
 
-// Puts the exponentials in the scores' place, and gives their sum.
+// Puts the exponentials of the masked scores in the products' place, and gives their sum.
 fn exp_all(row: Row, first: u32, step: u32, largest: f32) -> f32 {
     var sum = 0.0;
     for (var j = first; j < params.keys; j += step) {
-        let e = lg_exp(scores[row.start + j] - largest);
+        let e = lg_exp(masked(scores[row.start + j], row, j) - largest);
         scores[row.start + j] = e;
         sum += e;
     }
     return sum;
 }
 
-// What an exponential is multiplied with to be a weight. The largest score adds 1 to the sum: where it is 0, everything was
+// What an exponential is divided by to be a weight. The largest score adds 1 to the sum: where it is 0, everything was
 // masked, and the weights are 0; where it is less than 1 for another reason, or not finite, the row is undefined.
-fn weight_of(e: f32, largest: f32, sum: f32) -> f32 {
+fn divisor(largest: f32, sum: f32) -> f32 {
     if sum == 0.0 {
-        return 0.0;
+        return 1.0;
     }
     if !(is_finite(largest) && is_finite(sum) && sum >= 1.0) {
         return nan_f32();
     }
-    return e / sum;
+    return sum;
 }
 
-fn write_weights(row: Row, first: u32, step: u32, largest: f32, sum: f32) {
+fn write_weights(row: Row, first: u32, step: u32, by: f32) {
     for (var j = first; j < params.keys; j += step) {
-        scores[row.start + j] = weight_of(scores[row.start + j], largest, sum) * factor(row, j);
+        scores[row.start + j] = scores[row.start + j] / by * factor(row, j);
     }
 }
 
@@ -138,8 +135,8 @@ fn by_thread(
         return;
     }
     let row = row_of(place);
-    let largest = mask_all(row, 0u, 1u);
-    write_weights(row, 0u, 1u, largest, exp_all(row, 0u, 1u, largest));
+    let largest = largest_of(row, 0u, 1u);
+    write_weights(row, 0u, 1u, divisor(largest, exp_all(row, 0u, 1u, largest)));
 }
 
 // A workgroup for every row. Every thread comes back to the elements that it wrote itself.
@@ -155,15 +152,16 @@ fn by_group(
         return;
     }
     let row = row_of(place);
-    let largest = group_max(local, mask_all(row, local, WG));
-    write_weights(row, local, WG, largest, group_sum(local, exp_all(row, local, WG, largest)));
+    let largest = group_max(local, largest_of(row, local, WG));
+    let sum = group_sum(local, exp_all(row, local, WG, largest));
+    write_weights(row, local, WG, divisor(largest, sum));
 }
 
 // Puts the weights before dropout in the exponentials' place, and gives what they weigh the gradients with.
-fn weigh(row: Row, first: u32, step: u32, largest: f32, sum: f32) -> f32 {
+fn weigh(row: Row, first: u32, step: u32, by: f32) -> f32 {
     var total = 0.0;
     for (var j = first; j < params.keys; j += step) {
-        let weight = weight_of(scores[row.start + j], largest, sum);
+        let weight = scores[row.start + j] / by;
         scores[row.start + j] = weight;
         total += weight * (gradients[row.start + j] * factor(row, j));
     }
@@ -190,9 +188,9 @@ fn backward_by_thread(
         return;
     }
     let row = row_of(place);
-    let largest = mask_all(row, 0u, 1u);
+    let largest = largest_of(row, 0u, 1u);
     let sum = exp_all(row, 0u, 1u, largest);
-    write_gradients(row, 0u, 1u, weigh(row, 0u, 1u, largest, sum));
+    write_gradients(row, 0u, 1u, weigh(row, 0u, 1u, divisor(largest, sum)));
 }
 
 @compute @workgroup_size(WG)
@@ -206,7 +204,7 @@ fn backward_by_group(
         return;
     }
     let row = row_of(place);
-    let largest = group_max(local, mask_all(row, local, WG));
+    let largest = group_max(local, largest_of(row, local, WG));
     let sum = group_sum(local, exp_all(row, local, WG, largest));
-    write_gradients(row, local, WG, group_sum(local, weigh(row, local, WG, largest, sum)));
+    write_gradients(row, local, WG, group_sum(local, weigh(row, local, WG, divisor(largest, sum))));
 }

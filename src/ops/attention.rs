@@ -16,7 +16,7 @@ use super::attention_twins::{AttentionParams, backward_twin, forward_twin};
 use super::matmul::{check_floats, multiply, transposed};
 use super::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, copy_into, methods, single};
 use crate::dtype::DType;
-use crate::engine::{Binding, Bound, Grid, Kernel, Params, ParamsLayout, Variant, WORKGROUP};
+use crate::engine::{Binding, Bound, Grid, Item, Kernel, Params, ParamsLayout, Variant, WORKGROUP};
 use crate::tensor::shape::{Walk, broadcast, broadcast_strides, numel};
 use crate::tensor::{Shape, Tensor};
 use crate::{Error, Result};
@@ -29,7 +29,7 @@ macro_rules! attention_kernel {
             entry: $entry,
             bindings: $bindings,
             params: ParamsLayout::of::<AttentionParams>(),
-            variants: Variant::ONLY,
+            variants: VARIANTS,
             grid: $grid,
             reference: |call| $twin(call, false),
             // An exponential of a rounded score, divided by a sum of such: what a score is rounded by counts as it is.
@@ -39,6 +39,21 @@ macro_rules! attention_kernel {
             },
         }
     };
+}
+
+/// Without a mask, with truth values, with numbers; then the same with dropout.
+const VARIANTS: &[Variant] = &[
+    Variant::new("plain", &[Item::Const("MASK", 0), Item::Const("DROPOUT", 0)]),
+    Variant::new("bools", &[Item::Const("MASK", 1), Item::Const("DROPOUT", 0)]),
+    Variant::new("numbers", &[Item::Const("MASK", 2), Item::Const("DROPOUT", 0)]),
+    Variant::new("dropped", &[Item::Const("MASK", 0), Item::Const("DROPOUT", 1)]),
+    Variant::new("bools_dropped", &[Item::Const("MASK", 1), Item::Const("DROPOUT", 1)]),
+    Variant::new("numbers_dropped", &[Item::Const("MASK", 2), Item::Const("DROPOUT", 1)]),
+];
+
+fn variant(attrs: &Attrs, mask: Option<&Tensor>) -> usize {
+    let kind = mask.map_or(0, |m| if m.dtype() == DType::Bool { 1 } else { 2 });
+    kind + if attrs.get_float("dropout_p") > 0.0 { 3 } else { 0 }
 }
 
 const FORWARD: &[Binding] = &[Binding::Read("mask"), Binding::ReadWrite("scores")];
@@ -140,7 +155,6 @@ impl Plan {
             queries: self.queries as u32,
             keys: self.keys as u32,
             rows: (matrices * rows) as u32,
-            mask_kind: mask.map_or(0, |m| if m.dtype() == DType::Bool { 1 } else { 2 }),
             causal: attrs.get_bool("is_causal").into(),
             scale,
             d_scale: scale,
@@ -152,7 +166,7 @@ impl Plan {
             mask_row: inner[0] as u32,
             mask_column: inner[1] as u32,
             mask_rank: walk.rank,
-            padding: 0,
+            padding: [0; 2],
             shape: walk.shape,
             mask_strides: walk.strides[0],
         })
@@ -214,7 +228,8 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
         let params = plan.params(call.attrs(), mask, block)?;
         let kernel = if plan.by_thread(call, params.rows)? { &BY_THREAD } else { &BY_GROUP };
         // Without a mask something has to be bound in its place; it is not read.
-        call.dispatch(kernel, 0, &[mask.unwrap_or(q), &scores], &params);
+        let variant = variant(call.attrs(), mask);
+        call.dispatch(kernel, variant, &[mask.unwrap_or(q), &scores], &params);
         plan.multiply_into(call, (&scores, v), &y, block)?;
     }
     for tensor in [q, k, v].into_iter().chain(mask) {
@@ -265,7 +280,8 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
             params.d_scale = 1.0;
         }
         let kernel = if plan.by_thread(v, params.rows)? { &BACKWARD_BY_THREAD } else { &BACKWARD_BY_GROUP };
-        v.dispatch(kernel, 0, &[mask.as_ref().unwrap_or(&q), &scores, &d_scores], &params);
+        let variant = variant(v.attrs(), mask.as_ref());
+        v.dispatch(kernel, variant, &[mask.as_ref().unwrap_or(&q), &scores, &d_scores], &params);
         if let Some(dq) = &targets[0] {
             plan.multiply_into(v, (&d_scores, &k), dq, block)?;
         }
@@ -332,6 +348,8 @@ fn attention_cases() -> Vec<cases::Case> {
         with_mask(plain("numbers, transposed"), Input::floats(&[3, 5]).arranged(Arrangement::Transposed)),
         with_mask(plain("infinite numbers"), infinite),
         case("dropped", &[2, 4, 3], &[2, 5, 3], &[2, 5, 3], attrs(false, 0.6, 0.4)),
+        with_mask(plain("truth values, dropped").attrs(attrs(false, 0.6, 0.4)), bools(&[3, 5])),
+        with_mask(plain("numbers, dropped").attrs(attrs(false, 0.6, 0.4)), Input::floats(&[3, 5])),
         case("all dropped", &[2, 4, 3], &[2, 5, 3], &[2, 5, 3], attrs(false, 0.6, 1.0)),
         case("blocks", &[2, 5, 3], &[2, 4, 3], &[2, 4, 2], attrs(true, 0.6, 0.3).int("block", 2)),
         with_mask(plain("blocks with a mask").attrs(attrs(false, 0.6, 0.0).int("block", 2)), Input::floats(&[3, 5])),

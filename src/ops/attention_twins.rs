@@ -14,21 +14,25 @@ params! {
         queries: u32,
         keys: u32,
         rows: u32,
-        mask_kind: u32,
         causal: u32,
-        mask_offset: u32,
         scale: f32,
         d_scale: f32,
         threshold: u32,
         keep: f32,
-        state: [u32; 4],
+        mask_offset: u32,
         mask_row: u32,
+        state: [u32; 4],
         mask_column: u32,
         mask_rank: u32,
-        padding: u32,
+        padding: [u32; 2],
         shape: [u32; 8],
         mask_strides: [u32; 8],
     }
+}
+
+/// 0 none, 1 truth values, 2 numbers: from the variant.
+fn mask_kind(call: &HostCall<'_>) -> usize {
+    call.variant() % 3
 }
 
 /// One row: where it starts here and in the whole, its query, and where its mask starts.
@@ -59,14 +63,17 @@ impl AttentionParams {
     fn score(&self, call: &HostCall<'_>, product: f64, row: &Row, key: u32) -> (f64, f64) {
         let at = row.mask + (key * self.mask_column) as usize;
         let scaled = product * f64::from(self.scale);
-        let added = if self.mask_kind == 2 { call.floats(0)[at] } else { 0.0 };
-        let hidden = (self.causal != 0 && key > row.query) || (self.mask_kind == 1 && call.words(0)[at] == 0);
+        let added = if mask_kind(call) == 2 { call.floats(0)[at] } else { 0.0 };
+        let hidden = (self.causal != 0 && key > row.query) || (mask_kind(call) == 1 && call.words(0)[at] == 0);
         let score = scaled + added + if hidden { f64::NEG_INFINITY } else { 0.0 };
         (score, if score == f64::NEG_INFINITY { 0.0 } else { scaled.abs() + added.abs() })
     }
 
     /// What dropout multiplies a weight with.
     fn factor(&self, row: &Row, key: u32) -> f64 {
+        if self.threshold == 0 && self.keep == 1.0 {
+            return 1.0;
+        }
         let i = row.whole + key;
         let [counter_low, counter_high, seed_low, seed_high] = self.state;
         let words = philox([i / 4, 0, counter_low, counter_high], [seed_low, seed_high]);
