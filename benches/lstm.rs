@@ -52,11 +52,11 @@ fn layer(c: &mut Criterion, name: &str, gates: usize, forward: &dyn Fn(&Tensor) 
 
 fn layers(c: &mut Criterion) {
     let lstm = nn::LSTM::new(FEATURES, HIDDEN).batch_first(true);
-    layer(c, "lstm", 4, &|x| lstm.forward(x).0, &lstm.parameters());
+    layer(c, "lstm", 4, &|x| lstm.call(x).0, &lstm.parameters());
     let gru = nn::GRU::new(FEATURES, HIDDEN).batch_first(true);
-    layer(c, "gru", 3, &|x| gru.forward(x).0, &gru.parameters());
+    layer(c, "gru", 3, &|x| gru.call(x).0, &gru.parameters());
     let rnn = nn::RNN::new(FEATURES, HIDDEN).batch_first(true);
-    layer(c, "rnn", 1, &|x| rnn.forward(x).0, &rnn.parameters());
+    layer(c, "rnn", 1, &|x| rnn.call(x).0, &rnn.parameters());
 }
 
 /// What a step could cost at best: the matrix product alone, by the kernels of `matmul`.

@@ -64,12 +64,12 @@ fn typical(device: &Device) -> Tensor {
 fn running_statistics(device: &Device) -> Outcome {
     let layer = device.scope(|| nn::BatchNorm1d::new(2));
     let shared = layer.clone();
-    no_grad(|| layer.forward(&typical(device)));
+    no_grad(|| layer.call(&typical(device)));
     let (mean, var) = ([0.2, 1.5], [0.9 + 0.2, 0.9 + 5.0]);
     near(&shared.running_mean.as_ref().unwrap().get(), &mean)?;
     near(&shared.running_var.as_ref().unwrap().get(), &var)?;
     layer.eval();
-    let y = shared.forward(&typical(device));
+    let y = shared.call(&typical(device));
     let at = |x: f64, c: usize| (x - mean[c]) / (var[c] + 1e-5).sqrt();
     near(&y, &[at(1.0, 0), at(10.0, 1), at(3.0, 0), at(20.0, 1)])?;
     same("evaluation counts nothing", statistics(&layer)?.2, 1)?;
@@ -79,9 +79,9 @@ fn running_statistics(device: &Device) -> Outcome {
 
 fn cumulative_average(device: &Device) -> Outcome {
     let layer = device.scope(|| nn::BatchNorm1d::new(2).momentum(None));
-    layer.forward(&typical(device));
-    layer.forward(&batch(device, [5.0, 0.0, 7.0, 2.0]));
-    layer.forward(&batch(device, [0.0, 0.0, 1.0, 4.0]));
+    layer.call(&typical(device));
+    layer.call(&batch(device, [5.0, 0.0, 7.0, 2.0]));
+    layer.call(&batch(device, [0.0, 0.0, 1.0, 4.0]));
     near(&layer.running_mean.as_ref().unwrap().get(), &[(2.0 + 6.0 + 0.5) / 3.0, (15.0 + 1.0 + 2.0) / 3.0])?;
     near(&layer.running_var.as_ref().unwrap().get(), &[(2.0 + 2.0 + 0.5) / 3.0, (50.0 + 2.0 + 8.0) / 3.0])?;
     same("batches", statistics(&layer)?.2, 3)
@@ -93,20 +93,20 @@ fn one_value(device: &Device) -> Outcome {
     same("the message", error.contains("more than 1 value per channel") && error.contains("[1, 2]"), true)?;
     let layer = device.scope(|| nn::BatchNorm1d::new(2));
     layer.eval();
-    near(&layer.forward(&x), &[0.0, 0.0])
+    near(&layer.call(&x), &[0.0, 0.0])
 }
 
 fn bad_index(device: &Device) -> Outcome {
     let layer = device.scope(|| nn::BatchNorm1d::new(2));
-    layer.forward(&typical(device));
+    layer.call(&typical(device));
     let before = statistics(&layer)?;
     let table = Tensor::full_on(&[3, 2], 1.0, DType::F32, device);
     let bad = Tensor::from_slice_on(&[0, 3], &[2], device);
-    let y = layer.forward(&table.index_select(0, &bad));
+    let y = layer.call(&table.index_select(0, &bad));
     same("the read fails", matches!(y.to_vec::<f32>(), Err(lumigrad::Error::Index { .. })), true)?;
     same("the statistics", statistics(&layer)?, &before)?;
     // The next batch counts again.
-    layer.forward(&typical(device));
+    layer.call(&typical(device));
     same("batches", statistics(&layer)?.2, before.2 + 1)
 }
 
@@ -119,14 +119,14 @@ fn poison(device: &Device) -> Outcome {
     device.set_memory_budget(Some(device.counters().live_bytes));
     let bad = Tensor::full_on(&[1 << 20, 2], 1.0, DType::F32, device);
     device.set_memory_budget(None);
-    let y = layer.forward(&bad);
+    let y = layer.call(&bad);
     same("poisoned", y.poison().is_some(), true)?;
     same("the statistics", statistics(&layer)?, before)
 }
 
 fn states(device: &Device) -> Outcome {
     let (layer, other) = device.scope(|| (nn::BatchNorm1d::new(2), nn::BatchNorm1d::new(2)));
-    layer.forward(&typical(device));
+    layer.call(&typical(device));
     let state = layer.state_dict();
     let names: Vec<&str> = state.iter().map(|(name, _)| name).collect();
     same("names", names, ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"])?;
@@ -138,10 +138,10 @@ fn states(device: &Device) -> Outcome {
     other.load_state_dict(&loaded)?;
     same("what was loaded", statistics(&other)?, statistics(&layer)?)?;
     // The copy goes its own way.
-    layer.forward(&typical(device));
+    layer.call(&typical(device));
     same("batches", (statistics(&layer)?.2, statistics(&other)?.2), (2, 1))?;
     other.to(&Device::reference())?;
-    other.forward(&typical(&Device::reference()));
+    other.call(&typical(&Device::reference()));
     same("moved", statistics(&other)?.2, 2)?;
     near(&other.running_mean.as_ref().unwrap().get(), &[0.38, 2.85])
 }
@@ -155,7 +155,7 @@ fn training(device: &Device) -> Outcome {
         let parameters: Vec<Parameter> = layer.parameters().into_iter().chain([x.clone()]).collect();
         let mut optimizer = SGD::new(parameters.clone(), 0.1);
         for _ in 0..3 {
-            let loss = layer.forward(&x.get()).mse_loss(&target);
+            let loss = layer.call(&x.get()).mse_loss(&target);
             optimizer.zero_grad();
             loss.backward()?;
             if in_arena {
@@ -180,10 +180,10 @@ fn options(device: &Device) -> Outcome {
         let plain = nn::BatchNorm2d::new(3).affine(false).track_running_stats(false);
         same("nothing is saved", plain.state_dict().len(), 0)?;
         let x = Tensor::randn(&[2, 3, 4, 4]);
-        let trained = plain.forward(&x).to_vec::<f32>()?;
+        let trained = plain.call(&x).to_vec::<f32>()?;
         plain.eval();
-        same("without statistics evaluation takes the batch's", plain.forward(&x).to_vec::<f32>()?, trained)?;
-        let wide = nn::BatchNorm2d::new(3).eps(100.0).forward(&x);
+        same("without statistics evaluation takes the batch's", plain.call(&x).to_vec::<f32>()?, trained)?;
+        let wide = nn::BatchNorm2d::new(3).eps(100.0).call(&x);
         same("eps", wide.abs().max().item::<f32>()? < 0.6, true)
     })
 }
@@ -192,19 +192,19 @@ fn rows(device: &Device) -> Outcome {
     device.scope(|| {
         let x = Tensor::from_slice(&[1.0f32, 3.0, 10.0, 20.0], &[2, 2]);
         let layer = nn::LayerNorm::new(2).eps(0.0);
-        near(&layer.forward(&x), &[-1.0, 1.0, -1.0, 1.0])?;
+        near(&layer.call(&x), &[-1.0, 1.0, -1.0, 1.0])?;
         let names = |m: &dyn Module| m.state_dict().iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
         same("names", names(&layer), ["weight", "bias"])?;
         same("names", names(&nn::LayerNorm::new([2, 3]).bias(false)), ["weight"])?;
         same("names", names(&nn::LayerNorm::new(2).elementwise_affine(false).bias(true)), [""; 0])?;
         layer.weight.as_ref().unwrap().set(&Tensor::from_slice(&[2.0f32, 3.0], &[2]))?;
         layer.bias.as_ref().unwrap().set(&Tensor::from_slice(&[0.5f32, 0.0], &[2]))?;
-        near(&layer.forward(&x), &[-1.5, 3.0, -1.5, 3.0])?;
+        near(&layer.call(&x), &[-1.5, 3.0, -1.5, 3.0])?;
         let rms = nn::RMSNorm::new(2).eps(0.0);
         let roots = [5f64.sqrt(), 250f64.sqrt()];
-        near(&rms.forward(&x), &[1.0 / roots[0], 3.0 / roots[0], 10.0 / roots[1], 20.0 / roots[1]])?;
+        near(&rms.call(&x), &[1.0 / roots[0], 3.0 / roots[0], 10.0 / roots[1], 20.0 / roots[1]])?;
         let group = nn::GroupNorm::new(1, 2).eps(0.0);
-        near(&group.forward(&x), &[-1.0, 1.0, -1.0, 1.0])
+        near(&group.call(&x), &[-1.0, 1.0, -1.0, 1.0])
     })
 }
 
@@ -212,12 +212,12 @@ fn instances(device: &Device) -> Outcome {
     device.scope(|| {
         let x = Tensor::from_slice(&[1.0f32, 3.0, 10.0, 20.0], &[2, 1, 2]);
         let layer = nn::InstanceNorm1d::new(1).track_running_stats(true).eps(0.0);
-        near(&layer.forward(&x), &[-1.0, 1.0, -1.0, 1.0])?;
+        near(&layer.call(&x), &[-1.0, 1.0, -1.0, 1.0])?;
         // Means 2 and 15, unbiased variances 2 and 50: their averages enter with a tenth.
         near(&layer.running_mean.as_ref().unwrap().get(), &[0.85])?;
         near(&layer.running_var.as_ref().unwrap().get(), &[0.9 + 2.6])?;
         layer.eval();
-        near(&layer.forward(&x.select(0, 0)), &[0.15 / 3.5f64.sqrt(), 2.15 / 3.5f64.sqrt()])?;
+        near(&layer.call(&x.select(0, 0)), &[0.15 / 3.5f64.sqrt(), 2.15 / 3.5f64.sqrt()])?;
         let error = Tensor::zeros(&[2, 3, 1]).try_instance_norm(&Default::default()).unwrap_err().to_string();
         same("the message", error.contains("more than 1 value"), true)
     })
@@ -233,7 +233,7 @@ fn rows_learn(device: &Device) -> Outcome {
         let mut optimizer = SGD::new(parameters.clone(), 0.1);
         let target = Tensor::full_on(&[2, 3], 0.5, DType::F32, device);
         for _ in 0..3 {
-            layer.forward(&x.get()).mse_loss(&target).backward()?;
+            layer.call(&x.get()).mse_loss(&target).backward()?;
             if with_optimizer {
                 optimizer.step()?;
             } else {

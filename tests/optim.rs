@@ -85,7 +85,7 @@ impl Task {
             Tensor::from_slice_on(labels, &[labels.len()], &self.device),
         );
         self.model.parameters().iter().for_each(Parameter::zero_grad);
-        let loss = self.model.forward(&x).cross_entropy(&y);
+        let loss = self.model.call(&x).cross_entropy(&y);
         loss.backward()?;
         Ok(loss)
     }

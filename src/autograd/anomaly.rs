@@ -21,7 +21,7 @@ thread_local! {
 /// the place is that of the forward call.
 ///
 /// What was NaN or infinite in the inputs or arguments already, such as the -∞ of a mask, is not blamed. The mode reads
-/// back every result and is slow; it is the thread's own.
+/// back every result and is slow; it is the thread's own, and does not look at writes in place.
 /// <https://pytorch.org/docs/stable/autograd.html#anomaly-detection>
 ///
 /// ```

@@ -28,6 +28,8 @@ use crate::{Error, Result};
 /// assert_eq!(x.grad().unwrap().to_vec::<f32>()?, [2.0, 40.0]);
 /// # Ok::<(), lumigrad::Error>(())
 /// ```
+/// Gradients have no graph of their own, so there is no double backward (PyTorch's `create_graph`): going back from one is
+/// refused.
 #[derive(Clone, Default)]
 pub struct Backward {
     gradient: Option<Tensor>,
@@ -72,7 +74,9 @@ impl Backward {
         }
         if !output.is_requires_grad() {
             return Err(Error::Autograd(
-                "backward: this tensor does not depend on anything that requires a gradient".into(),
+                "backward: this tensor does not depend on anything that requires a gradient; gradients themselves are \
+                 outside of the graph (there is no double backward)"
+                    .into(),
             ));
         }
         if let Some(gradient) = &self.gradient {

@@ -388,14 +388,14 @@ mod tests {
             let run = |mode| {
                 let layer = Conv1d::new(1, 1, 3).padding(1).bias(false).padding_mode(mode);
                 layer.weight.set(&Tensor::from_slice(&[1.0f32, 0.0, -1.0], &[1, 1, 3])).unwrap();
-                layer.forward(&x).to_vec::<f32>().unwrap()
+                layer.call(&x).to_vec::<f32>().unwrap()
             };
             assert_eq!(run(PaddingMode::Zeros), [-2.0, -3.0, 2.0]);
             assert_eq!(run(PaddingMode::Reflect), [0.0, -3.0, 0.0]);
             assert_eq!(run(PaddingMode::Replicate), [-1.0, -3.0, -2.0]);
             assert_eq!(run(PaddingMode::Circular), [2.0, -3.0, 1.0]);
             let same = Conv1d::new(1, 1, 4).padding(Padding::Same).padding_mode(PaddingMode::Circular);
-            assert_eq!(same.forward(&x).shape(), [1, 1, 3]);
+            assert_eq!(same.call(&x).shape(), [1, 1, 3]);
         });
     }
 

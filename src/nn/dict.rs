@@ -24,7 +24,6 @@ impl<M> ModuleDict<M> {
     /// # Panics
     /// When the name is empty or has a dot, which separates the names of a path.
     #[track_caller]
-    #[expect(clippy::should_implement_trait, reason = "as in `Sequential`, nothing here is a sum")]
     pub fn add(mut self, name: &str, module: M) -> Self {
         assert!(!name.is_empty() && !name.contains('.'), "ModuleDict: {name:?} can't be a part of a path");
         match self.0.iter_mut().find(|(known, _)| known == name) {

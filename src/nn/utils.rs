@@ -37,7 +37,7 @@ impl Default for ClipGradNormOptions {
 /// use lumigrad::{nn, optim::SGD, prelude::*};
 /// let model = nn::Linear::new(4, 2);
 /// let mut optimizer = SGD::new(model.parameters(), 0.1);
-/// (model.forward(&Tensor::ones(&[3, 4])) * 100.0).sum().backward()?;
+/// (model.call(&Tensor::ones(&[3, 4])) * 100.0).sum().backward()?;
 /// let norm = nn::utils::clip_grad_norm_(model.parameters(), 1.0)?;
 /// optimizer.step()?;
 /// assert!(norm.item::<f32>()? > 100.0);

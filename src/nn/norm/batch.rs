@@ -137,7 +137,7 @@ batch_norm! {
     /// ```
     /// use lumigrad::{nn, prelude::*};
     /// let layer = nn::BatchNorm1d::new(100).momentum(0.2);
-    /// assert_eq!(layer.forward(&Tensor::randn(&[20, 100])).shape(), [20, 100]);
+    /// assert_eq!(layer.call(&Tensor::randn(&[20, 100])).shape(), [20, 100]);
     /// ```
     BatchNorm1d, &[2, 3], "[N, C] or [N, C, L]"
 }
@@ -151,7 +151,7 @@ batch_norm! {
     /// ```
     /// use lumigrad::{nn, prelude::*};
     /// let layer = nn::BatchNorm2d::new(16);
-    /// let y = layer.forward(&Tensor::randn(&[4, 16, 8, 8]));
+    /// let y = layer.call(&Tensor::randn(&[4, 16, 8, 8]));
     /// assert!(y.mean().item::<f32>()?.abs() < 1e-5);
     /// layer.eval();
     /// let names: Vec<_> = layer.state_dict().iter().map(|(name, _)| name.to_string()).collect();

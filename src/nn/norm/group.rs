@@ -14,7 +14,7 @@ use crate::tensor::Tensor;
 /// ```
 /// use lumigrad::{nn, prelude::*};
 /// let layer = nn::GroupNorm::new(3, 6);
-/// assert_eq!(layer.forward(&Tensor::randn(&[20, 6, 10, 10])).shape(), [20, 6, 10, 10]);
+/// assert_eq!(layer.call(&Tensor::randn(&[20, 6, 10, 10])).shape(), [20, 6, 10, 10]);
 /// ```
 #[derive(Clone, Debug, Module)]
 pub struct GroupNorm {
@@ -184,7 +184,7 @@ instance_norm! {
     /// ```
     /// use lumigrad::{nn, prelude::*};
     /// let layer = nn::InstanceNorm1d::new(4);
-    /// assert_eq!(layer.forward(&Tensor::randn(&[2, 4, 10])).shape(), [2, 4, 10]);
+    /// assert_eq!(layer.call(&Tensor::randn(&[2, 4, 10])).shape(), [2, 4, 10]);
     /// ```
     InstanceNorm1d, 2, "[N, C, L] or [C, L]"
 }
@@ -197,7 +197,7 @@ instance_norm! {
     /// ```
     /// use lumigrad::{nn, prelude::*};
     /// let layer = nn::InstanceNorm2d::new(4).affine(true);
-    /// assert_eq!(layer.forward(&Tensor::randn(&[4, 10, 10])).shape(), [4, 10, 10]);
+    /// assert_eq!(layer.call(&Tensor::randn(&[4, 10, 10])).shape(), [4, 10, 10]);
     /// ```
     InstanceNorm2d, 3, "[N, C, H, W] or [C, H, W]"
 }

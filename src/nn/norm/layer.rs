@@ -43,7 +43,7 @@ impl<const N: usize> From<&[usize; N]> for NormalizedShape {
 /// ```
 /// use lumigrad::{nn, prelude::*};
 /// let layer = nn::LayerNorm::new(10);
-/// assert_eq!(layer.forward(&Tensor::randn(&[20, 5, 10])).shape(), [20, 5, 10]);
+/// assert_eq!(layer.call(&Tensor::randn(&[20, 5, 10])).shape(), [20, 5, 10]);
 /// let images = nn::LayerNorm::new([3, 8, 8]).bias(false);
 /// assert_eq!(images.state_dict().len(), 1);
 /// ```
@@ -110,7 +110,7 @@ impl Forward for LayerNorm {
 /// ```
 /// use lumigrad::{nn, prelude::*};
 /// let layer = nn::RMSNorm::new(10).eps(1e-6);
-/// assert_eq!(layer.forward(&Tensor::randn(&[20, 5, 10])).shape(), [20, 5, 10]);
+/// assert_eq!(layer.call(&Tensor::randn(&[20, 5, 10])).shape(), [20, 5, 10]);
 /// ```
 #[derive(Clone, Debug, Module)]
 pub struct RMSNorm {

@@ -44,6 +44,9 @@ macro_rules! numbers {
 }
 numbers!(f32, f64, i32, i64, u32, u64, usize);
 
+/// A scalar body, and how far the shader may be from it.
+type Twin = (fn(&HostCall<'_>) -> Result<()>, fn(&Params<'_>) -> Bound);
+
 /// Declares a [`CustomOp`].
 #[must_use = "`build` makes the operation"]
 pub struct CustomOpBuilder {
@@ -57,7 +60,7 @@ pub struct CustomOpBuilder {
     grid: Option<Box<GridFn>>,
     saves: Vec<String>,
     backward: Option<Arc<BackwardFn>>,
-    twin: Option<(fn(&HostCall<'_>) -> Result<()>, fn(&Params<'_>) -> Bound)>,
+    twin: Option<Twin>,
 }
 
 impl CustomOpBuilder {
