@@ -57,6 +57,7 @@ pub use ops::pad::PadMode;
 pub use ops::pooling::OutputSize;
 pub use ops::pooling::avg_pool::AvgPoolOptions;
 pub use ops::pooling::max_pool::MaxPoolOptions;
+pub use ops::pooling::max_unpool::MaxUnpoolOptions;
 pub use ops::recurrent::layers::RecurrentOptions;
 pub use tensor::{Ellipsis, Index, IntoIndex, IntoShape, NewAxis, Shape, Slice, Tensor, Value};
 

@@ -39,6 +39,7 @@ pub(crate) mod norm;
 pub mod optim;
 pub(crate) mod order;
 pub(crate) mod pad;
+pub(crate) mod pixel_shuffle;
 pub(crate) mod pooling;
 pub(crate) mod random;
 pub(crate) mod recurrent;

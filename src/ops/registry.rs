@@ -143,6 +143,7 @@ pub static REGISTRY: &[&Operation] = &[
     &super::pooling::max_pool::MAX_POOL2D,
     &super::pooling::max_pool::MIN_POOL2D,
     &super::order::MEDIAN,
+    &super::pooling::max_unpool::MAX_UNPOOL2D,
     &super::random::RAND,
     &super::random::RANDINT,
     &super::random::RANDN,
