@@ -17,9 +17,12 @@ mod loss;
 mod losses;
 mod module;
 mod norm;
+mod padding;
 mod parameter;
+mod pooling;
 mod prelu;
 mod recurrent;
+mod resample;
 mod sequential;
 mod shape;
 mod state;
@@ -50,12 +53,21 @@ pub use module::{Forward, Layer, Module, Part, Visitor};
 pub use norm::{
     BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm, NormalizedShape, RMSNorm,
 };
+pub use padding::{
+    CircularPad1d, CircularPad2d, ConstantPad1d, ConstantPad2d, Pads, ReflectionPad1d, ReflectionPad2d,
+    ReplicationPad1d, ReplicationPad2d, ZeroPad2d,
+};
 pub use parameter::{Buffer, Parameter, Training};
+pub use pooling::{
+    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool,
+    MaxPool1d, MaxPool2d, MaxUnpool2d, MinPool2d,
+};
 pub use prelu::{PReLU, RReLU};
 pub use recurrent::{
     GRU, GRUCell, LSTM, LSTMCell, PackedSequence, RNN, RNNCell, RnnNonlinearity, pack_padded_sequence,
     pad_packed_sequence,
 };
+pub use resample::{PixelShuffle, PixelUnshuffle, Upsample};
 pub use sequential::Sequential;
 pub use shape::{Identity, Unflatten};
 pub use state::{IncompatibleKeys, LoadOptions, StateDict};
