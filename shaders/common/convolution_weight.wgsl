@@ -18,6 +18,8 @@ struct Params {
     stride: vec2<u32>,
     dilation: vec2<i32>,
     origin: vec2<i32>,
+    // first place of the first part
+    first: u32,
     // steps in x and g: image, channel, h, w
     x_strides: vec4<u32>,
     g_strides: vec4<u32>,
@@ -29,6 +31,12 @@ struct Params {
 @group(0) @binding(0) var<storage, read> g: array<f32>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+// The places of a part: the first one, and one past the last.
+fn places_of(split: u32) -> vec2<u32> {
+    let first = params.first + split * params.part;
+    return vec2<u32>(first, min(first + params.part, params.places));
+}
 
 // Where a place lies: image, h, w.
 fn place_at(place: u32) -> vec3<u32> {

@@ -26,12 +26,12 @@ fn main(
     let x_at = params.offsets.y + (row / params.rows * params.channels + c) * params.x_strides.y;
 
     var sum = 0.0;
-    var place = split * params.part;
-    let end = min(place + params.part, params.places);
-    while place < end {
+    let places = places_of(split);
+    var place = places.x;
+    while place < places.y {
         // The rest of a line, or of the part.
         let at = place_at(place);
-        let count = min(params.out_size.y - at.z, end - place);
+        let count = min(params.out_size.y - at.z, places.y - place);
         place += count;
         let h = u32(i32(at.y * params.stride.x) + tap.x);
         if h >= params.in_size.x {

@@ -102,12 +102,12 @@ fn main(
     var high5 = vec3<f32>();
     var high6 = vec3<f32>();
     var high7 = vec3<f32>();
-    var place = split * params.part;
-    let end = min(place + params.part, params.places);
-    while place < end {
+    let places = places_of(split);
+    var place = places.x;
+    while place < places.y {
         // The rest of a line, or of the part.
         let at = place_at(place);
-        let count = min(params.out_size.y - at.z, end - place);
+        let count = min(params.out_size.y - at.z, places.y - place);
         place += count;
         var from_g = g_at + at.x * params.g_strides.x + at.y * params.g_strides.z + at.z * params.g_strides.w;
         var v = at.z * params.stride.y;

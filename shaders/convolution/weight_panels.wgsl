@@ -95,10 +95,9 @@ fn main(
     var sum1 = vec4<f32>();
     var sum2 = vec4<f32>();
     var sum3 = vec4<f32>();
-    let first = split * params.part;
-    let end = min(first + params.part, params.places);
-    for (var depth = first; depth < end; depth += DEPTH) {
-        let exists = depth + load_line < end;
+    let places = places_of(split);
+    for (var depth = places.x; depth < places.y; depth += DEPTH) {
+        let exists = depth + load_line < places.y;
         let place = place_at(depth + load_line);
         let at = g_at + place.x * params.g_strides.x + place.y * params.g_strides.z + place.z * params.g_strides.w;
         a_panel[local] = vec4<f32>(

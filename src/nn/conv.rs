@@ -301,6 +301,35 @@ macro_rules! conv_transpose_layer {
                 self.weight.shape()[2..].try_into().expect("a size for each dim")
             }
 
+            /// [`Forward::forward`] with a result of these spatial sizes: what PyTorch's `output_size` is for. A stride leaves
+            /// open which of `stride` sizes an input came from; this chooses the output padding accordingly.
+            ///
+            /// # Panics
+            /// When no output padding gives these sizes, naming those that are possible.
+            #[track_caller]
+            pub fn forward_sized(&self, x: &Tensor, output_size: impl Into<PerDim<$dims>>) -> Tensor {
+                let (wanted, kernel, o) = (output_size.into().0, self.kernel_size(), &self.options);
+                let first = x.dim() as i64 - $dims;
+                let least: [i64; $dims] = std::array::from_fn(|d| {
+                    let places = if first > 0 { x.size(first + d as i64) as i64 } else { 1 };
+                    (places - 1) * o.stride[d] as i64 - 2 * o.padding[d] as i64
+                        + (o.dilation[d] * (kernel[d] - 1)) as i64
+                        + 1
+                });
+                let extra = std::array::from_fn(|d| wanted[d] as i64 - least[d]);
+                assert!(
+                    (0..$dims).all(|d| (0..o.stride[d] as i64).contains(&extra[d])),
+                    "{}: an output size of {wanted:?} is not possible for an input of shape {:?}: from {least:?}, and less \
+                     than the stride {:?} above it",
+                    stringify!($name),
+                    x.shape(),
+                    o.stride
+                );
+                let options = o.output_padding(extra.map(|e| e as usize));
+                let (weight, bias) = (self.weight.get(), self.bias.as_ref().map(Parameter::get));
+                x.$method(&weight, bias.as_ref(), &options)
+            }
+
             /// The arguments of the transposed convolution.
             pub fn options(&self) -> &ConvTransposeOptions<$dims> {
                 &self.options
@@ -396,6 +425,28 @@ mod tests {
             assert_eq!(run(PaddingMode::Circular), [2.0, -3.0, 1.0]);
             let same = Conv1d::new(1, 1, 4).padding(Padding::Same).padding_mode(PaddingMode::Circular);
             assert_eq!(same.call(&x).shape(), [1, 1, 3]);
+        });
+    }
+
+    #[test]
+    fn the_size_of_a_transposed_convolution_can_be_chosen() {
+        Device::reference().scope(|| {
+            let (down, up) =
+                (Conv2d::new(1, 1, 3).stride(2).padding(1), ConvTranspose2d::new(1, 1, 3).stride(2).padding(1));
+            for size in [[7, 8], [8, 7]] {
+                let x = down.forward(&Tensor::zeros(&[1, 1, size[0], size[1]]));
+                assert_eq!(up.forward_sized(&x, size).shape()[2..], size);
+            }
+        });
+    }
+
+    #[test]
+    #[should_panic(
+        expected = "an output size of [9, 9] is not possible for an input of shape [1, 1, 4, 4]: from [7, 7]"
+    )]
+    fn a_size_that_no_input_gives_is_refused() {
+        Device::reference().scope(|| {
+            ConvTranspose2d::new(1, 1, 3).stride(2).padding(1).forward_sized(&Tensor::zeros(&[1, 1, 4, 4]), 9)
         });
     }
 

@@ -8,10 +8,9 @@
 
 use smallvec::smallvec;
 
+use super::geometry::{Geometry, check_bias, check_image, check_positive, two};
 use super::options::{ConvTranspose1dOptions, ConvTranspose2dOptions, ConvTransposeOptions};
-use super::{
-    Geometry, bias_gradient, check_bias, check_image, check_positive, to_large, to_small, two, weight_gradient,
-};
+use super::{bias_gradient, to_large, to_small, weight_gradient};
 use crate::dtype::DType;
 use crate::ops::matmul::check_floats;
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, methods, single};
@@ -100,6 +99,7 @@ fn geometry(op: &'static str, x: &Tensor, weight: &Tensor, attrs: &Attrs, dims: 
     }
     let (large_channels, small_channels) = (w[1], channels / groups);
     Ok(Geometry {
+        op,
         dims,
         batch,
         groups,

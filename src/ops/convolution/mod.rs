@@ -17,15 +17,17 @@
 
 pub(crate) mod conv;
 pub(crate) mod conv_transpose;
+mod geometry;
 pub(crate) mod options;
 mod twins;
 
+use geometry::{Class, Geometry, image_strides, weight_strides};
 use smallvec::SmallVec;
 
 use super::{Run, Vjp};
 use crate::dtype::DType;
 use crate::engine::kernel::params;
-use crate::engine::{Binding, Bound, Grid, Item, Kernel, ParamsLayout, Variant};
+use crate::engine::{AdapterFacts, Binding, Bound, Grid, Item, Kernel, ParamsLayout, Variant};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -68,7 +70,8 @@ params! {
         stride: [u32; 2],
         dilation: [i32; 2],
         origin: [i32; 2],
-        padding: [u32; 2],
+        first: u32,
+        padding: u32,
         x_strides: [u32; 4],
         g_strides: [u32; 4],
         offsets: [u32; 4],
@@ -220,40 +223,6 @@ impl WeightParams {
     }
 }
 
-/// The sizes of a convolution, in two dims; one in one dim has an `h` of 1 everywhere.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Geometry {
-    /// How many of the dims are there: 1 or 2.
-    pub dims: usize,
-    pub batch: usize,
-    pub groups: usize,
-    /// Channels of a group.
-    pub large_channels: usize,
-    pub small_channels: usize,
-    pub large: [usize; 2],
-    pub small: [usize; 2],
-    pub kernel: [usize; 2],
-    pub stride: [usize; 2],
-    /// Zeros before the large side; those behind it follow from the sizes.
-    pub padding: [usize; 2],
-    pub dilation: [usize; 2],
-}
-
-/// The steps of an image tensor `[N, C, H, W]`, of which N may be missing, and H in one dim.
-fn image_strides(t: &Tensor, dims: usize) -> [u32; 4] {
-    let (strides, rank) = (t.strides(), t.dim());
-    let image = if rank == dims + 2 { strides[0] } else { 0 };
-    let height = if dims == 2 { strides[rank - 2] } else { 0 };
-    [image, strides[rank - 1 - dims], height, strides[rank - 1]].map(|s| s as u32)
-}
-
-/// The steps of a weight `[small channels, large channels of a group, kh, kw]`, of which kh is missing in one dim.
-fn weight_strides(t: &Tensor) -> [i32; 4] {
-    let (strides, rank) = (t.strides(), t.dim());
-    let height = if rank == 4 { strides[2] } else { 0 };
-    [strides[0], strides[1], height, strides[rank - 1]].map(|s| s as i32)
-}
-
 fn words(sizes: [usize; 2]) -> [u32; 2] {
     sizes.map(|s| s as u32)
 }
@@ -282,7 +251,7 @@ pub(crate) fn to_small(
         origin: signed(geometry.padding).map(|p| -p),
         ..common_params(geometry, large, weight, bias, small)
     };
-    launch(run, &params, [large, weight, bias.unwrap_or(large), small])
+    launch(run, geometry.op, &params, [large, weight, bias.unwrap_or(large), small])
 }
 
 /// The forward run of a transposed convolution, or the gradient of a convolution's input.
@@ -299,7 +268,6 @@ pub(crate) fn to_large(
     for h in (0..geometry.stride[0]).filter_map(|start| Class::new(geometry, 0, start)) {
         for w in (0..geometry.stride[1]).filter_map(|start| Class::new(geometry, 1, start)) {
             let [image, plane, line, place] = common.y_strides;
-            let [_, _, w_offset, _] = [0, 0, h.first_tap * down + w.first_tap * across, 0];
             let params = ConvParams {
                 rows: geometry.large_channels as u32,
                 channels: geometry.small_channels as u32,
@@ -313,13 +281,13 @@ pub(crate) fn to_large(
                 w_strides: [channel, row, h.tap_step * down, w.tap_step * across],
                 offsets: [
                     common.offsets[0],
-                    (common.offsets[1] as i32 + w_offset) as u32,
+                    (common.offsets[1] as i32 + h.first_tap * down + w.first_tap * across) as u32,
                     common.offsets[2],
                     common.offsets[3] + h.start * line + w.start * place,
                 ],
                 ..common
             };
-            launch(run, &params, [small, weight, bias.unwrap_or(small), large])?;
+            launch(run, geometry.op, &params, [small, weight, bias.unwrap_or(small), large])?;
         }
     }
     Ok(())
@@ -340,47 +308,6 @@ fn common_params(geometry: &Geometry, x: &Tensor, weight: &Tensor, bias: Option<
         has_bias: u32::from(bias.is_some()),
         ..bytemuck::Zeroable::zeroed()
     }
-}
-
-/// The places `start`, `start + stride`, … of one dim of the large side, and the taps that reach them: those whose
-/// `start + padding − tap·dilation` is a multiple of the stride, last one first.
-struct Class {
-    start: u32,
-    places: u32,
-    taps: u32,
-    first_tap: i32,
-    tap_step: i32,
-    dilation: i32,
-    origin: i32,
-}
-
-impl Class {
-    /// None when the class has no place.
-    fn new(geometry: &Geometry, dim: usize, start: usize) -> Option<Class> {
-        let (size, stride, kernel) = (geometry.large[dim], geometry.stride[dim], geometry.kernel[dim] as i64);
-        let (s, d) = (stride as i64, geometry.dilation[dim] as i64);
-        if start >= size {
-            return None;
-        }
-        let shift = (start + geometry.padding[dim]) as i64;
-        let step = s / gcd(s, d);
-        let taps = (0..kernel.min(step)).find(|tap| (shift - tap * d).rem_euclid(s) == 0);
-        let (first, count) = taps.map_or((0, 0), |first| (first, (kernel - first + step - 1) / step));
-        let last = first + (count - 1).max(0) * step;
-        Some(Class {
-            start: start as u32,
-            places: (size - start).div_ceil(stride) as u32,
-            taps: count as u32,
-            first_tap: last as i32,
-            tap_step: -step as i32,
-            dilation: (step * d / s) as i32,
-            origin: ((shift - last * d).div_euclid(s)) as i32,
-        })
-    }
-}
-
-fn gcd(a: i64, b: i64) -> i64 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 /// Channels of a group from which panels pay on a GPU.
@@ -404,7 +331,7 @@ fn choice(run: &Run<'_>, rows: u32) -> &'static str {
     }
 }
 
-fn launch(run: &mut Run<'_>, params: &ConvParams, operands: [&Tensor; 4]) -> Result<()> {
+fn launch(run: &mut Run<'_>, op: &'static str, params: &ConvParams, operands: [&Tensor; 4]) -> Result<()> {
     let unit = params.stride[1] == 1 && params.dilation[1] == 1;
     let (kernel, variant) = match choice(run, params.rows) {
         "lanes" if unit && params.taps[1].is_multiple_of(3) => (&TRIPLES, 0),
@@ -419,7 +346,7 @@ fn launch(run: &mut Run<'_>, params: &ConvParams, operands: [&Tensor; 4]) -> Res
              {MAX_ITERATIONS} iterations",
             params.channels, params.taps
         );
-        return Err(Error::Limit { op: "convolution", detail });
+        return Err(Error::Limit { op, detail });
     }
     for part in image_parts(params, facts.map(|facts| facts.max_work())) {
         run.dispatch(kernel, variant, &operands, &part);
@@ -441,20 +368,25 @@ fn image_parts(params: &ConvParams, max_work: Option<u64>) -> SmallVec<[ConvPara
     starts.map(part).collect()
 }
 
-/// Places that a part has at most on a software driver: a thread walks them one by one.
-const PART: u32 = 8_192;
+/// Places that a part has at most on a software driver: a thread walks them one by one, with up to two iterations each.
+const LONGEST: u32 = MAX_ITERATIONS as u32 / 2;
 
-/// Workgroups over which the gradient of a weight is spread on a GPU, and places that a part should have at least.
-const SPREAD: (u32, u32) = (512, 256);
+/// Workgroups over which the gradient of a weight is spread, and places that a part then has at least: on a software driver
+/// and on a GPU.
+const SPREAD: [(u32, u32); 2] = [(8, 1_024), (512, 256)];
 
 /// Into how many parts the places are split, which make a gradient each.
-fn splits(run: &Run<'_>, geometry: &Geometry, places: u32) -> u32 {
-    if run.device().adapter().is_none_or(|facts| facts.is_software()) {
-        return places.div_ceil(PART).max(1);
-    }
-    let columns = geometry.large_channels * geometry.kernel[0] * geometry.kernel[1];
-    let tiles = geometry.groups * geometry.small_channels.div_ceil(64) * columns.div_ceil(64);
-    (SPREAD.0 / tiles.max(1) as u32).min(places / SPREAD.1).max(1)
+fn splits(params: &WeightParams, facts: Option<&AdapterFacts>) -> u32 {
+    let software = facts.is_none_or(|facts| facts.is_software());
+    let (workgroups, least) = SPREAD[usize::from(!software)];
+    let tile = if software { (8, 48) } else { (64, 64) };
+    let columns = params.channels * params.taps[0] * params.taps[1];
+    let tiles = params.groups * params.rows.div_ceil(tile.0) * columns.div_ceil(tile.1);
+    let spread = (workgroups / tiles.max(1)).min(params.places / least);
+    let short = if software { params.places.div_ceil(LONGEST) } else { 1 };
+    // A dispatch of one part must not run so long that a driver could end it.
+    let light = facts.map_or(1, |facts| params.work().div_ceil(facts.max_work()));
+    spread.max(short).max(light as u32).clamp(1, params.places.max(1))
 }
 
 /// The gradient of the weight, into the contiguous `result`.
@@ -465,13 +397,8 @@ pub(crate) fn weight_gradient(
     large: &Tensor,
     result: &Tensor,
 ) -> Result<()> {
-    let places = (geometry.batch * geometry.small[0] * geometry.small[1]) as u32;
-    let splits = splits(run, geometry, places);
-    let parts = if splits == 1 { result.clone() } else { run.output(DType::F32, &[splits as usize, result.numel()]) };
-    let params = WeightParams {
-        places,
-        part: places.div_ceil(splits),
-        splits,
+    let mut params = WeightParams {
+        places: (geometry.batch * geometry.small[0] * geometry.small[1]) as u32,
         groups: geometry.groups as u32,
         rows: geometry.small_channels as u32,
         channels: geometry.large_channels as u32,
@@ -481,11 +408,18 @@ pub(crate) fn weight_gradient(
         stride: words(geometry.stride),
         dilation: signed(geometry.dilation),
         origin: signed(geometry.padding).map(|p| -p),
-        padding: [0; 2],
         x_strides: image_strides(large, geometry.dims),
         g_strides: image_strides(small, geometry.dims),
-        offsets: [small.offset() as u32, large.offset() as u32, parts.offset() as u32, 0],
+        ..bytemuck::Zeroable::zeroed()
     };
+    params.splits = splits(&params, run.device().adapter());
+    params.part = params.places.div_ceil(params.splits);
+    let parts = if params.splits == 1 {
+        result.clone()
+    } else {
+        run.output(DType::F32, &[params.splits as usize, result.numel()])
+    };
+    params.offsets = [small.offset() as u32, large.offset() as u32, parts.offset() as u32, 0];
     let unit = geometry.stride[1] == 1 && geometry.dilation[1] == 1 && geometry.kernel[1] > 1;
     let kernel = match choice(run, params.rows) {
         // Where most of a tile would lie idle, a thread an element is faster.
@@ -495,12 +429,27 @@ pub(crate) fn weight_gradient(
         "panels" => &WEIGHT_PANELS,
         _ => &WEIGHT_DIRECT,
     };
-    run.dispatch(kernel, 0, &[small, large, &parts], &params);
-    if splits > 1 {
-        let result = flat(result);
-        super::reduce::sum::sum_into(run, &parts, &[0], &result)?;
+    for some in some_parts(&params, run.device().adapter().map(|facts| facts.max_work())) {
+        run.dispatch(kernel, 0, &[small, large, &parts], &some);
+    }
+    if params.splits > 1 {
+        super::reduce::sum::sum_into(run, &parts, &[0], &flat(result))?;
     }
     Ok(())
+}
+
+/// The parts of a gradient, as many at a time as no driver could find too long.
+fn some_parts(params: &WeightParams, max_work: Option<u64>) -> SmallVec<[WeightParams; 1]> {
+    let part = params.work() / u64::from(params.splits);
+    let most = max_work.map_or(u32::MAX, |work| (work / part.max(1)).clamp(1, u64::from(u32::MAX)) as u32);
+    let starts = (0..params.splits).step_by(most as usize);
+    let some = |first: u32| {
+        let mut some = WeightParams { splits: (params.splits - first).min(most), ..*params };
+        some.first = first * params.part;
+        some.offsets[2] += first * params.weights();
+        some
+    };
+    starts.map(some).collect()
 }
 
 /// A contiguous tensor as one dim.
@@ -526,50 +475,47 @@ fn bias_gradient(v: &mut Vjp<'_>, dims: usize) -> Result<Option<Tensor>> {
     Ok(Some(db))
 }
 
-/// Checks the tensors of a convolution and finds how many dims there are: gives batch (1 without that dim), channels and
-/// spatial sizes of the input, with an `h` of 1 in one dim.
-fn check_image(op: &'static str, x: &Tensor, weight: &Tensor, dims: usize) -> Result<(usize, usize, [usize; 2])> {
-    let (shape, w) = (x.shape(), weight.shape());
-    let sizes = if dims == 1 { "L" } else { "H, W" };
-    if w.len() != dims + 2 || (shape.len() != dims + 2 && shape.len() != dims + 1) {
-        let kernel = if dims == 1 { "k" } else { "kh, kw" };
-        let detail = format!(
-            "needs an input [N, C, {sizes}] or [C, {sizes}] and a weight of {} dims that ends in [{kernel}], \
-             got shapes {shape:?} and {w:?}",
-            dims + 2
-        );
-        return Err(Error::shape(op, detail));
-    }
-    let batch = if shape.len() == dims + 2 { shape[0] } else { 1 };
-    let spatial = two(&shape[shape.len() - dims..], 1);
-    if spatial.contains(&0) || w.iter().enumerate().any(|(d, &n)| n == 0 && d != 1) {
-        let detail = format!("an input of shape {shape:?} and a weight of shape {w:?} leave nothing to sum over");
-        return Err(Error::shape(op, detail));
-    }
-    Ok((batch, shape[shape.len() - dims - 1], spatial))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Numbers of one or two dims as those of two.
-fn two(numbers: &[usize], missing: usize) -> [usize; 2] {
-    match numbers {
-        [w] => [missing, *w],
-        [h, w] => [*h, *w],
-        _ => unreachable!("convolutions have one or two dims"),
+    #[test]
+    fn long_gradients_are_run_in_pieces() {
+        let whole = WeightParams {
+            places: 1000,
+            part: 100,
+            splits: 10,
+            groups: 1,
+            rows: 2,
+            channels: 3,
+            taps: [1, 1],
+            offsets: [0, 0, 7, 0],
+            ..bytemuck::Zeroable::zeroed()
+        };
+        assert_eq!(some_parts(&whole, None).len(), 1);
+        let pieces = some_parts(&whole, Some(2_400));
+        let splits: Vec<u32> = pieces.iter().map(|p| p.splits).collect();
+        assert_eq!(splits, [4, 4, 2]);
+        assert_eq!((pieces[2].first, pieces[2].offsets[2]), (800, 7 + 8 * 6));
     }
-}
 
-fn check_bias(op: &'static str, bias: Option<&Tensor>, channels: usize) -> Result<()> {
-    match bias.map(Tensor::shape) {
-        Some(shape) if shape != [channels] => {
-            Err(Error::shape(op, format!("the bias needs the shape [{channels}], it has {shape:?}")))
-        }
-        _ => Ok(()),
+    #[test]
+    fn many_images_are_run_in_pieces() {
+        let whole = ConvParams {
+            batch: 10,
+            groups: 1,
+            rows: 2,
+            channels: 3,
+            taps: [1, 1],
+            out_size: [5, 5],
+            x_strides: [75, 25, 5, 1],
+            y_strides: [50, 25, 5, 1],
+            ..bytemuck::Zeroable::zeroed()
+        };
+        assert_eq!(image_parts(&whole, None).len(), 1);
+        let pieces = image_parts(&whole, Some(600));
+        let images: Vec<u32> = pieces.iter().map(|p| p.batch).collect();
+        assert_eq!(images, [4, 4, 2]);
+        assert_eq!((pieces[2].offsets[0], pieces[2].offsets[3]), (8 * 75, 8 * 50));
     }
-}
-
-fn check_positive(op: &'static str, what: &str, numbers: &[usize]) -> Result<()> {
-    if numbers.contains(&0) {
-        return Err(Error::argument(op, format!("{what} must be at least 1, not {numbers:?}")));
-    }
-    Ok(())
 }

@@ -57,7 +57,8 @@ pub(super) fn weight(call: &HostCall<'_>) -> Result<()> {
     };
     let mut result = p.offsets[2] as usize;
     for split in 0..p.splits {
-        let part = split * p.part..((split + 1) * p.part).min(p.places);
+        let first = p.first + split * p.part;
+        let part = first..(first + p.part).min(p.places);
         for row in 0..p.groups * p.rows {
             for c in 0..p.channels {
                 for tap in 0..p.taps[0] * p.taps[1] {
