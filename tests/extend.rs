@@ -210,7 +210,7 @@ fn backward_by_another_kernel(device: &Device) -> Result<(), Failed> {
     op.check_against_reference(&[&x], &factor(1.25))?;
     // And in a model, with an optimiser.
     let w = Parameter::new(x);
-    let mut optimizer = lumigrad::optim::Sgd::new([w.clone()], 0.1);
+    let mut optimizer = lumigrad::optim::SGD::new([w.clone()], 0.1);
     let mut last = f32::INFINITY;
     for _ in 0..5 {
         optimizer.zero_grad();
