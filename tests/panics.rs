@@ -24,6 +24,7 @@ fn mistakes_panic_at_the_users_line() {
     check("a layer", line!(), &|| drop(layer.call(&a)));
     check("a layer's own method", line!(), &|| drop(layer.forward(&a)));
     check("a view", line!(), &|| drop(a.reshape([7])));
+    check("an index", line!(), &|| drop(a.i((0, 7))));
     check("creation", line!(), &|| drop(Tensor::from_slice_on(&[1.0f32], &[2], a.device())));
     let _ = std::panic::take_hook();
 }

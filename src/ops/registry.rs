@@ -110,6 +110,7 @@ pub static REGISTRY: &[&Operation] = &[
     &super::indexing::put::INDEX_COPY,
     &super::indexing::put::SCATTER,
     &super::indexing::scatter_add::SCATTER_ADD,
+    &super::indexing::scatter_reduce::SCATTER_EXTREMUM,
     &super::interpolate::INTERPOLATE,
     &super::linear::LINEAR,
     &super::losses::binary_cross_entropy::BINARY_CROSS_ENTROPY,

@@ -325,3 +325,70 @@ impl Tensor {
         write(self, index, values.into(), accumulate)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::prelude::*;
+
+    fn numbers(values: &[i32]) -> Tensor {
+        Tensor::from_slice_on(values, &[values.len()], &Device::reference())
+    }
+
+    #[test]
+    fn the_last_of_equal_indices_wins() {
+        let x = numbers(&[0, 0, 0]);
+        x.set(&numbers(&[1, 1, 0, 1]), &numbers(&[5, 6, 7, 8])).unwrap();
+        assert_eq!(x.to_vec::<i32>().unwrap(), [7, 8, 0]);
+        x.index_put_(&numbers(&[1, 1]), &numbers(&[1, 2]), true).unwrap();
+        assert_eq!(x.to_vec::<i32>().unwrap(), [7, 11, 0]);
+        // From its own memory.
+        x.set(1..3, &x.i(0..2)).unwrap();
+        assert_eq!(x.to_vec::<i32>().unwrap(), [7, 7, 11]);
+    }
+
+    #[test]
+    fn a_change_is_seen_by_what_was_saved() {
+        let device = Device::reference();
+        let x = Tensor::full_on(&[2, 2], 3.0, DType::F32, &device);
+        let w = Tensor::full_on(&[2, 2], 1.0, DType::F32, &device).requires_grad();
+        let y = (&x * &w).sum();
+        x.set((0, 0), 1.0).unwrap();
+        assert!(y.backward().unwrap_err().to_string().contains("in place"));
+        for refused in [&w, &(&w * 2.0), &x.unfold(0, 2, 1).expand([2, 1, 2, 2])] {
+            refused.set(0, 1.0).unwrap_err();
+        }
+        // The windows of a vector overlap.
+        x.ravel().unfold(0, 2, 1).set(0, 1.0).unwrap_err();
+        no_grad(|| w.set((.., 0), 5.0)).unwrap();
+        assert_eq!(w.to_vec::<f32>().unwrap(), [5.0, 1.0, 5.0, 1.0]);
+    }
+
+    #[test]
+    fn a_bad_index_is_an_error_that_names_the_line() {
+        let x = numbers(&[1, 2, 3]);
+        for bad in [3, -4] {
+            let index = numbers(&[0, bad]);
+            let errors = [
+                x.try_i(&index).unwrap_err(),
+                x.try_take(&index).unwrap_err(),
+                x.try_index_put(&index, 1, false).unwrap_err(),
+                x.set(&index, 1).unwrap_err(),
+                x.index_put_(&index, 1, true).unwrap_err(),
+            ];
+            for error in errors {
+                let text = error.to_string();
+                assert!(text.contains(&bad.to_string()) && text.contains("index_put.rs"), "{text}");
+            }
+            assert!(x.try_i([0, i64::from(bad)]).is_err() && x.try_i(i64::from(bad)).is_err());
+        }
+        assert_eq!(x.to_vec::<i32>().unwrap(), [1, 2, 3]);
+        for mistake in [
+            x.try_i((0, 0)),
+            x.try_i((Ellipsis, Ellipsis)),
+            x.try_i(Slice::step(.., 0)),
+            x.try_i(&x.eq_scalar(1.0).i(1..)),
+        ] {
+            mistake.unwrap_err();
+        }
+    }
+}

@@ -13,6 +13,7 @@ pub(crate) mod nonzero;
 pub(crate) mod positions;
 pub(crate) mod put;
 pub(crate) mod scatter_add;
+pub(crate) mod scatter_reduce;
 mod scatter_twins;
 pub(crate) mod take;
 

@@ -36,6 +36,10 @@ pub const TABLE: &[(&str, Call)] = &[
     ("index_fill", |a| one(a.tensor("input").try_index_fill(a.int("dim"), &a.tensor("index"), a.float("value")))),
     ("scatter", |a| one(a.tensor("input").try_scatter(a.int("dim"), &a.tensor("index"), &a.tensor("src")))),
     ("scatter_value", |a| one(a.tensor("input").try_scatter_value(a.int("dim"), &a.tensor("index"), a.float("value")))),
+    ("scatter_reduce_sum", |a| reduced(a, "sum")),
+    ("scatter_reduce_mean", |a| reduced(a, "mean")),
+    ("scatter_reduce_amax", |a| reduced(a, "amax")),
+    ("scatter_reduce_amin", |a| reduced(a, "amin")),
     ("masked_select", |a| one(a.tensor("input").try_masked_select(&a.tensor("mask")))),
     ("masked_scatter", |a| one(a.tensor("input").try_masked_scatter(&a.tensor("mask"), &a.tensor("source")))),
     ("nonzero", |a| one(a.tensor("input").try_nonzero())),
@@ -53,6 +57,11 @@ pub const TABLE: &[(&str, Call)] = &[
 
 fn pair(result: Result<(Tensor, Tensor)>) -> Result<Vec<Tensor>> {
     result.map(|(values, places)| vec![values, places])
+}
+
+fn reduced(a: &Args<'_>, reduce: &str) -> Result<Vec<Tensor>> {
+    let (x, index, source) = (a.tensor("input"), a.tensor("index"), a.tensor("src"));
+    one(x.try_scatter_reduce(a.int("dim"), &index, &source, reduce, a.bool("include_self")))
 }
 
 /// In place and not: both must give the same, and the second has the gradient.

@@ -39,8 +39,7 @@ pub fn all() -> impl Iterator<Item = (&'static str, Call)> {
 }
 
 /// Recorded operations that lumigrad does not have yet.
-pub const NOT_YET: &[&str] =
-    &["scatter_reduce_sum", "scatter_reduce_mean", "scatter_reduce_amax", "scatter_reduce_amin"];
+pub const NOT_YET: &[&str] = &[];
 
 /// Recorded calls that can't be made here, and why. All are calls that PyTorch refuses.
 pub const NOT_RUN: &[(&str, &str)] = &[

@@ -209,7 +209,9 @@ def by_index():
         for include in [True, False]:
             r.case(input=floats(4, 3), dim=0, index=indices(4, 7, 3), src=floats(7, 3), include_self=include)
             r.case(input=indices(3, 2, 6).float() - 1, dim=1, index=indices(4, 2, 9),
-                   src=indices(3, 2, 9).float() - 1, include_self=include, tags=["ties"])
+                   src=indices(3, 2, 9).float() - 1, include_self=include, tags=["ties"],
+                   # PyTorch counts an equal element of the input among the ties although it takes no part.
+                   nondiff=[] if include else ["input", "src"])
     r = Recorder("masked_select", "torch.masked_select", torch_masked_select, EXACT)
     r.case(input=floats(3, 4), mask=indices(2, 3, 4).bool())
     r.case(input=floats(3, 1), mask=indices(2, 2, 1, 4).bool(), tags=["broadcast"])
