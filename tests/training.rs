@@ -18,6 +18,7 @@ fn main() {
     let trials: Vec<(&str, Test)> = vec![
         ("same_losses_as_the_reference", same_losses),
         ("same_seed_same_bits", same_bits),
+        ("initialisation_is_that_of_the_reference", initialisation),
         ("memory_is_flat", memory_is_flat),
         ("bad_labels_change_nothing", bad_labels),
         ("out_of_memory_is_an_error", out_of_memory),
@@ -32,6 +33,37 @@ fn main() {
     ];
     let trials = trials.into_iter().map(|(name, test)| gpu.trial(name, test));
     gpu.run(trials.collect());
+}
+
+/// Every starting value is the reference's to the bit; normals, which a kernel draws, within a few ulp.
+fn initialisation(gpu: &Device) -> Outcome {
+    use lumigrad::nn::init::{self, FanMode, Nonlinearity};
+    type Init = fn(&Parameter) -> lumigrad::Result<()>;
+    let inits: [(&str, Init, f32); 8] = [
+        ("kaiming_uniform_", |p| init::kaiming_uniform_(p, 0.5, FanMode::FanIn, Nonlinearity::LeakyRelu), 0.0),
+        ("xavier_uniform_", |p| init::xavier_uniform_(p, 1.0), 0.0),
+        ("trunc_normal_", |p| init::trunc_normal_(p, 0.0, 0.02, -0.04, 0.04), 0.0),
+        ("orthogonal_", |p| init::orthogonal_(p, 1.0), 0.0),
+        ("sparse_", |p| init::sparse_(p, 0.5, 1.0), 0.0),
+        ("eye_", |p| init::eye_(p), 0.0),
+        ("ones_", |p| init::ones_(p), 0.0),
+        ("normal_", |p| init::normal_(p, 0.0, 1.0), 2e-6),
+    ];
+    for (name, fill, distance) in inits {
+        let draw = |device: &Device| -> lumigrad::Result<Vec<f32>> {
+            device.manual_seed(17);
+            let p = Parameter::new(Tensor::full_on(&[7, 33], 0.0, DType::F32, device));
+            fill(&p)?;
+            p.get().to_vec()
+        };
+        let (got, want) = (draw(gpu)?, draw(&Device::reference())?);
+        for (g, w) in got.iter().zip(&want) {
+            if (g - w).abs() > distance * w.abs() {
+                return Err(format!("{name}: {g}, not {w}").into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The tutorial's network and batches of random digits, the same on every device.

@@ -39,6 +39,13 @@ stateless! {
 
     /// `x / (1 + |x|)`. <https://pytorch.org/docs/stable/generated/torch.nn.Softsign.html>
     Softsign => |x| x.softsign();
+
+    /// The softmax over the channels of `[N, C, H, W]` or `[C, H, W]`, place by place.
+    /// <https://pytorch.org/docs/stable/generated/torch.nn.Softmax2d.html>
+    Softmax2d => |x| {
+        assert!(matches!(x.dim(), 3 | 4), "softmax2d: needs 3 or 4 dims; the shape is {:?}", x.shape());
+        x.softmax(-3)
+    };
 }
 
 /// Declares layers without state but with options: what `new` takes, then what builder methods change, with defaults.
@@ -250,6 +257,8 @@ mod tests {
             assert_eq!(GLU::new().call(&x).to_vec::<f32>().unwrap(), x.glu(1).to_vec::<f32>().unwrap());
             assert_eq!(GLU::new().dim(1), GLU::new().dim(1));
             assert_eq!(Softmin::new(1).call(&x).to_vec::<f32>().unwrap(), x.softmin(-1).to_vec::<f32>().unwrap());
+            let image = Tensor::zeros(&[2, 5, 3, 3]);
+            assert!(Softmax2d.call(&image).to_vec::<f32>().unwrap().iter().all(|&v| (v - 0.2).abs() < 1e-6));
             let logs = LogSoftmax::new(-1).call(&x).exp().to_vec::<f32>().unwrap();
             let probabilities = Softmax::new(-1).call(&x).to_vec::<f32>().unwrap();
             assert!(logs.iter().zip(&probabilities).all(|(a, b)| (a - b).abs() < 1e-6));

@@ -78,6 +78,10 @@ dropouts! {
     /// ```
     Dropout2d => dropout2d;
 
+    /// Drops whole channels of `[N, C, D, H, W]` or `[C, D, H, W]`.
+    /// <https://pytorch.org/docs/stable/generated/torch.nn.Dropout3d.html>
+    Dropout3d => dropout3d;
+
     /// Drops elements to the value that [`super::SELU`] tends to far below 0, and scales so that mean 0 and variance 1 stay.
     /// <https://pytorch.org/docs/stable/generated/torch.nn.AlphaDropout.html>
     AlphaDropout => alpha_dropout;

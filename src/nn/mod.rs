@@ -31,14 +31,14 @@ pub mod utils;
 
 pub use activation::{
     CELU, ELU, GELU, GLU, GeluApproximation, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyReLU, LogSigmoid,
-    LogSoftmax, Mish, ReLU, ReLU6, SELU, SiLU, Sigmoid, Softmax, Softmin, Softplus, Softshrink, Softsign, Tanh,
-    Tanhshrink, Threshold,
+    LogSoftmax, Mish, ReLU, ReLU6, SELU, SiLU, Sigmoid, Softmax, Softmax2d, Softmin, Softplus, Softshrink, Softsign,
+    Tanh, Tanhshrink, Threshold,
 };
 pub use attention::{MultiheadAttention, MultiheadAttentionOptions};
 pub use checkpoint::Checkpoint;
 pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, PaddingMode};
 pub use dict::ModuleDict;
-pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d};
+pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d};
 pub use embedding::Embedding;
 pub use hooks::{HookedModule, Hooks, ModuleHook};
 pub use linear::{Flatten, Linear};

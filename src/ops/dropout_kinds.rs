@@ -45,6 +45,12 @@ methods! {
         drop_channels("dropout2d", self, 2, p, training)
     }
 
+    /// While training, each channel of `[N, C, D, H, W]` or `[C, D, H, W]` becomes 0 with probability `p`, and the others are
+    /// divided by `1 − p`. Otherwise the tensor itself.
+    pub fn dropout3d / try_dropout3d (&self, p: f64, training: bool) -> Tensor {
+        drop_channels("dropout3d", self, 3, p, training)
+    }
+
     /// While training, each element becomes `−1.7581` with probability `p`, the value of [`Self::selu`] far below 0; then all
     /// are scaled and shifted so that mean 0 and variance 1 stay. Otherwise the tensor itself.
     pub fn alpha_dropout / try_alpha_dropout (&self, p: f64, training: bool) -> Tensor {

@@ -265,3 +265,19 @@ fn a_negative_variance_gives_nan() {
         assert!(x.gaussian_nll_loss(&x, &Tensor::full(&[1], -1.0)).item::<f32>().unwrap().is_nan());
     });
 }
+
+#[test]
+fn a_mean_and_its_gradient_are_a_dispatch_each() {
+    let device = Device::new_reference(true);
+    device.scope(|| {
+        let x = Tensor::ones(&[8, 10]).requires_grad();
+        let target = Tensor::zeros(&[8, 10]);
+        let before = device.counters().dispatches;
+        let loss = x.mse_loss(&target);
+        assert_eq!(device.counters().dispatches - before, 1);
+        loss.backward().unwrap();
+        // The gradient of the loss itself, a one, is another.
+        assert_eq!(device.counters().dispatches - before, 3);
+        assert_eq!(x.grad().unwrap().to_vec::<f32>().unwrap(), [0.025; 80]);
+    });
+}

@@ -1,7 +1,7 @@
 //! Losses of elements against targets: the wrapper around the maths of each.
 //!
-//! A page here declares its loss with `loss!`; its shader file holds only the maths. A mean or a sum is one dispatch for up
-//! to [`LONG`] elements, its gradient another.
+//! A page here declares its loss with `loss!`; its shader file holds only the maths. A mean or a sum of few
+//! elements is one dispatch, its gradient another.
 
 pub(crate) mod binary_cross_entropy;
 pub(crate) mod binary_cross_entropy_with_logits;
@@ -68,8 +68,9 @@ pub(crate) struct Loss {
     pub same_shape: bool,
 }
 
-/// Elements from which it pays to spread a sum over more than one workgroup.
-const LONG: u32 = 16_384;
+/// Elements that a workgroup should have before it pays to spread a sum over more of them: on a software driver, where a
+/// second dispatch costs as much as thousands of elements, and on a GPU.
+const LONG: (u32, u32) = (16_384, 2_048);
 /// Workgroups over which a sum is spread if it is not too long for them.
 const SPREAD: u32 = 256;
 /// Elements of a part at most. lavapipe ends all loops of a shader after 65,535 iterations together, without a word; an
@@ -374,7 +375,9 @@ pub(crate) fn forward(call: &mut Call<'_>, loss: &'static Loss) -> Result<Output
 /// The sum of all losses, times the scale: of one part, or of as many as keep a device busy.
 fn total(run: &mut Run<'_>, loss: &Loss, operands: &Operands, mut params: LossParams, y: &Tensor) -> Result<()> {
     let [x, t, weight, pos_weight] = operands.bound();
-    params.part = params.n.div_ceil((params.n / LONG).clamp(1, SPREAD)).min(PART);
+    let software = run.device().adapter().is_none_or(|facts| facts.is_software());
+    let long = if software { LONG.0 } else { LONG.1 };
+    params.part = params.n.div_ceil((params.n / long).clamp(1, SPREAD)).min(PART);
     let parts = params.n.div_ceil(params.part);
     if parts == 1 {
         run.dispatch(loss.total, 0, &[x, t, weight, pos_weight, y], &params);
