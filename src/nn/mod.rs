@@ -2,12 +2,14 @@
 //!
 //! A module is a struct of modules with `#[derive(Module)]`; [`Forward`] says what it computes. Layers have PyTorch's
 //! arguments, initialisation and weight layout, so that a `state_dict` fits in both directions.
+#![doc = include_str!("../../docs/nn.md")]
 
 mod activation;
 mod attention;
 mod checkpoint;
 mod conv;
 mod dict;
+mod distance;
 mod dropout;
 mod embedding;
 mod hooks;
@@ -38,6 +40,7 @@ pub use attention::{MultiheadAttention, MultiheadAttentionOptions};
 pub use checkpoint::Checkpoint;
 pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, PaddingMode};
 pub use dict::ModuleDict;
+pub use distance::{CosineSimilarity, PairwiseDistance};
 pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d};
 pub use embedding::Embedding;
 pub use hooks::{HookedModule, Hooks, ModuleHook};

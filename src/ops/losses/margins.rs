@@ -35,20 +35,6 @@ fn above_zero(x: &Tensor) -> Result<Tensor> {
     x.try_relu()
 }
 
-/// The distance between rows, `(Σ |x − y + eps|^p)^(1/p)` over the last dim, broadcast.
-fn distance(x: &Tensor, y: &Tensor, p: f64, eps: f64) -> Result<Tensor> {
-    let difference = x.try_sub(y)?.try_add_scalar(eps)?;
-    if p == 2.0 {
-        return difference.try_square()?.try_sum_dims(&[-1], false)?.try_sqrt();
-    }
-    let sizes = difference.try_abs()?;
-    match p {
-        1.0 => sizes.try_sum_dims(&[-1], false),
-        f64::INFINITY => sizes.try_amax(&[-1], false),
-        _ => sizes.try_powf(p)?.try_sum_dims(&[-1], false)?.try_powf(1.0 / p),
-    }
-}
-
 methods! {
     /// For rows of anchors, positives and negatives `[N, D]` or `[D]`: the mean of
     /// `max(d(anchor, positive) − d(anchor, negative) + 1, 0)` for distances d.
@@ -76,10 +62,10 @@ methods! {
             let detail = format!("anchor, positive and negative need as many dims; their shapes are {a:?}, {p:?}, {n:?}");
             return Err(Error::shape("triplet_margin_loss", detail));
         }
-        let near = distance(self, positive, p, eps)?;
-        let mut far = distance(self, negative, p, eps)?;
+        let near = self.try_pairwise_distance(positive, p, eps, false)?;
+        let mut far = self.try_pairwise_distance(negative, p, eps, false)?;
         if swap {
-            far = far.try_minimum(&distance(positive, negative, p, eps)?)?;
+            far = far.try_minimum(&positive.try_pairwise_distance(negative, p, eps, false)?)?;
         }
         reduction.apply(&above_zero(&near.try_sub(&far)?.try_add_scalar(margin)?)?)
     }
