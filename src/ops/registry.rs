@@ -161,6 +161,7 @@ pub static REGISTRY: &[&Operation] = &[
     &super::reduce::extrema_dim::MIN_DIM,
     &super::reduce::logsumexp::LOGSUMEXP,
     &super::reduce::mean::MEAN,
+    &super::reduce::normalize::NORMALIZE,
     &super::reduce::prod::PROD,
     &super::reduce::sum::SUM,
     &super::reduce::var::STD,
