@@ -34,7 +34,7 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, passes: usize, 
 /// Forward and backward through a layer, with gradients of the input and of the weights.
 fn train(layer: &impl Forward<Tensor, Output = Tensor>, x: &Tensor, g: &Tensor) {
     let x = x.detach().requires_grad();
-    Backward::new().gradient(g).run(&layer.forward(&x)).expect("the device works");
+    Backward::new().gradient(g).run(&layer.call(&x)).expect("the device works");
 }
 
 fn batch_norm(c: &mut Criterion) {

@@ -71,7 +71,7 @@ impl Forward for Net {
     type Output = Tensor;
 
     fn forward(&self, x: &Tensor) -> Tensor {
-        self.fc2.forward(&self.norm.forward(&self.fc1.forward(x)).relu())
+        self.fc2.call(&self.norm.call(&self.fc1.call(x)).relu())
     }
 }
 
@@ -101,7 +101,7 @@ fn main() -> Result<()> {
     let mut optimizer = optim::Adam::new(net.parameters(), 0.02);
     println!("{} parameters on {device}", net.num_parameters());
     for step in 1..=200 {
-        let loss = net.forward(&x).cross_entropy(&labels);
+        let loss = net.call(&x).cross_entropy(&labels);
         optimizer.zero_grad();
         loss.backward()?;
         optimizer.step()?;
@@ -110,7 +110,7 @@ fn main() -> Result<()> {
         }
     }
     net.eval();
-    let guesses = no_grad(|| net.forward(&x)).argmax(Some(1), false);
+    let guesses = no_grad(|| net.call(&x)).argmax(Some(1), false);
     let right = guesses.eq(&labels).to_dtype(DType::F32).mean().item::<f32>()?;
     println!("{:.1} % are told right", 100.0 * right);
     Ok(())

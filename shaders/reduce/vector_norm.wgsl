@@ -1,4 +1,4 @@
-// The p-norm of an output's elements, or of a part of them. `scale` is p; `merging` says how it is computed:
+// The p-norm of an output's elements, or of a part of them. `scale` is p; KIND (from the prelude) says how it is computed:
 // 0 counts what is not 0; 1 adds magnitudes; 2 adds squares; 3 and 4 take the largest and the smallest magnitude; 5 adds
 // powers. Squares and powers are of elements divided by the largest (p < 0: smallest) magnitude, so that none leaves the
 // range. Magnitudes are ordered by their bits, where NaN is the largest.
@@ -28,7 +28,7 @@ fn extremes_of(base: u32, first: u32, end: u32, step: u32) -> vec2<u32> {
 
 // What elements are divided by.
 fn unit_of(found: vec2<u32>) -> f32 {
-    if params.merging == 2u {
+    if KIND == 2u {
         // A power of two: nothing is rounded.
         return bitcast<f32>(clamp(found.x >> 23u, 1u, 253u) << 23u);
     }
@@ -37,7 +37,7 @@ fn unit_of(found: vec2<u32>) -> f32 {
 
 fn term(size: u32, unit: f32) -> f32 {
     let v = bitcast<f32>(size);
-    switch params.merging {
+    switch KIND {
         case 0u: { return select(1.0, 0.0, size == 0u); }
         case 1u: { return v; }
         case 2u: {
@@ -50,7 +50,7 @@ fn term(size: u32, unit: f32) -> f32 {
 
 fn sum_of(base: u32, first: u32, end: u32, step: u32, unit: f32) -> f32 {
     var sum = 0.0;
-    if params.merging == 3u || params.merging == 4u {
+    if KIND == 3u || KIND == 4u {
         return sum;
     }
     for (var j = first; j < end; j += step) {
@@ -62,10 +62,10 @@ fn sum_of(base: u32, first: u32, end: u32, step: u32, unit: f32) -> f32 {
 fn finish(found: vec2<u32>, unit: f32, sum: f32) -> f32 {
     let largest = bitcast<f32>(found.x);
     let decisive = bitcast<u32>(select(largest, bitcast<f32>(~found.y), params.scale < 0.0));
-    if is_nan(largest) && params.merging != 0u {
+    if is_nan(largest) && KIND != 0u {
         return nan_f32();
     }
-    switch params.merging {
+    switch KIND {
         case 0u, 1u: { return sum; }
         case 3u: { return largest; }
         case 4u: { return bitcast<f32>(~found.y); }
@@ -75,7 +75,7 @@ fn finish(found: vec2<u32>, unit: f32, sum: f32) -> f32 {
     if decisive == 0u || decisive == 0x7f800000u {
         return bitcast<f32>(decisive);
     }
-    if params.merging == 2u {
+    if KIND == 2u {
         return unit * lg_sqrt(sum);
     }
     return unit * lg_pow(sum, 1.0 / params.scale);

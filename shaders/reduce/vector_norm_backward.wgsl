@@ -1,5 +1,5 @@
-// The gradient of a p-norm y of magnitudes |x|: g sign(x) (|x| / y)^(p − 1), 0 where the norm is 0. `extra.x` is as `merging`
-// in vector_norm.wgsl, `scalars.x` holds the bits of p − 1. For extremes g is the share of one that equals the norm.
+// The gradient of a p-norm y of magnitudes |x|: g sign(x) (|x| / y)^(p − 1), 0 where the norm is 0. KIND is as in
+// vector_norm.wgsl, `scalars.x` holds the bits of p − 1. For extremes g is the share of one that equals the norm.
 #import common/index
 #import common/math
 #import common/elementwise
@@ -13,16 +13,16 @@ fn gradient(v: f32, whole: f32, upstream: f32) -> f32 {
     let size = bitcast<u32>(v) & 0x7fffffffu;
     let negative = bitcast<u32>(v) >= 0x80000000u;
     let signed = select(select(upstream, -upstream, negative), 0.0, size == 0u);
-    if params.extra.x == 1u {
+    if KIND == 1u {
         return signed;
     }
-    if params.extra.x == 3u || params.extra.x == 4u {
+    if KIND == 3u || KIND == 4u {
         return select(0.0, signed, size == bitcast<u32>(whole));
     }
-    if bitcast<u32>(whole) == 0u || params.extra.x == 0u {
+    if bitcast<u32>(whole) == 0u || KIND == 0u {
         return 0.0;
     }
-    if params.extra.x == 2u {
+    if KIND == 2u {
         return upstream * lg_divide(v, whole);
     }
     if size == 0u {

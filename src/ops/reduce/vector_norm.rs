@@ -8,7 +8,7 @@ use smallvec::smallvec;
 
 use super::{Pair, ReduceParams, grid_by_group, grid_by_thread, plan, reduced_shape, refuse_empty};
 use crate::dtype::DType;
-use crate::engine::{Binding, Bound, HostCall, Kernel, Params, ParamsLayout, Variant};
+use crate::engine::{Binding, Bound, HostCall, Item, Kernel, Params, ParamsLayout, Variant};
 use crate::ops::elementwise::{ElementwiseParams, grid};
 use crate::ops::matmul::check_floats;
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods, single};
@@ -24,7 +24,7 @@ macro_rules! kernel {
             entry: $entry,
             bindings: &[Binding::Read("x"), Binding::Write("y")],
             params: ParamsLayout::of::<ReduceParams>(),
-            variants: Variant::ONLY,
+            variants: KINDS,
             grid: $grid,
             reference: twin,
             bound,
@@ -42,7 +42,7 @@ static BACKWARD: Kernel = Kernel {
     entry: "main",
     bindings: &[Binding::Read("x"), Binding::Read("y"), Binding::Read("g"), Binding::Write("dx")],
     params: ParamsLayout::of::<ElementwiseParams>(),
-    variants: Variant::ONLY,
+    variants: KINDS,
     grid,
     reference: backward_twin,
     // A division (2.5), a power (3), whose error in its base counts p − 1 times, and a product.
@@ -52,8 +52,18 @@ static BACKWARD: Kernel = Kernel {
     },
 };
 
-/// How a norm is computed: `merging` in the shader.
-fn kind(p: f64) -> u32 {
+/// How norms are computed, each in text of its own: software drivers run both sides of a branch.
+const KINDS: &[Variant] = &[
+    Variant::new("count", &[Item::Const("KIND", 0)]),
+    Variant::new("sum", &[Item::Const("KIND", 1)]),
+    Variant::new("squares", &[Item::Const("KIND", 2)]),
+    Variant::new("largest", &[Item::Const("KIND", 3)]),
+    Variant::new("smallest", &[Item::Const("KIND", 4)]),
+    Variant::new("powers", &[Item::Const("KIND", 5)]),
+];
+
+/// The position of a norm's way in [`KINDS`].
+fn kind(p: f64) -> usize {
     match p {
         0.0 => 0,
         1.0 => 1,
@@ -69,7 +79,7 @@ fn kind(p: f64) -> u32 {
 fn bound(params: &Params<'_>) -> Bound {
     let params: &ReduceParams = params.get();
     let (part, p) = (f64::from(params.part), f64::from(params.scale).abs());
-    let p = if params.merging == 5 { p } else { 1.0 };
+    let p = if kind(f64::from(params.scale)) == 5 { p } else { 1.0 };
     Bound::ulps(8.0 + (4.0 + part.sqrt() + part.ln()) / p)
 }
 
@@ -83,7 +93,7 @@ fn twin(call: &HostCall<'_>) -> Result<()> {
         let places = first..(first + params.part).min(params.r);
         let sizes = places.map(|j| x[base + params.element_offset(j)].abs());
         let nan = sizes.clone().any(f64::is_nan);
-        let norm = match params.merging {
+        let norm = match call.variant() {
             0 => sizes.filter(|&v| v != 0.0).count() as f64,
             _ if nan => f64::NAN,
             1 => sizes.sum(),
@@ -116,7 +126,7 @@ fn backward_twin(call: &HostCall<'_>) -> Result<()> {
     for i in 0..p.n {
         let (v, norm, upstream) = (x[p.operand(i, 0)], y[p.operand(i, 1)], g[p.operand(i, 2)]);
         let signed = if v == 0.0 { 0.0 } else { v.signum() * upstream };
-        dx[p.result(i)] = match p.extra[0] {
+        dx[p.result(i)] = match call.variant() {
             _ if v.is_nan() => f64::NAN,
             1 => signed,
             3 | 4 if v.abs() == norm => signed,
@@ -154,15 +164,15 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
 
 fn norm_into(run: &mut Run<'_>, x: &Tensor, dims: &[usize], p: f64, y: &Tensor) -> Result<()> {
     let mut params = ReduceParams::new("norm", x, dims, y)?;
-    (params.scale, params.merging) = (p as f32, kind(p));
+    params.scale = p as f32;
     let kernel = if plan(run, &mut params) { KERNELS.by_thread } else { KERNELS.by_group };
     if params.splits == 1 {
-        run.dispatch(kernel, 0, &[x, y], &params);
+        run.dispatch(kernel, kind(p), &[x, y], &params);
         return Ok(());
     }
     params.result_offset = 0;
     let parts = run.output(DType::F32, &[params.n as usize, params.splits as usize]);
-    run.dispatch(kernel, 0, &[x, &parts], &params);
+    run.dispatch(kernel, kind(p), &[x, &parts], &params);
     // The norm of the parts' norms; numbers of elements are added.
     norm_into(run, &parts, &[1], if p == 0.0 { 1.0 } else { p }, y)
 }
@@ -181,9 +191,8 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
     }
     let dx = v.gradient_output(0);
     let mut params = ElementwiseParams::new("norm", x.shape(), &[&x, &y, &g], &dx)?;
-    params.extra[0] = kind(p);
     params.scalars[0] = if kind(p) == 5 { ((p - 1.0) as f32).to_bits() } else { 0 };
-    v.dispatch(&BACKWARD, 0, &[&x, &y, &g, &dx], &params);
+    v.dispatch(&BACKWARD, kind(p), &[&x, &y, &g, &dx], &params);
     Ok(smallvec![Some(dx)])
 }
 
