@@ -1,5 +1,5 @@
-// Norms of many gradients at once, and their clipping in place. A gradient is a range of a buffer; the table lists the
-// ranges, cut in chunks, and a workgroup does one chunk.
+// Norms of many gradients at once, and their clipping in place. A gradient is a range of a buffer that starts at a multiple
+// of four; the table lists the ranges, cut in chunks, and a workgroup does one chunk, four elements a thread at a time.
 #import common/index
 #import common/math
 #import common/group
@@ -25,7 +25,7 @@ struct Range {
 }
 
 @group(0) @binding(0) var<storage, read> ranges: array<Range>;
-@group(0) @binding(1) var<storage, read> gradient: array<f32>;
+@group(0) @binding(1) var<storage, read> gradient: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> parts: array<f32>;
 
 // `total` reads the parts.
@@ -33,15 +33,15 @@ struct Range {
 @group(0) @binding(1) var<storage, read_write> norm: array<f32>;
 
 // The kernels that clip.
-@group(0) @binding(1) var<storage, read_write> clipped: array<f32>;
+@group(0) @binding(1) var<storage, read_write> clipped: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> total_norm: array<f32>;
 
 const CHUNK: u32 = 2048u;
 
-// Elements of the buffer, and where the sum over them goes.
+// Where the chunk starts, in fours; how many elements it has; and where the sum over them goes.
 struct Chunk {
     start: u32,
-    end: u32,
+    len: u32,
     part: u32,
 }
 
@@ -59,8 +59,16 @@ fn chunk_at(id: u32) -> Chunk {
     }
     let range = ranges[low];
     let first = (id - range.chunk) * CHUNK;
-    let start = range.offset + first;
-    return Chunk(start, start + min(CHUNK, range.len - first), range.part + id - range.chunk);
+    return Chunk((range.offset + first) / 4u, min(CHUNK, range.len - first), range.part + id - range.chunk);
+}
+
+// Which of four elements belong to the chunk; the others belong to nobody, and stay as they are.
+fn inside(chunk: Chunk, four: u32) -> vec4<bool> {
+    return vec4(4u * four) + vec4(0u, 1u, 2u, 3u) < vec4(chunk.len);
+}
+
+fn load(chunk: Chunk, four: u32) -> vec4<f32> {
+    return select(vec4(0.0), gradient[chunk.start + four], inside(chunk, four));
 }
 
 // The largest of numbers that are not negative, or NaN: by their bits, where NaN is above infinity.
@@ -83,15 +91,16 @@ fn magnitude_bits(x: f32) -> u32 {
     return bitcast<u32>(x) & 0x7fffffffu;
 }
 
-// What an element adds to the sum.
-fn term(x: f32) -> f32 {
-    if NORM == 1u {
-        return abs(x);
-    }
+// What four elements add to the sum.
+fn term(x: vec4<f32>) -> f32 {
+    var t = abs(x);
     if NORM == 2u {
-        return x * x;
+        t = x * x;
+    } else if NORM == 3u {
+        let p = params.power;
+        t = vec4(lg_pow(t.x, p), lg_pow(t.y, p), lg_pow(t.z, p), lg_pow(t.w, p));
     }
-    return lg_pow(abs(x), params.power);
+    return (t.x + t.y) + (t.z + t.w);
 }
 
 @compute @workgroup_size(WG)
@@ -107,8 +116,10 @@ fn part(
     let chunk = chunk_at(id);
     if NORM == 0u {
         var largest = 0u;
-        for (var i = chunk.start + local; i < chunk.end; i += WG) {
-            largest = max(largest, magnitude_bits(gradient[i]));
+        for (var four = local; 4u * four < chunk.len; four += WG) {
+            let x = load(chunk, four);
+            let low = max(magnitude_bits(x.x), magnitude_bits(x.y));
+            largest = max(largest, max(low, max(magnitude_bits(x.z), magnitude_bits(x.w))));
         }
         largest = group_max_bits(local, largest);
         if local == 0u {
@@ -117,8 +128,8 @@ fn part(
         return;
     }
     var sum = 0.0;
-    for (var i = chunk.start + local; i < chunk.end; i += WG) {
-        sum += term(gradient[i]);
+    for (var four = local; 4u * four < chunk.len; four += WG) {
+        sum += term(load(chunk, four));
     }
     sum = group_sum(local, sum);
     if local == 0u {
@@ -180,8 +191,9 @@ fn scale(
     }
     let chunk = chunk_at(id);
     let by = factor();
-    for (var i = chunk.start + local; i < chunk.end; i += WG) {
-        clipped[i] *= by;
+    for (var four = local; 4u * four < chunk.len; four += WG) {
+        let x = clipped[chunk.start + four];
+        clipped[chunk.start + four] = select(x, x * by, inside(chunk, four));
     }
 }
 
@@ -196,10 +208,11 @@ fn bound(
         return;
     }
     let chunk = chunk_at(id);
-    for (var i = chunk.start + local; i < chunk.end; i += WG) {
-        let x = clipped[i];
-        if !is_nan(x) {
-            clipped[i] = clamp(x, -params.limit, params.limit);
-        }
+    for (var four = local; 4u * four < chunk.len; four += WG) {
+        let x = clipped[chunk.start + four];
+        // By bits: comparisons may assume that there is no NaN.
+        let numbers = (bitcast<vec4<u32>>(x) & vec4(0x7fffffffu)) <= vec4(0x7f800000u);
+        let bounded = clamp(x, vec4(-params.limit), vec4(params.limit));
+        clipped[chunk.start + four] = select(x, bounded, inside(chunk, four) & numbers);
     }
 }

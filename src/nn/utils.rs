@@ -123,7 +123,8 @@ impl Gradients {
         for parameter in parameters.into_iter().filter(|p| seen.insert(p.id())) {
             let leaf = parameter.leaf();
             let Some(gradient) = leaf.grad().filter(|g| g.numel() > 0) else { continue };
-            if gradient.is_contiguous() {
+            // Threads take four elements that lie side by side.
+            if gradient.is_contiguous() && gradient.offset() % 4 == 0 {
                 list.push(gradient.healthy()?);
             } else {
                 let copy = gradient.try_copy()?.healthy()?;

@@ -28,7 +28,7 @@ params! {
 
 /// Elements of a chunk, as in the shader.
 pub(crate) const CHUNK: usize = 2048;
-/// Numbers of a row of the table: offset, length, first chunk in the buffer, first part of the sum.
+/// Numbers of a row of the table: offset (a multiple of four), length, first chunk in the buffer, first part of the sum.
 pub(crate) const ROW: usize = 4;
 
 /// By norm: the largest magnitude, the sum of magnitudes, that of squares, that of powers.
@@ -287,7 +287,7 @@ fn table(rows: &'static [f64]) -> cases::Input {
 /// Three ranges with gaps in one buffer, one of them longer than a chunk, and one range in another.
 fn two_buffers(fill: cases::Fill) -> Vec<cases::Input> {
     let flat = |n: usize| cases::Input::floats(&[n]).constant().fill(fill);
-    let first = table(&[3., 1., 0., 0., 64., 4100., 1., 1., 4200., 70., 4., 5.]);
+    let first = table(&[4., 1., 0., 0., 64., 4100., 1., 1., 4200., 70., 4., 5.]);
     vec![first, flat(4300), table(&[0., 33., 0., 4.]), flat(33)]
 }
 
