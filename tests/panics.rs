@@ -23,6 +23,11 @@ fn mistakes_panic_at_the_users_line() {
     check("an operator", line!(), &|| drop(&a + &b));
     check("a layer", line!(), &|| drop(layer.call(&a)));
     check("a layer's own method", line!(), &|| drop(layer.forward(&a)));
+    let lstm = Device::reference().scope(|| nn::LSTM::new(7, 1));
+    check("a recurrent layer", line!(), &|| drop(lstm.call(&a)));
+    let attention = Device::reference().scope(|| nn::MultiheadAttention::new(3, 1));
+    let options = nn::MultiheadAttentionOptions { attn_mask: Some(&b), ..Default::default() };
+    check("attention", line!(), &|| drop(attention.attend(&a, &a, &a, &options)));
     check("a view", line!(), &|| drop(a.reshape([7])));
     check("an index", line!(), &|| drop(a.i((0, 7))));
     check("creation", line!(), &|| drop(Tensor::from_slice_on(&[1.0f32], &[2], a.device())));

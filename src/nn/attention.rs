@@ -268,25 +268,21 @@ impl MultiheadAttention {
     #[track_caller]
     fn masks(&self, q: &Tensor, k: &Tensor, options: &MultiheadAttentionOptions<'_>, batched: bool) -> Masks {
         let (queries, keys) = (q.size(2), k.size(2));
-        let padding = options.key_padding_mask.map(|mask| {
-            let mask = if batched { mask.clone() } else { mask.unsqueeze(0) };
-            let shape = [q.size(0), keys];
-            assert!(
-                mask.shape() == shape,
-                "MultiheadAttention: the key_padding_mask needs the shape {shape:?}, it has {:?}",
-                mask.shape()
-            );
-            mask.unsqueeze(1).unsqueeze(1)
-        });
-        let given = options.attn_mask.map(|mask| {
-            let (two, three) = ([queries, keys], [q.size(0) * q.size(1), queries, keys]);
-            assert!(
-                mask.shape() == two || mask.shape() == three,
-                "MultiheadAttention: the attn_mask needs the shape {two:?} or {three:?}, it has {:?}",
-                mask.shape()
-            );
-            if mask.dim() == 2 { mask.clone() } else { mask.unflatten(0, [q.size(0), q.size(1)]) }
-        });
+        let padding = match options.key_padding_mask {
+            Some(mask) => {
+                let mask = if batched { mask.clone() } else { mask.unsqueeze(0) };
+                check_mask("key_padding_mask", &mask, &[&[q.size(0), keys]]);
+                Some(mask.unsqueeze(1).unsqueeze(1))
+            }
+            None => None,
+        };
+        let given = match options.attn_mask {
+            Some(mask) => {
+                check_mask("attn_mask", mask, &[&[queries, keys], &[q.size(0) * q.size(1), queries, keys]]);
+                Some(if mask.dim() == 2 { mask.clone() } else { mask.unflatten(0, [q.size(0), q.size(1)]) })
+            }
+            None => None,
+        };
         let alone = padding.is_none() && given.is_none() && !options.need_weights;
         let causal = (options.is_causal && !alone).then(|| {
             let hidden: Vec<bool> = (0..queries).flat_map(|l| (0..keys).map(move |s| s > l)).collect();
@@ -296,6 +292,24 @@ impl MultiheadAttention {
         [padding, given, causal].into_iter().flatten().for_each(|mask| masks.add(mask));
         masks
     }
+}
+
+/// A mask has one of these shapes, and holds truth values or floats.
+#[track_caller]
+fn check_mask(name: &str, mask: &Tensor, shapes: &[&[usize]]) {
+    if mask.poison().is_some() {
+        return;
+    }
+    assert!(
+        shapes.contains(&mask.shape()),
+        "MultiheadAttention: the {name} needs a shape of {shapes:?}, it has {:?}",
+        mask.shape()
+    );
+    assert!(
+        matches!(mask.dtype(), DType::Bool | DType::F32),
+        "MultiheadAttention: the {name} holds truth values or f32, not {}",
+        mask.dtype()
+    );
 }
 
 /// Masks brought together: those that hide, and those that are added.

@@ -248,8 +248,14 @@ impl TransformerEncoder {
     /// When the shapes do not fit.
     #[track_caller]
     pub fn forward_with(&self, src: &Tensor, masks: &TransformerMasks<'_>) -> Tensor {
-        let x = self.layers.iter().fold(src.clone(), |x, layer| layer.forward_with(&x, masks));
-        self.norm.as_ref().map_or(x.clone(), |norm| norm.call(&x))
+        let mut x = src.clone();
+        for layer in &self.layers {
+            x = layer.forward_with(&x, masks);
+        }
+        match &self.norm {
+            Some(norm) => norm.call(&x),
+            None => x,
+        }
     }
 }
 

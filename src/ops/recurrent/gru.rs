@@ -124,7 +124,7 @@ fn backward_twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
 /// outputs the states of all steps and the last state.
 pub(crate) static GRU: Operation = Operation {
     name: "gru",
-    kernels: &[CELL.forward.panels, CELL.forward.lanes, CELL.backward.panels, CELL.backward.lanes],
+    kernels: &[CELL.forward.blocks, CELL.forward.octets, CELL.backward.blocks, CELL.backward.octets],
     forward: |call| forward(call, &CELL),
     vjp: Some(|v| backward(v, &CELL)),
     cases: || super::run::layer_cases(3, 1),

@@ -128,7 +128,7 @@ fn backward_twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
 /// `[N, hidden]`; outputs the states of all steps, the last state and the last cell.
 pub(crate) static LSTM: Operation = Operation {
     name: "lstm",
-    kernels: &[CELL.forward.panels, CELL.forward.lanes, CELL.backward.panels, CELL.backward.lanes],
+    kernels: &[CELL.forward.blocks, CELL.forward.octets, CELL.backward.blocks, CELL.backward.octets],
     forward: |call| forward(call, &CELL),
     vjp: Some(|v| backward(v, &CELL)),
     cases: || super::run::layer_cases(4, 2),

@@ -34,16 +34,16 @@ fn load_columns(first_unit: u32, depth: u32, place: u32) {
 }
 
 @compute @workgroup_size(256)
-fn panels(
+fn blocks(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
     // The same for the whole workgroup, so barriers stay in uniform control flow.
     let place = linear_group(group, groups);
-    let blocks = (params.batch + 15u) / 16u;
-    let first_unit = place / blocks * (ACROSS * SPREAD);
-    let first_row = place % blocks * 16u;
+    let row_blocks = (params.batch + 15u) / 16u;
+    let first_unit = place / row_blocks * (ACROSS * SPREAD);
+    let first_row = place % row_blocks * 16u;
     if first_unit >= params.hidden {
         return;
     }

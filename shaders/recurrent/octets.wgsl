@@ -6,7 +6,7 @@ const ACROSS: u32 = 8u;
 const ROWS: u32 = 8u;
 
 @compute @workgroup_size(8)
-fn lanes(
+fn octets(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(subgroup_invocation_id) lane: u32,
