@@ -1,7 +1,7 @@
 // A convolution for software drivers with subgroups of at least eight: 16 channels of 8 quads a workgroup. Every thread
 // loads the weights of two channels, and the subgroup spreads them. Unrolled by hand, since naga writes loops that compilers
 // do not unroll.
-#import common/convolution_lanes
+#import common/convolution_quads
 
 // The elements that a quad reads with one tap.
 fn load_quad(at: u32, column: u32, inside: bool) -> vec4<f32> {

@@ -2,7 +2,7 @@
 // neighbouring elements, for software drivers with subgroups of at least eight: 16 channels of 8 quads a workgroup. Three taps
 // of a quad share six elements of x, so that a load serves many products. Every thread loads the weights of two channels, and
 // the subgroup spreads them. Unrolled by hand.
-#import common/convolution_lanes
+#import common/convolution_quads
 
 const ROWS: u32 = 16u;
 

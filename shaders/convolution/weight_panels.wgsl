@@ -7,9 +7,11 @@
 const TILE: u32 = 64u;
 const DEPTH: u32 = 16u;
 
-// Four neighbouring channels, four neighbouring weights.
-var<workgroup> a_panel: array<vec4<f32>, 256>;
-var<workgroup> b_panel: array<vec4<f32>, 256>;
+// Four neighbouring channels, four neighbouring weights. One more a line than there are, so that neighbouring threads, which
+// bring in neighbouring places, write to different banks.
+const LINE: u32 = 17u;
+var<workgroup> a_panel: array<vec4<f32>, 272>;
+var<workgroup> b_panel: array<vec4<f32>, 272>;
 
 // A weight of a channel: where it reads x, relative to a place of g.
 struct Column {
@@ -82,9 +84,11 @@ fn main(
     // This thread's block, and what it brings in of each panel.
     let block_row = local / 16u;
     let block_column = local % 16u;
-    let load_line = local / 16u;
-    let row = first_row + 4u * block_column;
-    let column = first_column + 4u * block_column;
+    let load_line = local % 16u;
+    let load_quad = local / 16u;
+    let panel = load_line * LINE + load_quad;
+    let row = first_row + 4u * load_quad;
+    let column = first_column + 4u * load_quad;
     let column0 = column_at(column, of_group);
     let column1 = column_at(column + 1u, of_group);
     let column2 = column_at(column + 2u, of_group);
@@ -100,13 +104,13 @@ fn main(
         let exists = depth + load_line < places.y;
         let place = place_at(depth + load_line);
         let at = g_at + place.x * params.g_strides.x + place.y * params.g_strides.z + place.z * params.g_strides.w;
-        a_panel[local] = vec4<f32>(
+        a_panel[panel] = vec4<f32>(
             load_g(at, row, exists),
             load_g(at, row + 1u, exists),
             load_g(at, row + 2u, exists),
             load_g(at, row + 3u, exists),
         );
-        b_panel[local] = vec4<f32>(
+        b_panel[panel] = vec4<f32>(
             load_x(column0, place, exists),
             load_x(column1, place, exists),
             load_x(column2, place, exists),
@@ -115,26 +119,26 @@ fn main(
         workgroupBarrier();
         for (var i = 0u; i < DEPTH; i += 4u) {
             // naga writes loops that compilers do not unroll: four steps by hand.
-            var a = a_panel[i * 16u + block_row];
-            var b = b_panel[i * 16u + block_column];
+            var a = a_panel[i * LINE + block_row];
+            var b = b_panel[i * LINE + block_column];
             sum0 += a.x * b;
             sum1 += a.y * b;
             sum2 += a.z * b;
             sum3 += a.w * b;
-            a = a_panel[(i + 1u) * 16u + block_row];
-            b = b_panel[(i + 1u) * 16u + block_column];
+            a = a_panel[(i + 1u) * LINE + block_row];
+            b = b_panel[(i + 1u) * LINE + block_column];
             sum0 += a.x * b;
             sum1 += a.y * b;
             sum2 += a.z * b;
             sum3 += a.w * b;
-            a = a_panel[(i + 2u) * 16u + block_row];
-            b = b_panel[(i + 2u) * 16u + block_column];
+            a = a_panel[(i + 2u) * LINE + block_row];
+            b = b_panel[(i + 2u) * LINE + block_column];
             sum0 += a.x * b;
             sum1 += a.y * b;
             sum2 += a.z * b;
             sum3 += a.w * b;
-            a = a_panel[(i + 3u) * 16u + block_row];
-            b = b_panel[(i + 3u) * 16u + block_column];
+            a = a_panel[(i + 3u) * LINE + block_row];
+            b = b_panel[(i + 3u) * LINE + block_column];
             sum0 += a.x * b;
             sum1 += a.y * b;
             sum2 += a.z * b;
@@ -145,8 +149,9 @@ fn main(
 
     let result = params.offsets.z + (split * params.groups + of_group) * params.rows * columns;
     let own_row = first_row + 4u * block_row;
-    store_four(result, own_row, column, sum0);
-    store_four(result, own_row + 1u, column, sum1);
-    store_four(result, own_row + 2u, column, sum2);
-    store_four(result, own_row + 3u, column, sum3);
+    let own_column = first_column + 4u * block_column;
+    store_four(result, own_row, own_column, sum0);
+    store_four(result, own_row + 1u, own_column, sum1);
+    store_four(result, own_row + 2u, own_column, sum2);
+    store_four(result, own_row + 3u, own_column, sum3);
 }

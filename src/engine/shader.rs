@@ -6,7 +6,7 @@ use super::kernel::Kernel;
 const COMMON: &[(&str, &str)] = &[
     ("common/class_loss", include_str!("../../shaders/common/class_loss.wgsl")),
     ("common/convolution", include_str!("../../shaders/common/convolution.wgsl")),
-    ("common/convolution_lanes", include_str!("../../shaders/common/convolution_lanes.wgsl")),
+    ("common/convolution_quads", include_str!("../../shaders/common/convolution_quads.wgsl")),
     ("common/convolution_weight", include_str!("../../shaders/common/convolution_weight.wgsl")),
     ("common/index", include_str!("../../shaders/common/index.wgsl")),
     ("common/compare", include_str!("../../shaders/common/compare.wgsl")),

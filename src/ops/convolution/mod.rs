@@ -124,8 +124,10 @@ macro_rules! weighing {
     };
 }
 
-/// A thread an element.
-static DIRECT: Kernel = convolving!("conv.direct", "direct", Variant::ONLY, |p| Grid::elements(p.elements()));
+/// A thread a quad of one channel.
+static DIRECT: Kernel = convolving!("conv.direct", "direct", Variant::ONLY, |p| {
+    Grid::elements(p.batch * p.groups * p.rows * p.out_size[0] * p.out_size[1].div_ceil(4))
+});
 
 /// A tile a workgroup of 256 threads, panels of weight and input in workgroup memory: for GPUs.
 static PANELS: Kernel = convolving!("conv.panels", "panels", TILES, |p| {
@@ -310,8 +312,9 @@ fn common_params(geometry: &Geometry, x: &Tensor, weight: &Tensor, bias: Option<
     }
 }
 
-/// Channels of a group from which panels pay on a GPU.
-const FEW: u32 = 4;
+/// Channels of a group from which a tile of them pays: on a software driver (`cargo bench --bench conv`: the gradient of
+/// the input of 1→16) and on a GPU.
+const FEW: [u32; 2] = [2, 4];
 
 /// Iterations of a thread's loops that lavapipe still runs: it ends all of them after 65,535 together, without a word.
 const MAX_ITERATIONS: u64 = 60_000;
@@ -320,10 +323,10 @@ const MAX_ITERATIONS: u64 = 60_000;
 fn choice(run: &Run<'_>, rows: u32) -> &'static str {
     let device = run.device();
     let software = device.adapter().is_some_and(|facts| facts.is_software());
-    let usual = match (software, rows) {
-        (true, _) => "lanes",
-        (false, 0..FEW) => "direct",
-        (false, _) => "panels",
+    let usual = match software {
+        _ if rows < FEW[usize::from(!software)] => "direct",
+        true => "lanes",
+        false => "panels",
     };
     match device.forced_choice(FAMILY.0).unwrap_or(usual) {
         "lanes" if !device.has_subgroups(8) => "panels",
@@ -421,7 +424,7 @@ pub(crate) fn weight_gradient(
     };
     params.offsets = [small.offset() as u32, large.offset() as u32, parts.offset() as u32, 0];
     let unit = geometry.stride[1] == 1 && geometry.dilation[1] == 1 && geometry.kernel[1] > 1;
-    let kernel = match choice(run, params.rows) {
+    let kernel = match choice(run, params.rows.max(params.channels)) {
         // Where most of a tile would lie idle, a thread an element is faster.
         "lanes" if params.rows.min(8) * (params.channels * params.taps[0]).min(16) <= 6 => &WEIGHT_DIRECT,
         "lanes" if unit => &WEIGHT_SLIDE,

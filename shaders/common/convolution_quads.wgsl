@@ -1,11 +1,10 @@
-// What the kernels of a convolution for software drivers share: a workgroup is eight threads of one subgroup, and each has a
-// quad, four neighbouring places of a line of y, for several channels.
+// What the kernels of a convolution share whose threads have a quad: four neighbouring places of a line of y.
 #import common/index
 #import common/convolution
 
 const QUADS: u32 = 8u;
 
-// What a workgroup and a thread of it make.
+// What a thread makes; with subgroups that spread weights a workgroup is eight of them, for several channels.
 struct Tile {
     group: u32,
     // first channel of the group
