@@ -7,10 +7,10 @@ use smallvec::smallvec;
 
 use super::{ElementwiseParams, grid, promoted};
 use crate::dtype::DType;
-use crate::engine::{Binding, Bound, HostCall, Kernel, ParamsLayout, Variant};
+use crate::engine::{Binding, Bound, Device, HostCall, Kernel, ParamsLayout, Variant};
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, methods, single};
-use crate::tensor::Tensor;
 use crate::tensor::shape::broadcast;
+use crate::tensor::{Tensor, Value};
 use crate::{Error, Result};
 
 const SOURCE: &str = include_str!("../../../shaders/elementwise/where_.wgsl");
@@ -159,18 +159,38 @@ fn cases() -> Vec<cases::Case> {
     ]
 }
 
+/// The type of a tensor.
+fn dtype_of(value: &Value) -> Option<DType> {
+    if let Value::Tensor(x) = value { Some(x.dtype()) } else { None }
+}
+
+/// An operand as a tensor: a whole number takes the type of the other operand, any other is a float.
+fn operand(device: &Device, value: Value, beside: Option<DType>) -> Result<Tensor> {
+    match value {
+        Value::Tensor(x) => Ok(x),
+        Value::Number(x) => {
+            let dtype = beside.filter(|&d| x.fract() == 0.0 && d != DType::Bool).unwrap_or(DType::F32);
+            Tensor::try_full_on(&[], x, dtype, device)
+        }
+    }
+}
+
 methods! {
     /// `input` where `self` is true and `other` elsewhere, all three broadcast: PyTorch's `torch.where(condition, input, other)`.
-    /// `self` must be bool; of different types the operands take the larger one.
+    /// `self` must be bool; the operands are tensors or numbers, and of different types they take the larger one. A whole number
+    /// takes the type of the other operand.
     ///
     /// ```
     /// use lumigrad::prelude::*;
     /// let x = Tensor::from_slice(&[-1.0f32, 0.0, 2.0], &[3]);
-    /// let y = x.gt_scalar(0.0).where_(&x, &Tensor::scalar(9.0));
+    /// let y = x.gt_scalar(0.0).where_(&x, 9.0);
     /// assert_eq!(y.to_vec::<f32>()?, [9.0, 9.0, 2.0]);
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
-    pub fn where_ / try_where_ (&self, input: &Tensor, other: &Tensor) -> Tensor {
+    pub fn where_ / try_where_ (&self, input: impl Into<Value>, other: impl Into<Value>) -> Tensor {
+        let (input, other) = (input.into(), other.into());
+        let (left, right) = (dtype_of(&input), dtype_of(&other));
+        let (input, other) = (operand(self.device(), input, right)?, operand(self.device(), other, left)?);
         let dtype = promoted(input.dtype(), other.dtype());
         let (input, other) = (input.try_to_dtype(dtype)?, other.try_to_dtype(dtype)?);
         single(apply(&WHERE, &[self, &input, &other], Attrs::new()))
