@@ -22,6 +22,7 @@ const TESTS: &[(&str, Test)] = &[
     ("layers_of_rows", rows),
     ("instances", instances),
     ("rows_learn_in_an_optimisers_memory", rows_learn),
+    ("gradients_at_the_edges", edges),
 ];
 
 fn main() {
@@ -245,4 +246,26 @@ fn rows_learn(device: &Device) -> Outcome {
     };
     let (optimised, by_hand) = (run(true)?, run(false)?);
     near(&Tensor::from_slice(&optimised, &[12]), &by_hand.iter().map(|&v| f64::from(v)).collect::<Vec<_>>())
+}
+
+/// Where a norm, a deviation or a sum of exponentials has a corner: what PyTorch gives.
+fn edges(device: &Device) -> Outcome {
+    let gradient = |values: &[f32], f: &dyn Fn(&Tensor) -> Tensor| -> lumigrad::Result<Tensor> {
+        let x = Tensor::from_slice_on(values, &[values.len()], device).requires_grad();
+        f(&x).backward()?;
+        Ok(x.grad().expect("the result depends on the input"))
+    };
+    for p in [0.5, 1.0, 1.5, 2.0, 3.0, -1.0, f64::INFINITY, f64::NEG_INFINITY] {
+        near(&gradient(&[0.0; 3], &|x| x.norm(p, &[], false))?, &[0.0; 3]).map_err(|e| format!("p {p}: {e:?}"))?;
+    }
+    near(&gradient(&[0.0, 3.0, 4.0], &|x| x.norm(0.5, &[], false))?, &[0.0, 2.1547005, 1.8660254])?;
+    near(&gradient(&[0.0, 3.0, 4.0], &|x| x.norm(3.0, &[], false))?, &[0.0, 0.4448564, 0.7908558])?;
+    near(&gradient(&[0.0, 3.0, 4.0], &|x| x.norm(-1.0, &[], false))?, &[0.0; 3])?;
+    near(&gradient(&[-2.0, 2.0, 1.0], &|x| x.norm(f64::INFINITY, &[], false))?, &[-0.5, 0.5, 0.0])?;
+    near(&gradient(&[2.0, 2.0], &|x| x.std(&[], 1, false))?, &[0.0, 0.0])?;
+    near(&gradient(&[1.0, 2.0], &|x| x.var(&[], 3, false))?, &[1.0, -1.0])?;
+    let (log, minus) =
+        (Tensor::full_on(&[2], f64::NEG_INFINITY, DType::F32, device).logsumexp(&[], false), f32::NEG_INFINITY);
+    same("the sum of nothing", log.item::<f32>()?, minus)?;
+    same("its gradient", gradient(&[minus, minus], &|x| x.logsumexp(&[], false))?.to_vec::<f32>()?, [f32::NAN; 2])
 }
