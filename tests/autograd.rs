@@ -405,3 +405,38 @@ fn threads_add_up_their_gradients() {
         assert_eq!(values(&w.grad().unwrap()), [255.0; 64], "round {round}");
     }
 }
+
+/// Two passes that have both made their gradient before either adds it: only one of them was lent the optimiser's
+/// memory to write to.
+#[test]
+fn the_optimisers_memory_is_lent_to_one_pass_at_a_time() {
+    let device = Device::new_reference(true);
+    let w = device.scope(|| Parameter::new(Tensor::zeros(&[1, 4])));
+    let mut optimizer = SGD::new([w.clone()], 0.0);
+    device.scope(|| Tensor::ones(&[1, 4]).linear(&w.get(), None).sum().backward()).unwrap();
+    optimizer.step().unwrap();
+    w.zero_grad();
+    let both = std::sync::Arc::new(std::sync::Barrier::new(2));
+    // Hooks run between the two.
+    let handle = w.register_hook(move |_| {
+        both.wait();
+        None
+    });
+    std::thread::scope(|scope| {
+        for factor in [1.0, 10.0] {
+            let (w, device) = (&w, &device);
+            scope.spawn(move || {
+                device.scope(|| {
+                    let x = Tensor::full(&[1, 4], factor);
+                    x.linear(&w.get(), None).sum().backward().unwrap();
+                });
+            });
+        }
+    });
+    handle.remove();
+    assert_eq!(values(&w.grad().unwrap()), [11.0; 4]);
+    optimizer.step().unwrap();
+    w.zero_grad();
+    device.scope(|| Tensor::ones(&[1, 4]).linear(&w.get(), None).sum().backward()).unwrap();
+    assert_eq!(values(&w.grad().unwrap()), [1.0; 4]);
+}

@@ -99,7 +99,9 @@ fn custom_operation(device: &Device) -> Result<(), Failed> {
     }
     let x = Tensor::from_slice_on(&[0.5f32, -2.0, 3.0], &[3], device);
     // Two results are compared: the forward dispatch, and those of the gradient.
+    let random = device.random_state();
     let comparisons = op.check_against_reference(&[&x], &factor(0.7))?;
+    ensure(device.random_state() == random, || "the check draws random numbers".into())?;
     ensure(comparisons.len() >= 3 && comparisons[0].kernel == "scaled_square", || format!("{comparisons:?}"))?;
     gradcheck(|x| op.try_call(&[&x[0]], factor(0.7)).map(|mut y| y.remove(0)), &[x], Default::default())?;
     // Many elements: the grid folds.
