@@ -318,10 +318,10 @@ fn backward_twin(call: &HostCall<'_>, of: fn(f64) -> f64) -> Result<()> {
     Ok(())
 }
 
-/// Steps of a thread's loops, at most: lavapipe ends them after 65,535. More dims at once than give so many are resampled
-/// one after the other.
-const STEPS: usize = 4096;
-const STEPS_ALONE: usize = 60_000;
+/// Results that an element's gradient comes from, at most, for all dims at once. More are taken one dim after the other.
+const TERMS: usize = 4000;
+/// Steps of a thread's loops, at most: lavapipe ends them after 65,535.
+const STEPS: usize = 60_000;
 
 /// The table of the axes on the device, and params that say where things are in it.
 fn table(axes: &[Axis; 3], run: &Run<'_>) -> Result<(Tensor, ResampleParams)> {
@@ -385,8 +385,12 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
     let mut shape: Shape = x.shape().into();
     shape[2..].copy_from_slice(&call.attrs().get_sizes("size"));
     checked_numel(call.op(), &shape)?;
-    if axes.iter().any(|axis| axis.reach() > STEPS_ALONE) {
-        let detail = format!("{:?} to {shape:?}: an element is part of too many results along a dim", x.shape());
+    // Each result of a dim costs the loop over it, those of the dims in it, and one over the weights for each.
+    if call.is_recording() && axes.iter().any(|axis| axis.reach() * 3 * (1 + axis.taps) > STEPS) {
+        let detail = format!(
+            "{:?} to {shape:?}: an element is part of too many results along a dim for its gradient",
+            x.shape()
+        );
         return Err(Error::Limit { op: call.op(), detail });
     }
     let y = call.output(DType::F32, &shape);
@@ -409,7 +413,7 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
     let all = axes("interpolate", shape, v.attrs())?;
     let g = v.gradient().detach().try_contiguous()?;
     let dx = v.gradient_output(0);
-    if all.iter().map(Axis::reach).product::<usize>() <= STEPS {
+    if all.iter().map(Axis::reach).product::<usize>() <= TERMS {
         back(v, &all, &g, &dx)?;
         return Ok(smallvec![Some(dx)]);
     }
@@ -481,6 +485,8 @@ fn cases() -> Vec<cases::Case> {
         aligned("bicubic, aligned", x(&[1, 1, 3, 4]), &[7, 5], Bicubic),
         case("from one", x(&[1, 2, 1, 1]), &[3, 4], Bilinear),
         case("from one to many", x(&[1, 1, 1, 2]), &[70, 80], Bilinear).no_gradcheck(),
+        case("one to very many", x(&[1, 1, 1]), &[9_000], Nearest).no_gradcheck(),
+        case("too many for a gradient", x(&[1, 1, 1]), &[11_000], Nearest).fails(),
         case("one", x(&[1, 1, 1]), &[1], Nearest),
         case("no batch", x(&[0, 2, 3, 4]), &[5, 5], Bilinear),
         case("transposed", x(&[2, 3, 4, 5]).arranged(Arrangement::Transposed), &[7, 6], Bilinear),

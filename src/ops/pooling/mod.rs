@@ -70,8 +70,9 @@ impl From<(usize, usize)> for OutputSize<2> {
 
 /// Elements of a window from which on a workgroup takes it, and not a thread.
 const LARGE: usize = 512;
-/// Steps of a thread's loops, at most: lavapipe ends them after 65,535.
-const STEPS: usize = 60_000;
+/// Elements or windows that a thread goes through, at most: lavapipe ends its loops after 65,535 steps, and where there is
+/// one column a row has two of them.
+const STEPS: usize = 30_000;
 /// Elements that a thread of a gradient kernel writes, at most.
 const CELL: usize = 16;
 /// Threads of a workgroup.
