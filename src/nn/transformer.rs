@@ -269,3 +269,48 @@ impl Forward for TransformerEncoder {
         self.forward_with(src, &TransformerMasks::default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::Device;
+    use crate::nn::{Forward, LSTM, Module, MultiheadAttention, TransformerEncoder, TransformerEncoderLayer};
+    use crate::tensor::Tensor;
+
+    fn values(t: &Tensor) -> Vec<f32> {
+        t.to_vec().unwrap()
+    }
+
+    #[test]
+    fn an_encoders_layers_start_alike_and_are_trained_apart() {
+        Device::reference().scope(|| {
+            let layer = TransformerEncoderLayer::new(4, 2).dim_feedforward(6);
+            let encoder = TransformerEncoder::new(&layer, 2);
+            assert_eq!(encoder.parameters().len(), 2 * layer.parameters().len());
+            let weight = |i: usize| &encoder.layers[i].linear1.weight;
+            assert_eq!(values(&weight(0).get()), values(&weight(1).get()));
+            weight(0).set(&Tensor::zeros(&[6, 4])).unwrap();
+            assert_eq!(values(&weight(1).get()), values(&layer.linear1.weight.get()));
+        });
+    }
+
+    /// With everything dropped only what is added behind is left.
+    #[test]
+    fn dropout_drops_in_training_alone() {
+        Device::reference().scope(|| {
+            let x = Tensor::rand(&[3, 2, 4]);
+            let attention = MultiheadAttention::new(4, 2).dropout(1.0);
+            let run = || attention.call(&(x.clone(), x.clone(), x.clone()));
+            let (y, weights) = run();
+            assert!(values(&y).iter().chain(&values(&weights.unwrap())).all(|&v| v == 0.0));
+            attention.eval();
+            let sums = run().1.unwrap().sum_dims(&[-1], false);
+            assert!(values(&sums).iter().all(|v| (v - 1.0).abs() < 1e-6));
+
+            let lstm = LSTM::new(4, 3).num_layers(2).dropout(1.0);
+            let last_layer = |x: &Tensor| values(&lstm.call(x).0);
+            assert_eq!(last_layer(&x), last_layer(&Tensor::zeros(&[3, 2, 4])));
+            lstm.eval();
+            assert_ne!(last_layer(&x), last_layer(&Tensor::zeros(&[3, 2, 4])));
+        });
+    }
+}
