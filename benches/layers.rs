@@ -68,6 +68,17 @@ impl Bench {
     }
 }
 
+/// An LSTM as a layer from sequences to sequences.
+#[derive(Module)]
+struct Output(nn::LSTM);
+
+impl Forward for Output {
+    type Output = Tensor;
+    fn forward(&self, x: &Tensor) -> Tensor {
+        self.0.call(x).0
+    }
+}
+
 fn main() {
     let only = std::env::args().skip(1).find(|a| !a.starts_with("--")).unwrap_or_default();
     let bench = Bench { only, device: Device::current() };
@@ -91,5 +102,9 @@ fn main() {
         bench.layer(&name, &layer, &shape, Work::Elements(elements + elements / stride / stride));
     }
     bench.layer("softmax 256x1000", &nn::Softmax::new(1), &[256, 1000], Work::Elements(2 * 256_000));
+    // 4 gates of 128 from 28 inputs and 128 states, at each of 28 steps.
+    let lstm = Output(nn::LSTM::new(28, 128).batch_first(true));
+    let flops = 2 * 64 * 28 * 4 * 128 * (28 + 128);
+    bench.layer("lstm 28->128 28 steps batch 64", &lstm, &[64, 28, 28], Work::Flops(flops));
     bench.layer("layer_norm 512x768", &nn::LayerNorm::new(&[768]), &[512, 768], Work::Elements(2 * 512 * 768));
 }
