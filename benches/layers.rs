@@ -92,7 +92,12 @@ fn main() {
     for (c, size, batch) in [(32, 28, 32), (64, 56, 8)] {
         let shape = [batch, c, size, size];
         let elements = 2 * shape.iter().product::<usize>();
-        bench.layer(&format!("batch_norm {batch}x{c}x{size}x{size}"), &nn::BatchNorm2d::new(c), &shape, Work::Elements(elements));
+        bench.layer(
+            &format!("batch_norm {batch}x{c}x{size}x{size}"),
+            &nn::BatchNorm2d::new(c),
+            &shape,
+            Work::Elements(elements),
+        );
     }
     for (c, size, batch, kernel, stride, padding) in [(32, 24, 32, 2, 2, 0), (64, 112, 8, 3, 2, 1)] {
         let layer = nn::MaxPool2d::new(kernel).stride(stride).padding(padding);
