@@ -49,10 +49,10 @@ impl Bench {
     /// A layer's forward pass alone, and with the gradients of input and parameters. Forward work is `work`; back, a
     /// layer with parameters does it twice more.
     fn layer<L: Forward<Output = Tensor>>(&self, name: &str, layer: &L, shape: &[usize], work: Work) {
-        let x = Tensor::uniform(shape, -1.0, 1.0);
+        let x = Tensor::uniform_on(shape, -1.0, 1.0, &self.device);
         self.row(&format!("{name} forward"), work, || no_grad(|| drop(black_box(layer.call(&x)))));
         let y = layer.call(&x);
-        let g = Tensor::uniform(y.shape(), -1.0, 1.0);
+        let g = Tensor::uniform_on(y.shape(), -1.0, 1.0, &self.device);
         let x = x.requires_grad();
         let both = match work {
             Work::Flops(n) => Work::Flops(3 * n),

@@ -18,7 +18,7 @@ impl ResidualBlock {
         ResidualBlock {
             conv1: nn::Conv2d::new(in_channels, out_channels, 3).stride(stride).padding(1),
             bn1: nn::BatchNorm2d::new(out_channels),
-            relu: nn::ReLU,
+            relu: nn::ReLU.inplace(true),
             conv2: nn::Conv2d::new(out_channels, out_channels, 3).padding(1),
             bn2: nn::BatchNorm2d::new(out_channels),
             downsample,
@@ -73,7 +73,7 @@ impl ResNet {
         ResNet {
             conv1: nn::Conv2d::new(3, 64, 7).stride(2).padding(3),
             bn1: nn::BatchNorm2d::new(64),
-            relu: nn::ReLU,
+            relu: nn::ReLU.inplace(true),
             maxpool: nn::MaxPool2d::new(3).stride(2).padding(1),
             layer1: make_layer(64, layers[0], 1),
             layer2: make_layer(128, layers[1], 2),

@@ -128,6 +128,3 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
         (**self).load_state_dict(state)
     }
 }
-
-#[doc(hidden)]
-pub use sgd::SGD as Sgd;

@@ -1,5 +1,5 @@
 //! The update kernels of the optimisers: one dispatch for a range of an arena, whatever the number of parameters in it,
-//! after one that advances the [`clock`] of each parameter.
+//! after one that advances the clock of each parameter.
 
 pub(crate) mod adadelta;
 pub(crate) mod adagrad;
