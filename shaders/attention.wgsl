@@ -29,7 +29,6 @@ struct Params {
     state: vec4<u32>,
     mask_column: u32,
     mask_rank: u32,
-    padding: vec2<u32>,
     shape: array<vec4<u32>, 2>,
     mask_strides: array<vec4<u32>, 2>,
 }
