@@ -434,7 +434,7 @@ mod tests {
             let (down, up) =
                 (Conv2d::new(1, 1, 3).stride(2).padding(1), ConvTranspose2d::new(1, 1, 3).stride(2).padding(1));
             for size in [[7, 8], [8, 7]] {
-                let x = down.forward(&Tensor::zeros(&[1, 1, size[0], size[1]]));
+                let x = down.call(&Tensor::zeros(&[1, 1, size[0], size[1]]));
                 assert_eq!(up.forward_sized(&x, size).shape()[2..], size);
             }
         });

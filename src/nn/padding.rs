@@ -65,7 +65,7 @@ padding_layer! {
     ///
     /// ```
     /// use lumigrad::{nn, prelude::*};
-    /// assert_eq!(nn::ZeroPad2d::new([1, 1, 2, 0]).forward(&Tensor::ones(&[1, 1, 3, 3])).shape(), [1, 1, 5, 5]);
+    /// assert_eq!(nn::ZeroPad2d::new([1, 1, 2, 0]).call(&Tensor::ones(&[1, 1, 3, 3])).shape(), [1, 1, 5, 5]);
     /// ```
     ZeroPad2d, 2, PadMode::Constant(0.0);
     /// The last dim mirrored at its ends. <https://pytorch.org/docs/stable/generated/torch.nn.ReflectionPad1d.html>
@@ -73,7 +73,7 @@ padding_layer! {
     /// ```
     /// use lumigrad::{nn, prelude::*};
     /// let x = Tensor::from_slice(&[0.0f32, 1.0, 2.0, 3.0], &[1, 4]);
-    /// assert_eq!(nn::ReflectionPad1d::new(2).forward(&x).to_vec::<f32>()?, [2.0, 1.0, 0.0, 1.0, 2.0, 3.0, 2.0, 1.0]);
+    /// assert_eq!(nn::ReflectionPad1d::new(2).call(&x).to_vec::<f32>()?, [2.0, 1.0, 0.0, 1.0, 2.0, 3.0, 2.0, 1.0]);
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     ReflectionPad1d, 1, PadMode::Reflect;
@@ -81,7 +81,7 @@ padding_layer! {
     ///
     /// ```
     /// use lumigrad::{nn, prelude::*};
-    /// assert_eq!(nn::ReflectionPad2d::new(2).forward(&Tensor::ones(&[1, 1, 3, 3])).shape(), [1, 1, 7, 7]);
+    /// assert_eq!(nn::ReflectionPad2d::new(2).call(&Tensor::ones(&[1, 1, 3, 3])).shape(), [1, 1, 7, 7]);
     /// ```
     ReflectionPad2d, 2, PadMode::Reflect;
     /// The last dim's ends again. <https://pytorch.org/docs/stable/generated/torch.nn.ReplicationPad1d.html>
@@ -89,7 +89,7 @@ padding_layer! {
     /// ```
     /// use lumigrad::{nn, prelude::*};
     /// let x = Tensor::from_slice(&[1.0f32, 2.0, 3.0], &[1, 3]);
-    /// assert_eq!(nn::ReplicationPad1d::new([2, 1]).forward(&x).to_vec::<f32>()?, [1.0, 1.0, 1.0, 2.0, 3.0, 3.0]);
+    /// assert_eq!(nn::ReplicationPad1d::new([2, 1]).call(&x).to_vec::<f32>()?, [1.0, 1.0, 1.0, 2.0, 3.0, 3.0]);
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     ReplicationPad1d, 1, PadMode::Replicate;
@@ -97,7 +97,7 @@ padding_layer! {
     ///
     /// ```
     /// use lumigrad::{nn, prelude::*};
-    /// assert_eq!(nn::ReplicationPad2d::new(2).forward(&Tensor::ones(&[1, 1, 3, 3])).shape(), [1, 1, 7, 7]);
+    /// assert_eq!(nn::ReplicationPad2d::new(2).call(&Tensor::ones(&[1, 1, 3, 3])).shape(), [1, 1, 7, 7]);
     /// ```
     ReplicationPad2d, 2, PadMode::Replicate;
     /// The last dim again from its other end. <https://pytorch.org/docs/stable/generated/torch.nn.CircularPad1d.html>
@@ -105,7 +105,7 @@ padding_layer! {
     /// ```
     /// use lumigrad::{nn, prelude::*};
     /// let x = Tensor::from_slice(&[1.0f32, 2.0, 3.0], &[1, 3]);
-    /// assert_eq!(nn::CircularPad1d::new(1).forward(&x).to_vec::<f32>()?, [3.0, 1.0, 2.0, 3.0, 1.0]);
+    /// assert_eq!(nn::CircularPad1d::new(1).call(&x).to_vec::<f32>()?, [3.0, 1.0, 2.0, 3.0, 1.0]);
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     CircularPad1d, 1, PadMode::Circular;
@@ -113,7 +113,7 @@ padding_layer! {
     ///
     /// ```
     /// use lumigrad::{nn, prelude::*};
-    /// assert_eq!(nn::CircularPad2d::new(2).forward(&Tensor::ones(&[1, 1, 3, 3])).shape(), [1, 1, 7, 7]);
+    /// assert_eq!(nn::CircularPad2d::new(2).call(&Tensor::ones(&[1, 1, 3, 3])).shape(), [1, 1, 7, 7]);
     /// ```
     CircularPad2d, 2, PadMode::Circular;
 }
@@ -155,7 +155,7 @@ constant_layer! {
     /// ```
     /// use lumigrad::{nn, prelude::*};
     /// let x = Tensor::from_slice(&[1.0f32, 2.0], &[1, 2]);
-    /// assert_eq!(nn::ConstantPad1d::new([2, -1], 3.5).forward(&x).to_vec::<f32>()?, [3.5, 3.5, 1.0]);
+    /// assert_eq!(nn::ConstantPad1d::new([2, -1], 3.5).call(&x).to_vec::<f32>()?, [3.5, 3.5, 1.0]);
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     ConstantPad1d, 1;
@@ -163,7 +163,7 @@ constant_layer! {
     ///
     /// ```
     /// use lumigrad::{nn, prelude::*};
-    /// assert_eq!(nn::ConstantPad2d::new(2, 3.5).forward(&Tensor::ones(&[1, 3, 3])).shape(), [1, 7, 7]);
+    /// assert_eq!(nn::ConstantPad2d::new(2, 3.5).call(&Tensor::ones(&[1, 3, 3])).shape(), [1, 7, 7]);
     /// ```
     ConstantPad2d, 2;
 }

@@ -56,7 +56,7 @@ window_layer! {
     ///
     /// ```
     /// use lumigrad::{nn, prelude::*};
-    /// assert_eq!(nn::MaxPool1d::new(3).stride(2).forward(&Tensor::zeros(&[4, 16, 50])).shape(), [4, 16, 24]);
+    /// assert_eq!(nn::MaxPool1d::new(3).stride(2).call(&Tensor::zeros(&[4, 16, 50])).shape(), [4, 16, 24]);
     /// ```
     MaxPool1d, 1, usize as usize, MaxPoolOptions, max_pool1d_with {
         /// Steps between windows.
@@ -88,9 +88,9 @@ window_layer! {
     ///
     /// ```
     /// use lumigrad::{nn, prelude::*};
-    /// assert_eq!(nn::MaxPool2d::new(2).forward(&Tensor::zeros(&[8, 3, 28, 28])).shape(), [8, 3, 14, 14]);
+    /// assert_eq!(nn::MaxPool2d::new(2).call(&Tensor::zeros(&[8, 3, 28, 28])).shape(), [8, 3, 14, 14]);
     /// let overlapping = nn::MaxPool2d::new(3).stride(2).padding(1);
-    /// assert_eq!(overlapping.forward(&Tensor::zeros(&[1, 64, 112, 112])).shape(), [1, 64, 56, 56]);
+    /// assert_eq!(overlapping.call(&Tensor::zeros(&[1, 64, 112, 112])).shape(), [1, 64, 56, 56]);
     /// ```
     MaxPool2d, 2, PerDim<2> as impl Into<PerDim<2>>, MaxPoolOptions, max_pool2d_with {
         /// Steps between windows.
@@ -121,7 +121,7 @@ window_layer! {
     /// ```
     /// use lumigrad::{nn, prelude::*};
     /// let x = Tensor::arange(0.0, 16.0, 1.0).reshape([1, 4, 4]);
-    /// assert_eq!(nn::MinPool2d::new(2).forward(&x).to_vec::<f32>()?, [0.0, 2.0, 8.0, 10.0]);
+    /// assert_eq!(nn::MinPool2d::new(2).call(&x).to_vec::<f32>()?, [0.0, 2.0, 8.0, 10.0]);
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     MinPool2d, 2, PerDim<2> as impl Into<PerDim<2>>, MaxPoolOptions, min_pool2d_with {
@@ -143,7 +143,7 @@ window_layer! {
     ///
     /// ```
     /// use lumigrad::{nn, prelude::*};
-    /// assert_eq!(nn::AvgPool1d::new(3).stride(2).padding(1).forward(&Tensor::ones(&[4, 16, 50])).shape(), [4, 16, 25]);
+    /// assert_eq!(nn::AvgPool1d::new(3).stride(2).padding(1).call(&Tensor::ones(&[4, 16, 50])).shape(), [4, 16, 25]);
     /// ```
     AvgPool1d, 1, usize as usize, AvgPoolOptions, avg_pool1d_with {
         /// Steps between windows.
@@ -165,7 +165,7 @@ window_layer! {
     /// ```
     /// use lumigrad::{nn, prelude::*};
     /// let x = Tensor::arange(0.0, 16.0, 1.0).reshape([1, 4, 4]);
-    /// assert_eq!(nn::AvgPool2d::new(2).forward(&x).to_vec::<f32>()?, [2.5, 4.5, 10.5, 12.5]);
+    /// assert_eq!(nn::AvgPool2d::new(2).call(&x).to_vec::<f32>()?, [2.5, 4.5, 10.5, 12.5]);
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     AvgPool2d, 2, PerDim<2> as impl Into<PerDim<2>>, AvgPoolOptions, avg_pool2d_with {
@@ -219,7 +219,7 @@ adaptive_layer! {
     ///
     /// ```
     /// use lumigrad::{nn, prelude::*};
-    /// assert_eq!(nn::AdaptiveAvgPool1d::new(5).forward(&Tensor::ones(&[1, 64, 8])).shape(), [1, 64, 5]);
+    /// assert_eq!(nn::AdaptiveAvgPool1d::new(5).call(&Tensor::ones(&[1, 64, 8])).shape(), [1, 64, 5]);
     /// ```
     AdaptiveAvgPool1d, 1, adaptive_avg_pool1d;
     /// The means of windows that divide `[N, C, H, W]` or `[C, H, W]` evenly; see [`Tensor::adaptive_avg_pool2d`].
@@ -229,9 +229,9 @@ adaptive_layer! {
     /// ```
     /// use lumigrad::{nn, prelude::*};
     /// let x = Tensor::ones(&[1, 64, 8, 9]);
-    /// assert_eq!(nn::AdaptiveAvgPool2d::new((5, 7)).forward(&x).shape(), [1, 64, 5, 7]);
-    /// assert_eq!(nn::AdaptiveAvgPool2d::new([None, Some(7)]).forward(&x).shape(), [1, 64, 8, 7]);
-    /// assert_eq!(nn::AdaptiveAvgPool2d::new(1).forward(&x).shape(), [1, 64, 1, 1]);
+    /// assert_eq!(nn::AdaptiveAvgPool2d::new((5, 7)).call(&x).shape(), [1, 64, 5, 7]);
+    /// assert_eq!(nn::AdaptiveAvgPool2d::new([None, Some(7)]).call(&x).shape(), [1, 64, 8, 7]);
+    /// assert_eq!(nn::AdaptiveAvgPool2d::new(1).call(&x).shape(), [1, 64, 1, 1]);
     /// ```
     AdaptiveAvgPool2d, 2, adaptive_avg_pool2d;
     /// The largest elements of windows that divide `[N, C, L]` or `[C, L]` evenly; see [`Tensor::adaptive_max_pool1d`].
@@ -240,7 +240,7 @@ adaptive_layer! {
     ///
     /// ```
     /// use lumigrad::{nn, prelude::*};
-    /// assert_eq!(nn::AdaptiveMaxPool1d::new(5).forward(&Tensor::ones(&[1, 64, 8])).shape(), [1, 64, 5]);
+    /// assert_eq!(nn::AdaptiveMaxPool1d::new(5).call(&Tensor::ones(&[1, 64, 8])).shape(), [1, 64, 5]);
     /// ```
     AdaptiveMaxPool1d, 1, adaptive_max_pool1d;
     /// The largest elements of windows that divide `[N, C, H, W]` or `[C, H, W]` evenly; see
@@ -250,7 +250,7 @@ adaptive_layer! {
     ///
     /// ```
     /// use lumigrad::{nn, prelude::*};
-    /// assert_eq!(nn::AdaptiveMaxPool2d::new((5, 7)).forward(&Tensor::ones(&[1, 64, 8, 9])).shape(), [1, 64, 5, 7]);
+    /// assert_eq!(nn::AdaptiveMaxPool2d::new((5, 7)).call(&Tensor::ones(&[1, 64, 8, 9])).shape(), [1, 64, 5, 7]);
     /// ```
     AdaptiveMaxPool2d, 2, adaptive_max_pool2d;
 }
@@ -260,7 +260,7 @@ adaptive_layer! {
 ///
 /// ```
 /// use lumigrad::{nn, prelude::*};
-/// assert_eq!(nn::GlobalAvgPool.forward(&Tensor::ones(&[8, 64, 7, 7])).shape(), [8, 64]);
+/// assert_eq!(nn::GlobalAvgPool.call(&Tensor::ones(&[8, 64, 7, 7])).shape(), [8, 64]);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Module)]
 pub struct GlobalAvgPool;
@@ -286,7 +286,7 @@ impl Forward for GlobalAvgPool {
 /// use lumigrad::{nn, prelude::*};
 /// let x = Tensor::from_slice(&[1.0f32, 2.0, 4.0, 3.0], &[1, 2, 2]);
 /// let pooled = nn::MaxPool2d::new(2).forward_with_indices(&x);
-/// assert_eq!(nn::MaxUnpool2d::new(2).forward(&pooled).to_vec::<f32>()?, [0.0, 0.0, 4.0, 0.0]);
+/// assert_eq!(nn::MaxUnpool2d::new(2).call(&pooled).to_vec::<f32>()?, [0.0, 0.0, 4.0, 0.0]);
 /// # Ok::<(), lumigrad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Module)]

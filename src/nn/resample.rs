@@ -11,9 +11,9 @@ use crate::tensor::Tensor;
 /// ```
 /// use lumigrad::{InterpolateMode, nn, prelude::*};
 /// let x = Tensor::ones(&[1, 8, 16, 16]);
-/// assert_eq!(nn::Upsample::scale_factor(2.0).forward(&x).shape(), [1, 8, 32, 32]);
+/// assert_eq!(nn::Upsample::scale_factor(2.0).call(&x).shape(), [1, 8, 32, 32]);
 /// let smooth = nn::Upsample::size([24, 20]).mode(InterpolateMode::Bilinear).align_corners(true);
-/// assert_eq!(smooth.forward(&x).shape(), [1, 8, 24, 20]);
+/// assert_eq!(smooth.call(&x).shape(), [1, 8, 24, 20]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Module)]
 pub struct Upsample {
@@ -65,7 +65,7 @@ impl Forward for Upsample {
 ///
 /// ```
 /// use lumigrad::{nn, prelude::*};
-/// assert_eq!(nn::PixelShuffle::new(3).forward(&Tensor::ones(&[1, 9, 4, 4])).shape(), [1, 1, 12, 12]);
+/// assert_eq!(nn::PixelShuffle::new(3).call(&Tensor::ones(&[1, 9, 4, 4])).shape(), [1, 1, 12, 12]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Module)]
 pub struct PixelShuffle {
@@ -97,7 +97,7 @@ impl Forward for PixelShuffle {
 ///
 /// ```
 /// use lumigrad::{nn, prelude::*};
-/// assert_eq!(nn::PixelUnshuffle::new(3).forward(&Tensor::ones(&[1, 1, 12, 12])).shape(), [1, 9, 4, 4]);
+/// assert_eq!(nn::PixelUnshuffle::new(3).call(&Tensor::ones(&[1, 1, 12, 12])).shape(), [1, 9, 4, 4]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Module)]
 pub struct PixelUnshuffle {
