@@ -45,6 +45,19 @@ pub struct DataLoader {
     next_epoch: AtomicU64,
 }
 
+/// The same batches; the count of epochs goes on from the original's.
+impl Clone for DataLoader {
+    fn clone(&self) -> Self {
+        DataLoader {
+            dataset: self.dataset.clone(),
+            sampler: self.sampler.clone(),
+            pool: self.pool.clone(),
+            next_epoch: AtomicU64::new(self.next_epoch.load(Ordering::Relaxed)),
+            ..*self
+        }
+    }
+}
+
 /// Batches beyond those loaded ahead whose memory is kept: the one in use, and a few more that a caller may hold.
 const HELD: usize = 4;
 

@@ -28,19 +28,24 @@
 
 mod array;
 mod batch;
+mod cifar;
 mod combine;
 mod dataset;
 pub mod idx;
 mod loader;
 mod mnist;
 mod sampler;
+pub mod synthetic;
+mod table;
 pub mod transforms;
 mod upload;
 
 pub use array::{HostArray, HostData, HostElement, Kind};
 pub use batch::Batch;
+pub use cifar::Cifar;
 pub use combine::{ConcatDataset, Subset, random_split, random_split_by};
 pub use dataset::{ArrayDataset, Dataset, Field, Sample};
 pub use loader::{DataLoader, Epoch};
 pub use mnist::{Mnist, Split};
 pub use sampler::{Random, RandomSampler, Sampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler};
+pub use table::CsvTable;
