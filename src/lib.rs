@@ -31,6 +31,7 @@ pub mod ops;
 pub mod optim;
 pub mod random;
 mod tensor;
+pub mod train;
 
 pub use autograd::{enable_grad, no_grad};
 pub use dtype::{DType, Element};

@@ -29,6 +29,38 @@ pub fn save_safetensors(state: &StateDict, path: impl AsRef<Path>) -> Result<()>
     write(state, None, path.as_ref())
 }
 
+/// The name of the checksum in a file's metadata.
+const CHECKSUM: &str = "crc32";
+
+/// [`write`] with a checksum of all tensors among the metadata.
+pub(crate) fn write_checked(state: &StateDict, metadata: HashMap<String, String>, path: &Path) -> Result<()> {
+    let (mut sum, mut sorted) = (crc32fast::Hasher::new(), state.iter().collect::<Vec<_>>());
+    sorted.sort_by_key(|(name, _)| *name);
+    for (_, tensor) in sorted {
+        sum.update(&bytes(tensor)?.1);
+    }
+    let mut metadata = metadata;
+    metadata.insert(CHECKSUM.into(), sum.finalize().to_string());
+    write(state, Some(metadata), path)
+}
+
+/// [`read`] of a file that [`write_checked`] wrote.
+pub(crate) fn read_checked(path: &Path, device: &Device) -> Result<(StateDict, HashMap<String, String>)> {
+    let content = std::fs::read(path).map_err(|e| Error::file(path, e))?;
+    let damaged = |e: String| Error::format(path, format!("is no safetensors file, or is damaged: {e}"));
+    let file = SafeTensors::deserialize(&content).map_err(|e| damaged(e.to_string()))?;
+    let (_, header) = SafeTensors::read_metadata(&content).map_err(|e| damaged(e.to_string()))?;
+    let noted = header.metadata().as_ref().and_then(|m| m.get(CHECKSUM)).cloned();
+    let mut tensors = file.tensors();
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut sum = crc32fast::Hasher::new();
+    tensors.iter().for_each(|(_, view)| sum.update(view.data()));
+    if noted != Some(sum.finalize().to_string()) {
+        return Err(damaged("the checksum of its tensors is wrong".into()));
+    }
+    read(path, device)
+}
+
 /// [`save_safetensors`] with metadata.
 pub(super) fn write(state: &StateDict, metadata: Option<HashMap<String, String>>, path: &Path) -> Result<()> {
     let entries = state.iter().map(|(name, t)| Ok((name, t.shape(), bytes(t)?))).collect::<Result<Vec<_>>>()?;

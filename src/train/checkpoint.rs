@@ -1,0 +1,140 @@
+//! Everything that a training needs to go on, in one file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+
+use crate::engine::RandomState;
+use crate::io;
+use crate::nn::StateDict;
+use crate::optim::OptimizerState;
+use crate::{Device, Error, Result};
+
+/// Where a training is: what comes next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Position {
+    pub epoch: u64,
+    /// Batches of the epoch that are done.
+    pub batch: usize,
+    pub global_step: u64,
+}
+
+/// A sum over the batches so far: name, sum, weight, and whether it lies on the device.
+pub(super) type SavedMean = (String, f64, f64, bool);
+
+/// The state of a training: module, optimiser, schedule, random numbers, callbacks, and the place in the data.
+///
+/// In the file, which is in the safetensors format, the module's tensors are `module.NAME` and the optimiser's
+/// `optimizer.NAME`; all else is JSON in its metadata, with a checksum of the tensors. It is written beside its place
+/// and put there in one step, so that a kill or a full disk leaves what was there before.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// The module's parameters and buffers.
+    pub module: StateDict,
+    /// The optimiser's state.
+    pub optimizer: OptimizerState,
+    pub(super) schedule: Json,
+    pub(super) position: Position,
+    pub(super) random: RandomState,
+    pub(super) means: Vec<SavedMean>,
+    pub(super) metrics: BTreeMap<String, f64>,
+    pub(super) callbacks: BTreeMap<String, Json>,
+}
+
+/// The version of the file's form.
+const FORMAT: u64 = 1;
+
+impl Checkpoint {
+    /// The epoch that comes next, or is in progress.
+    pub fn epoch(&self) -> u64 {
+        self.position.epoch
+    }
+
+    /// Updates so far.
+    pub fn global_step(&self) -> u64 {
+        self.position.global_step
+    }
+
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    /// When a tensor can't be read from its device or the file can't be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let mut tensors = StateDict::new();
+        self.module.iter().for_each(|(name, t)| tensors.insert(format!("module.{name}"), t.clone()));
+        self.optimizer.tensors.iter().for_each(|(name, t)| tensors.insert(format!("optimizer.{name}"), t.clone()));
+        // NaN and infinities have no place in JSON: numbers go as their bits.
+        let bits = |x: f64| json!(format!("{:016x}", x.to_bits()));
+        let means: Vec<Json> = self
+            .means
+            .iter()
+            .map(|(name, sum, weight, device)| json!([name, bits(*sum), bits(*weight), device]))
+            .collect();
+        let metrics: BTreeMap<_, _> = self.metrics.iter().map(|(name, value)| (name, bits(*value))).collect();
+        let rest = json!({
+            "format": FORMAT,
+            "optimizer": self.optimizer.optimizer,
+            "param_groups": self.optimizer.groups_to_json(),
+            "schedule": self.schedule,
+            "epoch": self.position.epoch,
+            "batch": self.position.batch,
+            "global_step": self.position.global_step,
+            // As text: 64 bits do not fit every reader's numbers.
+            "seed": self.random.seed.to_string(),
+            "random": self.random.counter.to_string(),
+            "means": means,
+            "metrics": metrics,
+            "callbacks": self.callbacks,
+        });
+        io::write_checked(&tensors, [("checkpoint".to_string(), rest.to_string())].into(), path.as_ref())
+    }
+
+    /// Reads a file; its tensors come to a device.
+    ///
+    /// # Errors
+    /// When the file can't be read, is damaged, or is no checkpoint.
+    pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let path = path.as_ref();
+        let (tensors, metadata) = io::read_checked(path, device)?;
+        let wrong = |detail: &str| Error::format(path, format!("is no checkpoint that can be read: {detail}"));
+        let text = metadata.get("checkpoint").ok_or_else(|| wrong("its metadata has no `checkpoint`"))?;
+        let json: Json = serde_json::from_str(text).map_err(|e| wrong(&e.to_string()))?;
+        if json["format"] != FORMAT {
+            return Err(wrong(&format!("its form is {}, this version reads {FORMAT}", json["format"])));
+        }
+        let part = |prefix: &str| -> StateDict {
+            let strip = |(name, t): (&str, &crate::Tensor)| Some((name.strip_prefix(prefix)?.to_string(), t.clone()));
+            tensors.iter().filter_map(strip).collect()
+        };
+        let number = |name: &str| json[name].as_u64().ok_or_else(|| wrong(&format!("`{name}` is no number")));
+        let wide = |name: &str| {
+            let parsed = json[name].as_str().and_then(|text| text.parse::<u64>().ok());
+            parsed.ok_or_else(|| wrong(&format!("`{name}` is no number")))
+        };
+        let bits = |value: &Json| u64::from_str_radix(value.as_str()?, 16).ok().map(f64::from_bits);
+        let mean = |row: &Json| Some((row[0].as_str()?.to_string(), bits(&row[1])?, bits(&row[2])?, row[3].as_bool()?));
+        let rows = json["means"].as_array().ok_or_else(|| wrong("`means` is no list"))?;
+        let entries = json["metrics"].as_object().ok_or_else(|| wrong("`metrics` is no object"))?;
+        let metrics = entries.iter().map(|(name, value)| Some((name.clone(), bits(value)?))).collect::<Option<_>>();
+        let callbacks = json["callbacks"].as_object().ok_or_else(|| wrong("`callbacks` is no object"))?;
+        Ok(Checkpoint {
+            module: part("module."),
+            optimizer: OptimizerState {
+                optimizer: json["optimizer"].as_str().unwrap_or_default().to_string(),
+                groups: OptimizerState::groups_from_json(&json["param_groups"]).map_err(|e| wrong(&e))?,
+                tensors: part("optimizer."),
+            },
+            schedule: json["schedule"].clone(),
+            position: Position {
+                epoch: number("epoch")?,
+                batch: number("batch")? as usize,
+                global_step: number("global_step")?,
+            },
+            random: RandomState { seed: wide("seed")?, counter: wide("random")? },
+            means: rows.iter().map(mean).collect::<Option<_>>().ok_or_else(|| wrong("`means` is damaged"))?,
+            metrics: metrics.ok_or_else(|| wrong("`metrics` is damaged"))?,
+            callbacks: callbacks.iter().map(|(name, state)| (name.clone(), state.clone())).collect(),
+        })
+    }
+}

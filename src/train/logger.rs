@@ -1,0 +1,168 @@
+//! Where logged numbers go.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, json};
+
+use crate::{Error, Result};
+
+/// Takes the numbers of a training.
+pub trait Logger: Send {
+    /// Numbers that belong to a step.
+    ///
+    /// # Errors
+    /// When they can't be kept; the training ends with it.
+    fn log(&mut self, epoch: u64, step: u64, values: &[(String, f64)]) -> Result<()>;
+
+    /// Called at the end, and when a checkpoint is written: nothing may be lost afterwards.
+    ///
+    /// # Errors
+    /// When something can't be written.
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A JSON object a line: `{"epoch":0,"step":50,"train_loss":0.31}`. Numbers that JSON has not (NaN, infinities) are texts.
+pub struct JsonLinesLogger {
+    path: PathBuf,
+    file: File,
+}
+
+impl JsonLinesLogger {
+    /// Appends to this file; folders are made.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn new(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().to_path_buf();
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(|e| Error::file(dir, e))?;
+        }
+        let file = File::options().create(true).append(true).open(&path).map_err(|e| Error::file(&path, e))?;
+        Ok(JsonLinesLogger { path, file })
+    }
+}
+
+impl Logger for JsonLinesLogger {
+    fn log(&mut self, epoch: u64, step: u64, values: &[(String, f64)]) -> Result<()> {
+        let mut row = Map::new();
+        row.insert("epoch".into(), json!(epoch));
+        row.insert("step".into(), json!(step));
+        for (name, value) in values {
+            row.insert(name.clone(), if value.is_finite() { json!(value) } else { json!(value.to_string()) });
+        }
+        // One write a line, so that a killed process leaves whole lines.
+        let line = format!("{}\n", serde_json::Value::Object(row));
+        self.file.write_all(line.as_bytes()).map_err(|e| Error::file(&self.path, e))
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file.flush().map_err(|e| Error::file(&self.path, e))
+    }
+}
+
+/// A table with a column a metric: `epoch,step,train_loss,val_loss`. Columns that come up later are added to all rows,
+/// so the file is written anew then; cells of what was not logged in a step are empty.
+pub struct CsvLogger {
+    path: PathBuf,
+    columns: BTreeSet<String>,
+    rows: Vec<(u64, u64, Vec<(String, f64)>)>,
+    /// Rows that are in the file, with all columns.
+    written: usize,
+}
+
+impl CsvLogger {
+    /// To this file, which is written anew; folders are made.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn new(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().to_path_buf();
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(|e| Error::file(dir, e))?;
+        }
+        let mut logger = CsvLogger { path, columns: BTreeSet::new(), rows: Vec::new(), written: 0 };
+        logger.rewrite()?;
+        Ok(logger)
+    }
+
+    fn line(&self, (epoch, step, values): &(u64, u64, Vec<(String, f64)>)) -> Vec<String> {
+        let cell = |column: &String| {
+            let value = values.iter().rev().find(|(name, _)| name == column);
+            value.map_or(String::new(), |(_, value)| value.to_string())
+        };
+        [epoch.to_string(), step.to_string()].into_iter().chain(self.columns.iter().map(cell)).collect()
+    }
+
+    fn rewrite(&mut self) -> Result<()> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let header = ["epoch".to_string(), "step".into()].into_iter().chain(self.columns.iter().cloned());
+        let wrong = |e: csv::Error| Error::format(&self.path, e.to_string());
+        writer.write_record(header).map_err(wrong)?;
+        for row in &self.rows {
+            writer.write_record(self.line(row)).map_err(wrong)?;
+        }
+        let content = writer.into_inner().map_err(|e| Error::format(&self.path, e.to_string()))?;
+        crate::io::write_atomically(&self.path, &content)?;
+        self.written = self.rows.len();
+        Ok(())
+    }
+
+    fn append(&mut self) -> Result<()> {
+        let file = File::options().append(true).open(&self.path).map_err(|e| Error::file(&self.path, e))?;
+        let mut writer = csv::Writer::from_writer(file);
+        for row in &self.rows[self.written..] {
+            writer.write_record(self.line(row)).map_err(|e| Error::format(&self.path, e.to_string()))?;
+        }
+        writer.flush().map_err(|e| Error::file(&self.path, e))?;
+        self.written = self.rows.len();
+        Ok(())
+    }
+}
+
+impl Logger for CsvLogger {
+    fn log(&mut self, epoch: u64, step: u64, values: &[(String, f64)]) -> Result<()> {
+        let known = self.columns.len();
+        self.columns.extend(values.iter().map(|(name, _)| name.clone()));
+        self.rows.push((epoch, step, values.to_vec()));
+        if self.columns.len() > known { self.rewrite() } else { self.append() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(list: &[(&str, f64)]) -> Vec<(String, f64)> {
+        list.iter().map(|(name, value)| (name.to_string(), *value)).collect()
+    }
+
+    #[test]
+    fn columns_may_come_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/log.csv");
+        let mut logger = CsvLogger::new(&path).unwrap();
+        logger.log(0, 1, &values(&[("loss", 0.5)])).unwrap();
+        logger.log(0, 2, &values(&[("loss", 0.25)])).unwrap();
+        logger.log(0, 2, &values(&[("a,b", 7.0)])).unwrap();
+        logger.log(1, 3, &values(&[("loss", f64::NAN)])).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "epoch,step,\"a,b\",loss\n0,1,,0.5\n0,2,,0.25\n0,2,7,\n1,3,,NaN\n");
+    }
+
+    #[test]
+    fn lines_are_json() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.jsonl");
+        for step in 1..=2 {
+            let mut logger = JsonLinesLogger::new(&path).unwrap();
+            logger.log(0, step, &values(&[("loss", 0.5), ("bad", f64::INFINITY)])).unwrap();
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().nth(1).unwrap(), r#"{"bad":"inf","epoch":0,"loss":0.5,"step":2}"#);
+    }
+}
