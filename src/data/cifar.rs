@@ -110,7 +110,7 @@ fn read_records(
 ) -> Result<()> {
     let head = format.labels.len();
     let record = head + PIXELS;
-    if bytes.is_empty() || bytes.len() % record != 0 {
+    if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
         let detail = format!("holds {} bytes, expected a multiple of {record} above 0", bytes.len());
         return Err(Error::format(path, detail));
     }

@@ -336,7 +336,7 @@ impl Masks {
         let Some(hidden) = &self.hidden else { return self.added.clone() };
         let number = |value: f64| Tensor::full_on(&[], value, DType::F32, hidden.device());
         let rest = self.added.clone().unwrap_or_else(|| number(0.0));
-        Some(hidden.where_(&number(f64::NEG_INFINITY), &rest))
+        Some(hidden.where_(number(f64::NEG_INFINITY), &rest))
     }
 
     /// As [`Tensor::scaled_dot_product_attention_with`] takes it: truth values tell what is seen.

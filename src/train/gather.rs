@@ -112,7 +112,7 @@ impl Means {
             let weighted = match &entry.value {
                 LogValue::Number(x) => LogValue::Number(x * samples as f64),
                 LogValue::Tensor(x) => {
-                    LogValue::Tensor(no_grad(|| x.try_mul_scalar(samples as f64)?.try_reshape(&[1usize]))?)
+                    LogValue::Tensor(no_grad(|| x.try_mul_scalar(samples as f64)?.try_reshape([1usize]))?)
                 }
             };
             let Some(mean) = self.0.get_mut(&entry.name) else {
@@ -196,7 +196,7 @@ impl Reads {
                 LogValue::Number(x) => here.push((entry.name.clone(), *x)),
                 LogValue::Tensor(x) => {
                     names.push(entry.name.clone());
-                    tensors.push(no_grad(|| x.try_reshape(&[1usize]))?);
+                    tensors.push(no_grad(|| x.try_reshape([1usize]))?);
                 }
             }
         }

@@ -70,10 +70,13 @@ impl Logger for JsonLinesLogger {
 pub struct CsvLogger {
     path: PathBuf,
     columns: BTreeSet<String>,
-    rows: Vec<(u64, u64, Vec<(String, f64)>)>,
+    rows: Vec<Row>,
     /// Rows that are in the file, with all columns.
     written: usize,
 }
+
+/// Epoch, step, and what was logged.
+type Row = (u64, u64, Vec<(String, f64)>);
 
 impl CsvLogger {
     /// To this file, which is written anew; folders are made.
@@ -90,7 +93,7 @@ impl CsvLogger {
         Ok(logger)
     }
 
-    fn line(&self, (epoch, step, values): &(u64, u64, Vec<(String, f64)>)) -> Vec<String> {
+    fn line(&self, (epoch, step, values): &Row) -> Vec<String> {
         let cell = |column: &String| {
             let value = values.iter().rev().find(|(name, _)| name == column);
             value.map_or(String::new(), |(_, value)| value.to_string())
