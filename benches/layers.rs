@@ -111,5 +111,5 @@ fn main() {
     let lstm = Output(nn::LSTM::new(28, 128).batch_first(true));
     let flops = 2 * 64 * 28 * 4 * 128 * (28 + 128);
     bench.layer("lstm 28->128 28 steps batch 64", &lstm, &[64, 28, 28], Work::Flops(flops));
-    bench.layer("layer_norm 512x768", &nn::LayerNorm::new(&[768]), &[512, 768], Work::Elements(2 * 512 * 768));
+    bench.layer("layer_norm 512x768", &nn::LayerNorm::new([768]), &[512, 768], Work::Elements(2 * 512 * 768));
 }

@@ -14,14 +14,14 @@ struct LitModel {
 
 impl LightningModule for LitModel {
     fn training_step(&self, batch: &TensorBatch, log: &mut Log) -> Result<Tensor> {
-        let images = batch["images"].reshape(&[-1, 28 * 28]);
+        let images = batch["images"].reshape([-1, 28 * 28]);
         let loss = self.criterion.loss(&self.model.call(&images), &batch["labels"]);
         log.log("train_loss", &loss);
         Ok(loss)
     }
 
     fn validation_step(&self, batch: &TensorBatch, log: &mut Log) -> Result<()> {
-        let outputs = self.model.call(&batch["images"].reshape(&[-1, 28 * 28]));
+        let outputs = self.model.call(&batch["images"].reshape([-1, 28 * 28]));
         log.log("val_loss", self.criterion.loss(&outputs, &batch["labels"]));
         log.log("val_accuracy", outputs.argmax(Some(1), false).eq(&batch["labels"]).to_dtype(DType::F32).mean());
         Ok(())

@@ -305,7 +305,7 @@ fn one_parameter_may_be_two_inputs_of_an_operation() {
         assert_eq!(run(&w), before);
         w.zero_grad();
         let condition = Tensor::from_slice(&[true, false, true, false], &[2, 2]);
-        condition.where_(&w.get(), &w.get()).sum().backward().unwrap();
+        condition.where_(w.get(), w.get()).sum().backward().unwrap();
         assert_eq!(values(&w.grad().unwrap()), [1.0; 4]);
     });
 }

@@ -30,7 +30,7 @@ fn main() {
     let on_reference = TESTS
         .iter()
         .map(|(name, test)| Trial::test(format!("reference::{name}"), move || test(&Device::new_reference(true))));
-    let on_gpu = TESTS.iter().map(|(name, test)| gpu.trial(format!("gpu::{name}"), |device| test(device)));
+    let on_gpu = TESTS.iter().map(|(name, test)| gpu.trial(format!("gpu::{name}"), test));
     let trials = on_reference.chain(on_gpu).collect();
     gpu.run(trials);
 }

@@ -222,8 +222,10 @@ mod tests {
     use crate::engine::Device;
     use crate::nn::{Forward, Layer, Module, PReLU, RReLU};
 
+    type Make = &'static dyn Fn() -> Box<dyn Layer>;
+
     /// What PyTorch 2.15 gives for −4, −1, 0.25 and 30 when each layer is made without its optional arguments.
-    const EXPECTED: &[(&dyn Fn() -> Box<dyn Layer>, [f32; 4])] = &[
+    const EXPECTED: &[(Make, [f32; 4])] = &[
         (&|| Box::new(LeakyReLU::new()), [-0.04, -0.01, 0.25, 30.0]),
         (&|| Box::new(ELU::new()), [-0.981_684_4, -0.632_120_55, 0.25, 30.0]),
         (&|| Box::new(CELU::new().inplace(true)), [-0.981_684_4, -0.632_120_55, 0.25, 30.0]),

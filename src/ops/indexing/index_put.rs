@@ -337,12 +337,12 @@ mod tests {
     #[test]
     fn the_last_of_equal_indices_wins() {
         let x = numbers(&[0, 0, 0]);
-        x.set(&numbers(&[1, 1, 0, 1]), &numbers(&[5, 6, 7, 8])).unwrap();
+        x.set(numbers(&[1, 1, 0, 1]), numbers(&[5, 6, 7, 8])).unwrap();
         assert_eq!(x.to_vec::<i32>().unwrap(), [7, 8, 0]);
-        x.index_put_(&numbers(&[1, 1]), &numbers(&[1, 2]), true).unwrap();
+        x.index_put_(numbers(&[1, 1]), numbers(&[1, 2]), true).unwrap();
         assert_eq!(x.to_vec::<i32>().unwrap(), [7, 11, 0]);
         // From its own memory.
-        x.set(1..3, &x.i(0..2)).unwrap();
+        x.set(1..3, x.i(0..2)).unwrap();
         assert_eq!(x.to_vec::<i32>().unwrap(), [7, 7, 11]);
     }
 
@@ -386,7 +386,7 @@ mod tests {
             x.try_i((0, 0)),
             x.try_i((Ellipsis, Ellipsis)),
             x.try_i(Slice::step(.., 0)),
-            x.try_i(&x.eq_scalar(1.0).i(1..)),
+            x.try_i(x.eq_scalar(1.0).i(1..)),
         ] {
             mistake.unwrap_err();
         }

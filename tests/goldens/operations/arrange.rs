@@ -69,7 +69,7 @@ fn set(a: &Args<'_>) -> Result<Vec<Tensor>> {
     let (x, values, accumulate) = (a.tensor("input"), a.tensor("values"), a.bool("accumulate"));
     let y = x.try_index_put(a.index("index"), &values, accumulate)?;
     let changed = x.detach().try_copy()?;
-    changed.index_put_(a.index("index"), &values.detach(), accumulate)?;
+    changed.index_put_(a.index("index"), values.detach(), accumulate)?;
     assert_eq!(changed.to_vec::<f32>()?, y.to_vec::<f32>()?, "in place");
     Ok(vec![y])
 }

@@ -54,7 +54,7 @@ pub const TABLE: &[(&str, Call)] = &[
         (None, None) => one(a.tensor("input").try_clamp(a.opt_float("min"), a.opt_float("max"))),
         (min, max) => one(a.tensor("input").try_clamp_tensors(min.as_ref(), max.as_ref())),
     }),
-    ("where", |a| one(a.tensor("condition").try_where_(&a.tensor("input"), &a.tensor("other")))),
+    ("where", |a| one(a.tensor("condition").try_where_(a.tensor("input"), a.tensor("other")))),
     ("masked_fill", |a| one(a.tensor("input").try_masked_fill(&a.tensor("mask"), a.float("value")))),
     ("dropout_exact", |a| one(a.tensor("input").try_dropout(a.float("p"), a.bool("training")))),
 ];
