@@ -1,5 +1,8 @@
 //! Calling modules: paths in errors, walks over the tree. On the reference; nothing here needs a GPU.
 
+#[path = "../examples/resnet18/model.rs"]
+mod model;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -95,6 +98,40 @@ fn a_mistake_names_the_path_of_its_layer() {
         // The outermost module is the one that is called; outside of modules there is no path.
         assert!(message(|| wrong().call(&x)).starts_with("linear: "));
         assert!(message(|| x.matmul(&x)).starts_with("matmul: "));
+    });
+}
+
+/// A part of a network around the blocks of a ResNet.
+#[derive(Module)]
+struct Stage {
+    layer1: nn::Sequential,
+}
+
+impl Forward for Stage {
+    type Output = Tensor;
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        self.layer1.call(x)
+    }
+}
+
+#[test]
+fn a_convolution_with_wrong_channels_names_its_path_and_both_shapes() {
+    on_reference(|| {
+        let downsample = nn::Sequential::new().add(nn::Conv2d::new(8, 3, 1));
+        let stage = |first, second| Stage { layer1: nn::Sequential::new().add(first).add(second) };
+        let block = model::ResidualBlock::new;
+        let x = Tensor::ones(&[2, 4, 5, 5]);
+        let text = message(|| stage(block(6, 4, 1, None), block(4, 4, 1, None)).call(&x));
+        assert!(text.starts_with("layer1.0.conv1: conv2d: "), "{text}");
+        assert!(text.contains("[2, 4, 5, 5]") && text.contains("[4, 6, 3, 3]"), "{text}");
+        let text = message(|| stage(block(4, 4, 1, None), block(4, 8, 1, Some(downsample))).call(&x));
+        assert!(text.starts_with("layer1.1.downsample.0: conv2d: "), "{text}");
+        assert!(text.contains("[2, 4, 5, 5]") && text.contains("[3, 8, 1, 1]"), "{text}");
+        // Grey images for a network that takes coloured ones.
+        let text = message(|| model::ResNet::new([1, 1, 1, 1], 10).call(&Tensor::ones(&[1, 1, 32, 32])));
+        assert!(text.starts_with("conv1: conv2d: "), "{text}");
+        assert!(text.contains("[1, 1, 32, 32]") && text.contains("[64, 3, 7, 7]"), "{text}");
     });
 }
 
