@@ -6,7 +6,9 @@ use common::Gpu;
 use libtest_mimic::{Failed, Trial};
 use lumigrad::nn::utils::{ClipGradNormOptions, clip_grad_norm_, clip_grad_norm_with, clip_grad_value_};
 use lumigrad::nn::{Linear, ReLU, Sequential};
-use lumigrad::optim::{ASGD, Adadelta, Adagrad, Adam, AdamW, Adamax, NAdam, ParamGroup, RAdam, RMSprop, Rprop, SGD};
+use lumigrad::optim::{
+    ASGD, Adadelta, Adagrad, Adam, AdamW, Adamax, NAdam, OptimizerState, ParamGroup, RAdam, RMSprop, Rprop, SGD,
+};
 use lumigrad::{io, prelude::*};
 
 type Outcome = std::result::Result<(), Failed>;
@@ -21,6 +23,8 @@ fn main() {
         ("a_bad_batch_counts_nowhere", bad_batch),
         ("groups_have_their_own_options", groups),
         ("options_can_change_on_the_way", changing_options),
+        ("decoupled_adam_is_adamw", decoupled_adam),
+        ("pytorchs_groups_of_adam_are_taken", groups_of_pytorch),
         ("parameters_join_late", late_parameters),
         ("norms_are_clipped", clip_norm),
         ("values_are_clipped", clip_value),
@@ -51,6 +55,7 @@ fn optimizers(p: &[Parameter]) -> Vec<(&'static str, Box<dyn Optimizer>)> {
         ("RMSprop centred", Box::new(RMSprop::new(p(), 0.01).centered(true).momentum(0.9))),
         ("Adam", Box::new(Adam::new(p(), 0.01).weight_decay(0.1))),
         ("Adam with AMSGrad", Box::new(Adam::new(p(), 0.01).amsgrad(true))),
+        ("Adam, decoupled", Box::new(Adam::new(p(), 0.01).decoupled_weight_decay(true).weight_decay(0.1))),
         ("AdamW", Box::new(AdamW::new(p(), 0.01))),
         ("NAdam", Box::new(NAdam::new(p(), 0.01).decoupled_weight_decay(true).weight_decay(0.1))),
         ("RAdam", Box::new(RAdam::new(p(), 0.01))),
@@ -191,6 +196,7 @@ fn names(device: &Device) -> Outcome {
         ("RMSprop centred", &["grad_avg", "momentum_buffer", "square_avg", "step"]),
         ("Adam", &["exp_avg", "exp_avg_sq", "step"]),
         ("Adam with AMSGrad", &["exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step"]),
+        ("Adam, decoupled", &["exp_avg", "exp_avg_sq", "step"]),
         ("AdamW", &["exp_avg", "exp_avg_sq", "step"]),
         ("NAdam", &["exp_avg", "exp_avg_sq", "mu_product", "step"]),
         ("RAdam", &["exp_avg", "exp_avg_sq", "step"]),
@@ -288,6 +294,41 @@ fn changing_options(device: &Device) -> Outcome {
     two.train(&mut SGD::new(two.model.parameters(), 0.1), 0..2)?;
     two.train(&mut SGD::new(two.model.parameters(), 0.1).momentum(0.9), 2..5)?;
     check(one.bits()? == two.bits()?, "a momentum that begins later is not a new one")
+}
+
+fn decoupled_adam(device: &Device) -> Outcome {
+    let run = |make: &dyn Fn(Vec<Parameter>) -> Box<dyn Optimizer>| {
+        let task = Task::new(device);
+        task.train(&mut *make(task.model.parameters()), 0..4)?;
+        task.bits()
+    };
+    let decoupled = run(&|p| Box::new(Adam::new(p, 0.01).weight_decay(0.2).decoupled_weight_decay(true)))?;
+    check(decoupled == run(&|p| Box::new(AdamW::new(p, 0.01).weight_decay(0.2)))?, "it is not AdamW")?;
+    check(decoupled != run(&|p| Box::new(Adam::new(p, 0.01).weight_decay(0.2)))?, "it is plain Adam")
+}
+
+/// `state_dict()["param_groups"]` of PyTorch 2.15, but for the switch and the numbers of the parameters.
+fn groups_of_pytorch(device: &Device) -> Outcome {
+    let saved = |decoupled: bool| -> std::result::Result<_, String> {
+        let text = format!(
+            r#"[{{"lr": 0.02, "betas": [0.9, 0.99], "eps": 1e-08, "weight_decay": 0.1, "amsgrad": false, "maximize": false,
+            "foreach": null, "capturable": false, "differentiable": false, "fused": null,
+            "decoupled_weight_decay": {decoupled}, "params": [0, 1, 2, 3]}}]"#
+        );
+        let groups = OptimizerState::groups_from_json(&serde_json::from_str(&text).map_err(|e| e.to_string())?)?;
+        Ok(OptimizerState { groups, ..OptimizerState::default() })
+    };
+    for decoupled in [false, true] {
+        let mut adam = Adam::new(Task::new(device).model.parameters(), 0.01);
+        adam.load_state_dict(&saved(decoupled)?)?;
+        let option = adam.param_groups()[0].get("decoupled_weight_decay");
+        check(option == Some(decoupled.into()), format!("the switch is {option:?}, not {decoupled}"))?;
+        // AdamW's weight decay is decoupled whatever a state says, as in PyTorch.
+        let mut adamw = AdamW::new(Task::new(device).model.parameters(), 0.01);
+        adamw.load_state_dict(&saved(decoupled)?)?;
+        check(adamw.lr() == 0.02, "the learning rate is not taken")?;
+    }
+    Ok(())
 }
 
 fn late_parameters(device: &Device) -> Outcome {

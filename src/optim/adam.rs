@@ -10,7 +10,10 @@ use crate::ops::optim::clock::{Numbers, STEP};
 
 /// Declares one of the two; they differ in the weight decay.
 macro_rules! adam {
-    ($(#[$meta:meta])* $name:ident, $text:literal, decoupled: $decoupled:literal, weight_decay: $decay:literal) => {
+    (
+        $(#[$meta:meta])* $name:ident, $text:literal, decoupled: $decoupled:expr, weight_decay: $decay:literal;
+        $($more:tt)*
+    ) => {
         optimizer! {
             $(#[$meta])* $name, $text;
             options {
@@ -25,6 +28,7 @@ macro_rules! adam {
                 amsgrad: bool = Switch(false), |_| true, "it is true or false";
                 /// Climb instead of descend (false).
                 maximize: bool = Switch(false), |_| true, "it is true or false";
+                $($more)*
             }
             rule {
                 check: |_| None,
@@ -35,10 +39,14 @@ macro_rules! adam {
                 scalars: &[("step", STEP)],
                 initial: |_, _| 0.0,
                 clock: |o| {
-                    let keep = if $decoupled { kept(o) } else { 1.0 };
+                    let decoupled: fn(&Options) -> bool = $decoupled;
+                    let keep = if decoupled(o) { kept(o) } else { 1.0 };
                     Some(Numbers::Adam { betas: o.pair("betas"), keep })
                 },
-                update: |o, u| update(o, u, $decoupled),
+                update: |o, u| {
+                    let decoupled: fn(&Options) -> bool = $decoupled;
+                    update(o, u, decoupled(o))
+                },
             }
         }
     };
@@ -66,11 +74,13 @@ fn update(o: &Options, u: &Update<'_>, decoupled: bool) -> Result<()> {
 
 adam!(
     /// Adam (Kingma and Ba, 2014): steps by the average gradient over the root of the average squared one. Weight decay
-    /// is added to the gradient. <https://pytorch.org/docs/stable/generated/torch.optim.Adam.html>
-    Adam, "Adam", decoupled: false, weight_decay: 0.0
+    /// is added to the gradient unless it is decoupled. <https://pytorch.org/docs/stable/generated/torch.optim.Adam.html>
+    Adam, "Adam", decoupled: |o| o.switch("decoupled_weight_decay"), weight_decay: 0.0;
+    /// Let the weight decay shrink the parameter directly, as AdamW does (false).
+    decoupled_weight_decay: bool = Switch(false), |_| true, "it is true or false";
 );
 adam!(
     /// AdamW (Loshchilov and Hutter, 2017): Adam whose weight decay shrinks the parameter directly.
     /// <https://pytorch.org/docs/stable/generated/torch.optim.AdamW.html>
-    AdamW, "AdamW", decoupled: true, weight_decay: 0.01
+    AdamW, "AdamW", decoupled: |_| true, weight_decay: 0.01;
 );

@@ -216,13 +216,9 @@ fn options_of(rule: &Rule, group: &GroupState) -> Result<Options, Vec<String>> {
     if !group.options.contains_key("lr") {
         problems.push("there is no learning rate".to_string());
     }
-    // PyTorch's Adam and AdamW are one class with this switch.
-    let decoupled = |name: &str, value| {
-        name == "decoupled_weight_decay"
-            && value == OptionValue::Switch(rule.name == "AdamW")
-            && rule.name.starts_with("Adam")
-    };
-    for (name, &value) in group.options.iter().filter(|(name, value)| !decoupled(name, **value)) {
+    // PyTorch's AdamW is its Adam with this switch, which stays on whatever a state says.
+    let implied = |name: &str| rule.name == "AdamW" && name == "decoupled_weight_decay";
+    for (name, &value) in group.options.iter().filter(|(name, _)| !implied(name)) {
         match options::check(rule.name, rule.options, name, value) {
             Ok(name) => options.put(name, value, true),
             Err(error) => problems.push(error.to_string()),
