@@ -45,7 +45,7 @@ impl Default for MultiheadAttentionOptions<'_> {
 /// without a batch `[L, …]`; gives `[L, N, embed_dim]` and, as PyTorch does unless told otherwise, the weights `[N, L, S]`.
 /// The parameters are `in_proj_weight [3·embed_dim, embed_dim]` (Xavier uniform at first), `in_proj_bias` (0) and
 /// `out_proj`; where keys or values have a size of their own, `q_proj_weight`, `k_proj_weight` and `v_proj_weight` are in
-/// the first one's place.
+/// the first one's place. With `add_bias_kv` there are `bias_k` and `bias_v` too.
 /// <https://pytorch.org/docs/stable/generated/torch.nn.MultiheadAttention.html>
 ///
 /// ```
@@ -67,6 +67,10 @@ pub struct MultiheadAttention {
     pub v_proj_weight: Option<Parameter>,
     /// What is added to the three projections.
     pub in_proj_bias: Option<Parameter>,
+    /// A further key, `[1, 1, embed_dim]`.
+    pub bias_k: Option<Parameter>,
+    /// The value of the further key.
+    pub bias_v: Option<Parameter>,
     /// What brings the heads together.
     pub out_proj: Linear,
     training: Training,
@@ -76,6 +80,8 @@ pub struct MultiheadAttention {
     batch_first: bool,
     #[module(skip)]
     dropout: f64,
+    #[module(skip)]
+    add_zero_attn: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +91,7 @@ struct Sizes {
     key: usize,
     value: usize,
     bias: bool,
+    bias_kv: bool,
 }
 
 impl MultiheadAttention {
@@ -94,13 +101,20 @@ impl MultiheadAttention {
     /// When `embed_dim` is no multiple of `num_heads`.
     #[track_caller]
     pub fn new(embed_dim: usize, num_heads: usize) -> MultiheadAttention {
-        let sizes = Sizes { embed: embed_dim, heads: num_heads, key: embed_dim, value: embed_dim, bias: true };
-        Self::make(sizes, false, 0.0)
+        let (heads, key, value) = (num_heads, embed_dim, embed_dim);
+        Self::make(Sizes { embed: embed_dim, heads, key, value, bias: true, bias_kv: false })
+    }
+
+    /// New parameters; the other options stay.
+    #[track_caller]
+    fn remake(self, sizes: Sizes) -> MultiheadAttention {
+        let MultiheadAttention { training, batch_first, dropout, add_zero_attn, .. } = self;
+        MultiheadAttention { training, batch_first, dropout, add_zero_attn, ..Self::make(sizes) }
     }
 
     #[track_caller]
-    fn make(sizes: Sizes, batch_first: bool, dropout: f64) -> MultiheadAttention {
-        let Sizes { embed, heads, key, value, bias } = sizes;
+    fn make(sizes: Sizes) -> MultiheadAttention {
+        let Sizes { embed, heads, key, value, bias, bias_kv } = sizes;
         assert!(
             heads > 0 && embed > 0 && embed.is_multiple_of(heads),
             "MultiheadAttention: embed_dim {embed} must be a multiple of num_heads {heads}"
@@ -111,6 +125,11 @@ impl MultiheadAttention {
             // A failure of the device comes out where the weight is first read.
             let _ = init::xavier_uniform_(&weight, 1.0);
             weight
+        };
+        let further = || {
+            let key = Parameter::new(Tensor::full_on(&[1, 1, embed], 0.0, DType::F32, &device));
+            let _ = init::xavier_normal_(&key, 1.0);
+            key
         };
         let zeros = |n: usize| Parameter::new(Tensor::full_on(&[n], 0.0, DType::F32, &device));
         let one = key == embed && value == embed;
@@ -123,30 +142,57 @@ impl MultiheadAttention {
             k_proj_weight: apart(key),
             v_proj_weight: apart(value),
             in_proj_bias: bias.then(|| zeros(3 * embed)),
+            bias_k: bias_kv.then(further),
+            bias_v: bias_kv.then(further),
             out_proj,
             training: Training::new(),
             sizes,
-            batch_first,
-            dropout,
+            batch_first: false,
+            dropout: 0.0,
+            add_zero_attn: false,
         }
     }
 
     /// With biases or without. Makes the parameters anew.
     #[track_caller]
     pub fn bias(self, bias: bool) -> MultiheadAttention {
-        Self::make(Sizes { bias, ..self.sizes }, self.batch_first, self.dropout)
+        let sizes = Sizes { bias, ..self.sizes };
+        self.remake(sizes)
+    }
+
+    /// A further key and value for every query, which are learned: `bias_k` and `bias_v` (Xavier normal at first). No mask
+    /// hides them. Makes the parameters anew.
+    ///
+    /// ```
+    /// use lumigrad::{nn, prelude::*};
+    /// let attention = nn::MultiheadAttention::new(8, 2).add_bias_kv(true).add_zero_attn(true);
+    /// let (_, weights) = attention.call(&(Tensor::rand(&[3, 8]), Tensor::rand(&[5, 8]), Tensor::rand(&[5, 8])));
+    /// assert_eq!(weights.unwrap().shape(), [3, 5 + 2]);
+    /// ```
+    #[track_caller]
+    pub fn add_bias_kv(self, add_bias_kv: bool) -> MultiheadAttention {
+        let sizes = Sizes { bias_kv: add_bias_kv, ..self.sizes };
+        self.remake(sizes)
+    }
+
+    /// A further key and value of zeros for every query: what it attends to where no key fits. No mask hides them.
+    pub fn add_zero_attn(mut self, add_zero_attn: bool) -> MultiheadAttention {
+        self.add_zero_attn = add_zero_attn;
+        self
     }
 
     /// The size of a key. Makes the parameters anew.
     #[track_caller]
     pub fn kdim(self, kdim: usize) -> MultiheadAttention {
-        Self::make(Sizes { key: kdim, ..self.sizes }, self.batch_first, self.dropout)
+        let sizes = Sizes { key: kdim, ..self.sizes };
+        self.remake(sizes)
     }
 
     /// The size of a value. Makes the parameters anew.
     #[track_caller]
     pub fn vdim(self, vdim: usize) -> MultiheadAttention {
-        Self::make(Sizes { value: vdim, ..self.sizes }, self.batch_first, self.dropout)
+        let sizes = Sizes { value: vdim, ..self.sizes };
+        self.remake(sizes)
     }
 
     /// Tensors as `[N, L, …]` and not `[L, N, …]`.
@@ -166,7 +212,8 @@ impl MultiheadAttention {
         self
     }
 
-    /// Attention with masks, with or without its weights: `[N, L, S]`, for each head `[N, heads, L, S]`.
+    /// Attention with masks, with or without its weights: `[N, L, S]`, for each head `[N, heads, L, S]`, where S counts the
+    /// further keys too.
     ///
     /// # Panics
     /// When the shapes do not fit.
@@ -196,6 +243,7 @@ impl MultiheadAttention {
         let batch = |t: &Tensor| if batched { t.clone() } else { t.unsqueeze(batch_dim) };
         let [q, k, v] = self.project(query, key, value).map(|t| self.heads(&batch(&t)));
         let masks = self.masks(&q, &k, options, batched);
+        let (k, v) = (self.extended(k, self.bias_k.as_ref()), self.extended(v, self.bias_v.as_ref()));
         let dropout = if self.training.is_training() { self.dropout } else { 0.0 };
         let (y, weights) = if options.need_weights {
             let (y, weights) = weighed(&q, &k, &v, masks.as_numbers(), dropout);
@@ -264,6 +312,22 @@ impl MultiheadAttention {
         t.permute(&if self.batch_first { [0, 2, 1, 3] } else { [1, 2, 0, 3] })
     }
 
+    /// How many keys come behind the given ones.
+    fn further(&self) -> usize {
+        usize::from(self.bias_k.is_some()) + usize::from(self.add_zero_attn)
+    }
+
+    /// Keys or values `[N, heads, S, size]` with the further ones behind them.
+    #[track_caller]
+    fn extended(&self, t: Tensor, bias: Option<&Parameter>) -> Tensor {
+        let (heads, size) = (self.sizes.heads, self.sizes.embed / self.sizes.heads);
+        let shape = [t.size(0), heads, 1, size];
+        let learned = bias.map(|b| b.get().reshape([1, heads, 1, size]).expand(shape));
+        let zeros = self.add_zero_attn.then(|| Tensor::full_on(&shape, 0.0, t.dtype(), t.device()));
+        let parts: Vec<&Tensor> = [&t].into_iter().chain(&learned).chain(&zeros).collect();
+        if parts.len() == 1 { t } else { Tensor::cat(&parts, 2) }
+    }
+
     /// The masks in shapes that broadcast to `[N, heads, L, S]`.
     #[track_caller]
     fn masks(&self, q: &Tensor, k: &Tensor, options: &MultiheadAttentionOptions<'_>, batched: bool) -> Masks {
@@ -283,13 +347,16 @@ impl MultiheadAttention {
             }
             None => None,
         };
-        let alone = padding.is_none() && given.is_none() && !options.need_weights;
+        // The further keys are behind all places, and seen from all of them.
+        let further = self.further();
+        let open = |mask: Tensor| if further == 0 { mask } else { mask.pad([0, further], 0.0) };
+        let alone = further == 0 && padding.is_none() && given.is_none() && !options.need_weights;
         let causal = (options.is_causal && !alone).then(|| {
             let hidden: Vec<bool> = (0..queries).flat_map(|l| (0..keys).map(move |s| s > l)).collect();
             Tensor::from_slice_on(&hidden, &[queries, keys], q.device())
         });
         let mut masks = Masks { is_causal: options.is_causal && alone, ..Masks::default() };
-        [padding, given, causal].into_iter().flatten().for_each(|mask| masks.add(mask));
+        [padding, given, causal].into_iter().flatten().for_each(|mask| masks.add(open(mask)));
         masks
     }
 }

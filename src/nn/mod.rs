@@ -67,8 +67,8 @@ pub use pooling::{
 };
 pub use prelu::{PReLU, RReLU};
 pub use recurrent::{
-    GRU, GRUCell, LSTM, LSTMCell, PackedSequence, RNN, RNNCell, RnnNonlinearity, pack_padded_sequence,
-    pad_packed_sequence,
+    GRU, GRUCell, LSTM, LSTMCell, PackedSequence, PadPackedSequenceOptions, RNN, RNNCell, RnnNonlinearity,
+    pack_padded_sequence, pad_packed_sequence, pad_packed_sequence_with,
 };
 pub use resample::{PixelShuffle, PixelUnshuffle, Upsample};
 pub use sequential::Sequential;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use libtest_mimic::Trial;
 use lumigrad::autograd::Backward;
-use lumigrad::nn::{self, MultiheadAttentionOptions, StateDict, TransformerActivation, TransformerMasks};
+use lumigrad::nn::{
+    self, MultiheadAttentionOptions, PadPackedSequenceOptions, StateDict, TransformerActivation, TransformerMasks,
+};
 use lumigrad::prelude::*;
 use lumigrad::{AttentionOptions, DType};
 
@@ -33,21 +35,21 @@ const CASES: &[(&str, fn() -> Case)] = &[
         let lstm = nn::LSTM::new(3, 5).num_layers(2).bidirectional(true).batch_first(true);
         case(lstm, |lstm, given| {
             let (y, (h, c)) = lstm.call(&(packed(given), (given["h"].clone(), given["c"].clone())));
-            vec![nn::pad_packed_sequence(&y).0, h, c]
+            vec![nn::pad_packed_sequence(&y, true).0, h, c]
         })
     }),
     ("gru_packed", || {
         let gru = nn::GRU::new(3, 5).num_layers(2).bidirectional(true).batch_first(true);
         case(gru, |gru, given| {
             let (y, h) = gru.call(&(packed(given), given["h"].clone()));
-            vec![nn::pad_packed_sequence(&y).0, h]
+            vec![nn::pad_packed_sequence(&y, true).0, h]
         })
     }),
     ("rnn_packed", || {
         let rnn = nn::RNN::new(3, 5).num_layers(2).bidirectional(true).batch_first(true);
         case(rnn, |rnn, given| {
             let (y, h) = rnn.call(&packed(given));
-            vec![nn::pad_packed_sequence(&y).0, h]
+            vec![nn::pad_packed_sequence(&y, true).0, h]
         })
     }),
     ("lstm_unbatched", || {
@@ -96,6 +98,51 @@ const CASES: &[(&str, fn() -> Case)] = &[
                 ..Default::default()
             };
             vec![attention.attend(&given["q"], &given["k"], &given["v"], &options).0]
+        })
+    }),
+    ("mha_bias_kv", || {
+        let attention = nn::MultiheadAttention::new(8, 2).add_bias_kv(true).add_zero_attn(true);
+        case(attention, |attention, given| {
+            let options = MultiheadAttentionOptions {
+                attn_mask: Some(&given["mask"]),
+                key_padding_mask: Some(&given["padding"]),
+                ..Default::default()
+            };
+            let (y, weights) = attention.attend(&given["q"], &given["k"], &given["k"], &options);
+            vec![y, weights.expect("weights were asked for")]
+        })
+    }),
+    ("mha_zero_attn", || {
+        let attention = nn::MultiheadAttention::new(8, 4).add_zero_attn(true).batch_first(true);
+        case(attention, |attention, given| {
+            let options = MultiheadAttentionOptions {
+                attn_mask: Some(&given["mask"]),
+                need_weights: false,
+                ..Default::default()
+            };
+            vec![attention.attend(&given["q"], &given["k"], &given["k"], &options).0]
+        })
+    }),
+    // As in `encoder_causal`.
+    ("mha_bias_kv_causal", || {
+        let attention = nn::MultiheadAttention::new(8, 2).add_bias_kv(true).bias(false).kdim(3).batch_first(true);
+        case(attention, |attention, given| {
+            let options = MultiheadAttentionOptions { is_causal: true, need_weights: false, ..Default::default() };
+            vec![attention.attend(&given["q"], &given["k"], &given["v"], &options).0]
+        })
+    }),
+    ("lstm_padding", || {
+        case(nn::LSTM::new(3, 4).batch_first(true), |lstm, given| {
+            let (y, _) = lstm.call(&nn::pack_padded_sequence(&given["x"], &[3, 4, 1, 2], true));
+            let options = PadPackedSequenceOptions { padding_value: -2.5, total_length: Some(6), ..Default::default() };
+            vec![nn::pad_packed_sequence_with(&y, &options).0]
+        })
+    }),
+    ("packed_alone", || {
+        case(nn::Identity, |_, given| {
+            let packed = nn::pack_padded_sequence(&given["x"], &[4, 4, 1], false);
+            let options = PadPackedSequenceOptions { batch_first: true, padding_value: 0.5, ..Default::default() };
+            vec![nn::pad_packed_sequence_with(&packed, &options).0]
         })
     }),
     ("encoder_layer", || {

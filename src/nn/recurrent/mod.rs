@@ -6,7 +6,9 @@ mod packed;
 
 pub use cells::{GRUCell, LSTMCell, RNNCell};
 pub use layers::{GRU, LSTM, RNN};
-pub use packed::{PackedSequence, pack_padded_sequence, pad_packed_sequence};
+pub use packed::{
+    PackedSequence, PadPackedSequenceOptions, pack_padded_sequence, pad_packed_sequence, pad_packed_sequence_with,
+};
 
 use super::{Module, Parameter, Visitor};
 use crate::RecurrentOptions;

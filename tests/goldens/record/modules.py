@@ -164,6 +164,57 @@ record(
     ],
 )
 
+# Recorded last, so that the numbers of the others stay.
+record(
+    "mha_bias_kv",
+    nn.MultiheadAttention(8, 2, add_bias_kv=True, add_zero_attn=True),
+    {
+        "q": torch.randn(3, 2, 8),
+        "k": torch.randn(5, 2, 8),
+        # The first query sees what was added only.
+        "mask": torch.tensor([[1] * 5, [0] * 5, [1, 0, 0, 0, 0]]).bool(),
+        "padding": torch.tensor([[0] * 5, [0, 0, 1, 1, 0]]).bool(),
+    },
+    lambda module, given: list(
+        module(given["q"], given["k"], given["k"], attn_mask=given["mask"], key_padding_mask=given["padding"])
+    ),
+)
+record(
+    "mha_zero_attn",
+    nn.MultiheadAttention(8, 4, add_zero_attn=True, batch_first=True),
+    {"q": torch.randn(2, 3, 8), "k": torch.randn(2, 5, 8), "mask": torch.randn(8, 3, 5)},
+    lambda module, given: [module(given["q"], given["k"], given["k"], attn_mask=given["mask"], need_weights=False)[0]],
+    constants=["mask"],
+)
+record(
+    "mha_bias_kv_causal",
+    nn.MultiheadAttention(8, 2, add_bias_kv=True, bias=False, kdim=3, batch_first=True),
+    {"q": torch.randn(4, 8), "k": torch.randn(4, 3), "v": torch.randn(4, 8), "mask": torch.triu(torch.ones(4, 4), 1).bool()},
+    lambda module, given: [module(given["q"], given["k"], given["v"], attn_mask=given["mask"], need_weights=False)[0]],
+)
+record(
+    "lstm_padding",
+    nn.LSTM(3, 4, batch_first=True),
+    {"x": torch.randn(4, 5, 3)},
+    lambda module, given: [
+        pad_packed_sequence(
+            module(pack_padded_sequence(given["x"], torch.tensor([3, 4, 1, 2]), batch_first=True, enforce_sorted=False))[0],
+            padding_value=-2.5,
+            total_length=6,
+        )[0]
+    ],
+)
+record(
+    "packed_alone",
+    nn.Identity(),
+    {"x": torch.randn(5, 3, 2)},
+    lambda module, given: [
+        pad_packed_sequence(
+            pack_padded_sequence(given["x"], torch.tensor([4, 4, 1])), batch_first=True, padding_value=0.5
+        )[0]
+    ],
+)
+
 path = pathlib.Path(__file__).parent.parent / "data" / "modules.safetensors"
 tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in recorded.items()}
 save_file(tensors, path, metadata={"torch": torch.__version__.split("+")[0]})
