@@ -3,7 +3,7 @@
 
 use lumigrad::autograd::Backward;
 use lumigrad::{
-    AvgPoolOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions, MaxUnpoolOptions, PadMode, prelude::*,
+    AvgPoolOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions, MaxUnpoolOptions, PadMode, nn, prelude::*,
 };
 
 /// Name, the input's shape, the call, and the result's shape, values and gradient of the input.
@@ -348,6 +348,41 @@ fn positions_count_in_their_plane() -> Result<()> {
     assert_eq!(indices.to_vec::<i32>()?, [1, 3]);
     let (_, indices) = x.adaptive_max_pool1d_with_indices(1);
     assert_eq!(indices.to_vec::<i32>()?, [1]);
+    Ok(())
+}
+
+#[test]
+fn layers_give_positions_and_take_them() -> Result<()> {
+    let device = Device::reference();
+    let x = Tensor::from_slice_on(&[1.0f32, 4.0, 4.0, 3.0, 2.0, 5.0], &[1, 6], &device);
+    let (y, indices) = nn::AdaptiveMaxPool1d::new(2).forward_with_indices(&x);
+    assert_eq!((y.to_vec::<f32>()?, indices.to_vec::<i32>()?), (vec![4.0, 5.0], vec![1, 5]));
+    let (y, indices) = nn::AdaptiveMaxPool2d::new((1, 2)).forward_with_indices(&x.reshape([1, 2, 3]));
+    assert_eq!((y.to_vec::<f32>()?, indices.to_vec::<i32>()?), (vec![4.0, 5.0], vec![1, 5]));
+    let pool = nn::MaxPool1d::new(3).stride(2);
+    let (y, indices) = pool.forward_with_indices(&x);
+    let back = nn::MaxUnpool1d::new(3).stride(2);
+    assert_eq!(back.call(&(y.clone(), indices.clone())).to_vec::<f32>()?, [0.0, 4.0, 4.0, 0.0, 0.0]);
+    assert_eq!(back.forward_to(&y, &indices, 6).to_vec::<f32>()?, [0.0, 4.0, 4.0, 0.0, 0.0, 0.0]);
+    Ok(())
+}
+
+#[test]
+fn the_least_of_a_row_is_the_greatest_turned_round() -> Result<()> {
+    let device = Device::reference();
+    let options = MaxPoolOptions::new().stride(2).padding(1).dilation(2).ceil_mode(true);
+    let input: Vec<f32> = (0..18).map(|i| (i * 7 % 11) as f32 - 5.0).collect();
+    let run = |least: bool| {
+        let x = Tensor::from_slice_on(&input, &[2, 9], &device).requires_grad();
+        let y = if least { x.min_pool1d_with(3, &options) } else { -(-&x).max_pool1d_with(3, &options) };
+        (&y * &y).sum().backward()?;
+        Ok::<_, lumigrad::Error>((y.shape().to_vec(), y.to_vec::<f32>()?, x.grad().unwrap().to_vec::<f32>()?))
+    };
+    assert_eq!(run(true)?, run(false)?);
+    let layer = nn::MinPool1d::new(3).stride(2).padding(1).dilation(2).ceil_mode(true);
+    assert_eq!(layer.call(&Tensor::from_slice_on(&input, &[2, 9], &device)).to_vec::<f32>()?, run(true)?.1);
+    let error = Tensor::from_slice_on(&[1.0f32; 4], &[4], &device).try_min_pool1d(2).unwrap_err().to_string();
+    assert!(error.contains("min_pool1d"), "{error}");
     Ok(())
 }
 

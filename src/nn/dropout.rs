@@ -65,7 +65,7 @@ dropouts! {
     /// Drops whole channels of `[N, C, L]` or `[C, L]`. <https://pytorch.org/docs/stable/generated/torch.nn.Dropout1d.html>
     Dropout1d => dropout1d;
 
-    /// Drops whole channels of `[N, C, H, W]` or `[C, H, W]`.
+    /// Drops whole channels of `[N, C, H, W]`, or of `[N, C, L]`: three dims have a batch, as in PyTorch.
     /// <https://pytorch.org/docs/stable/generated/torch.nn.Dropout2d.html>
     ///
     /// ```

@@ -24,8 +24,9 @@ pub struct Embedding {
     pub weight: Parameter,
     #[module(skip)]
     padding_idx: Option<i64>,
+    /// Whether the table came from elsewhere: then the padding's row stays as it is.
     #[module(skip)]
-    freeze: bool,
+    pretrained: bool,
 }
 
 impl Embedding {
@@ -33,7 +34,7 @@ impl Embedding {
     #[track_caller]
     pub fn new(num_embeddings: usize, embedding_dim: usize) -> Self {
         let weight = Tensor::normal_on(&[num_embeddings, embedding_dim], 0.0, 1.0, &Device::current());
-        Embedding { weight: Parameter::new(weight), padding_idx: None, freeze: false }
+        Embedding { weight: Parameter::new(weight), padding_idx: None, pretrained: false }
     }
 
     /// A layer with a copy of this table `[num_embeddings, embedding_dim]`. As in PyTorch it is not trained, unless
@@ -45,7 +46,8 @@ impl Embedding {
     pub fn from_pretrained(embeddings: &Tensor) -> Self {
         let shape = embeddings.shape();
         assert!(shape.len() == 2, "embedding: the table must be 2-d, it has the shape {shape:?}");
-        Embedding { weight: Parameter::new(embeddings.detach().copy()), padding_idx: None, freeze: true }
+        let weight = Parameter::new(embeddings.detach().copy());
+        Embedding { weight, padding_idx: None, pretrained: true }.freeze(true)
     }
 
     /// A row, which may count from the end, that stands for nothing: a table of [`Embedding::new`] starts with zeros there,
@@ -58,8 +60,7 @@ impl Embedding {
         let rows = self.num_embeddings() as i64;
         assert!((-rows..rows).contains(&index), "embedding: padding_idx {index} is no row of a table of {rows}");
         let layer = Embedding { padding_idx: Some(index.rem_euclid(rows)), ..self };
-        // A pretrained table stays as it is.
-        let cleared = if layer.freeze { Ok(()) } else { layer.clear_padding() };
+        let cleared = if layer.pretrained { Ok(()) } else { layer.clear_padding() };
         crate::ops::methods_support::or_panic(cleared.map(|()| layer.weight.get()));
         layer
     }
@@ -71,9 +72,10 @@ impl Embedding {
         }
     }
 
-    /// Whether the table is left out of training.
+    /// Whether the table is left out of training: [`Parameter::requires_grad_`] of `!freeze`.
     pub fn freeze(self, freeze: bool) -> Self {
-        Embedding { freeze, ..self }
+        self.weight.requires_grad_(!freeze);
+        self
     }
 
     /// The number of rows.
@@ -94,9 +96,7 @@ impl Forward for Embedding {
     /// When `indices` are not i32. One outside of the table is found on the device, as [`Tensor::embedding`] tells.
     #[track_caller]
     fn forward(&self, indices: &Tensor) -> Tensor {
-        let weight = self.weight.get();
-        let weight = if self.freeze { weight.detach() } else { weight };
-        weight.embedding(indices, self.padding_idx)
+        self.weight.get().embedding(indices, self.padding_idx)
     }
 }
 
@@ -123,10 +123,17 @@ mod tests {
             let layer = Embedding::from_pretrained(&table).padding_idx(0);
             let y = layer.call(&Tensor::from_slice(&[0, 1], &[2]));
             assert_eq!(y.to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
-            assert!(!y.is_requires_grad());
+            assert!(!y.is_requires_grad() && !layer.weight.is_requires_grad());
+            let indices = Tensor::from_slice(&[0, 1], &[2]);
+            layer.requires_grad_(true);
+            assert!(layer.call(&indices).is_requires_grad());
+            layer.requires_grad_(false);
             table.zero_().unwrap();
             assert_eq!(layer.weight.get().to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
-            assert!(layer.freeze(false).call(&Tensor::from_slice(&[0, 1], &[2])).is_requires_grad());
+            assert!(layer.freeze(false).call(&indices).is_requires_grad());
+            // A frozen table of random rows still gets its row of zeros.
+            let own = Embedding::new(2, 1).freeze(true).padding_idx(0).weight.get().to_vec::<f32>().unwrap();
+            assert!(own[0] == 0.0 && own[1] != 0.0);
         });
     }
 }

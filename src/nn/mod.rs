@@ -63,7 +63,7 @@ pub use padding::{
 pub use parameter::{Buffer, Parameter, Training};
 pub use pooling::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool,
-    MaxPool1d, MaxPool2d, MaxUnpool2d, MinPool2d,
+    MaxPool1d, MaxPool2d, MaxUnpool1d, MaxUnpool2d, MinPool1d, MinPool2d,
 };
 pub use prelu::{PReLU, RReLU};
 pub use recurrent::{

@@ -226,7 +226,8 @@ pub trait Module: Any + Send + Sync + AsModule {
         move_all(self.as_module(), device)
     }
 
-    /// The number of trained elements.
+    /// The number of elements of all parameters, frozen ones too, a shared one once. PyTorch has no such method; there it
+    /// is `sum(p.numel() for p in module.parameters())`.
     fn num_parameters(&self) -> usize {
         self.parameters().iter().map(Parameter::numel).sum()
     }

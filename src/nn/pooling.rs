@@ -116,6 +116,27 @@ impl MaxPool2d {
 }
 
 window_layer! {
+    /// The least element of every window: [`MaxPool1d`] turned round; see [`Tensor::min_pool1d_with`].
+    ///
+    /// ```
+    /// use lumigrad::{nn, prelude::*};
+    /// let x = Tensor::from_slice(&[3.0f32, 1.0, 2.0, 4.0], &[1, 4]);
+    /// assert_eq!(nn::MinPool1d::new(2).stride(1).call(&x).to_vec::<f32>()?, [1.0, 1.0, 2.0]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    MinPool1d, 1, usize as usize, MaxPoolOptions, min_pool1d_with {
+        /// Steps between windows.
+        stride: usize;
+        /// Elements around the input that lose against every other; at most half of a window.
+        padding: usize;
+        /// Steps between the elements of a window.
+        dilation: usize;
+        /// Whether the last window may reach out of the input.
+        ceil_mode: bool;
+    }
+}
+
+window_layer! {
     /// The least element of every window: [`MaxPool2d`] turned round; see [`Tensor::min_pool2d_with`].
     ///
     /// ```
@@ -255,6 +276,26 @@ adaptive_layer! {
     AdaptiveMaxPool2d, 2, adaptive_max_pool2d;
 }
 
+macro_rules! adaptive_indices {
+    ($($name:ident, $method:ident;)*) => {$(
+        impl $name {
+            /// The values, and their positions: PyTorch's `return_indices`.
+            ///
+            /// # Panics
+            /// Where the method panics.
+            #[track_caller]
+            pub fn forward_with_indices(&self, x: &Tensor) -> (Tensor, Tensor) {
+                x.$method(self.output_size)
+            }
+        }
+    )*};
+}
+
+adaptive_indices! {
+    AdaptiveMaxPool1d, adaptive_max_pool1d_with_indices;
+    AdaptiveMaxPool2d, adaptive_max_pool2d_with_indices;
+}
+
 /// The mean of every channel: `[N, C, H, W]` to `[N, C]`, or `[N, C, L]` to `[N, C]`; what is left of
 /// [`AdaptiveAvgPool2d`] with size 1 once it is flattened.
 ///
@@ -278,59 +319,83 @@ impl Forward for GlobalAvgPool {
     }
 }
 
-/// Elements back in the places that [`MaxPool2d`] took them from, zeros elsewhere; see [`Tensor::max_unpool2d`].
-///
-/// <https://pytorch.org/docs/stable/generated/torch.nn.MaxUnpool2d.html>
-///
-/// ```
-/// use lumigrad::{nn, prelude::*};
-/// let x = Tensor::from_slice(&[1.0f32, 2.0, 4.0, 3.0], &[1, 2, 2]);
-/// let pooled = nn::MaxPool2d::new(2).forward_with_indices(&x);
-/// assert_eq!(nn::MaxUnpool2d::new(2).call(&pooled).to_vec::<f32>()?, [0.0, 0.0, 4.0, 0.0]);
-/// # Ok::<(), lumigrad::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Module)]
-pub struct MaxUnpool2d {
-    #[module(skip)]
-    kernel_size: PerDim<2>,
-    #[module(skip)]
-    options: MaxUnpoolOptions<2>,
+macro_rules! unpool_layer {
+    ($(#[$meta:meta])* $name:ident, $dims:literal, $kernel:ty as $given:ty, $method:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Module)]
+        pub struct $name {
+            #[module(skip)]
+            kernel_size: $kernel,
+            #[module(skip)]
+            options: MaxUnpoolOptions<$dims>,
+        }
+
+        impl $name {
+            /// For windows of this size, side by side.
+            pub fn new(kernel_size: $given) -> Self {
+                $name { kernel_size: kernel_size.into(), options: MaxUnpoolOptions::new() }
+            }
+
+            /// Steps between windows.
+            pub fn stride(self, stride: $given) -> Self {
+                Self { options: self.options.stride(stride), ..self }
+            }
+
+            /// The padding that the maximum had.
+            pub fn padding(self, padding: $given) -> Self {
+                Self { options: self.options.padding(padding), ..self }
+            }
+
+            /// [`Forward::forward`] to this size, that of the maximum's input.
+            ///
+            /// # Panics
+            /// Where the method panics.
+            #[track_caller]
+            pub fn forward_to(&self, x: &Tensor, indices: &Tensor, output_size: $given) -> Tensor {
+                x.$method(indices, self.kernel_size, &self.options.output_size(output_size))
+            }
+        }
+
+        /// Takes values and positions.
+        impl Forward<(Tensor, Tensor)> for $name {
+            type Output = Tensor;
+
+            /// # Panics
+            /// Where the method panics.
+            #[track_caller]
+            fn forward(&self, (x, indices): &(Tensor, Tensor)) -> Tensor {
+                x.$method(indices, self.kernel_size, &self.options)
+            }
+        }
+    };
 }
 
-impl MaxUnpool2d {
-    /// For windows of this size, side by side.
-    pub fn new(kernel_size: impl Into<PerDim<2>>) -> Self {
-        MaxUnpool2d { kernel_size: kernel_size.into(), options: MaxUnpoolOptions::new() }
-    }
-
-    /// Steps between windows.
-    pub fn stride(self, stride: impl Into<PerDim<2>>) -> Self {
-        Self { options: self.options.stride(stride), ..self }
-    }
-
-    /// The padding that the maximum had.
-    pub fn padding(self, padding: impl Into<PerDim<2>>) -> Self {
-        Self { options: self.options.padding(padding), ..self }
-    }
-
-    /// [`Forward::forward`] to this size, that of the maximum's input.
+unpool_layer! {
+    /// Elements back in the places that [`MaxPool1d`] took them from, zeros elsewhere; see [`Tensor::max_unpool1d`].
     ///
-    /// # Panics
-    /// As [`Tensor::max_unpool2d`].
-    #[track_caller]
-    pub fn forward_to(&self, x: &Tensor, indices: &Tensor, output_size: impl Into<PerDim<2>>) -> Tensor {
-        x.max_unpool2d(indices, self.kernel_size, &self.options.output_size(output_size))
-    }
+    /// <https://pytorch.org/docs/stable/generated/torch.nn.MaxUnpool1d.html>
+    ///
+    /// ```
+    /// use lumigrad::{nn, prelude::*};
+    /// let x = Tensor::from_slice(&[1.0f32, 2.0, 4.0, 3.0], &[1, 4]);
+    /// let pooled = nn::MaxPool1d::new(2).forward_with_indices(&x);
+    /// assert_eq!(nn::MaxUnpool1d::new(2).call(&pooled).to_vec::<f32>()?, [0.0, 2.0, 4.0, 0.0]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    MaxUnpool1d, 1, usize as usize, max_unpool1d
 }
 
-/// Takes values and positions.
-impl Forward<(Tensor, Tensor)> for MaxUnpool2d {
-    type Output = Tensor;
-
-    /// # Panics
-    /// As [`Tensor::max_unpool2d`].
-    #[track_caller]
-    fn forward(&self, (x, indices): &(Tensor, Tensor)) -> Tensor {
-        x.max_unpool2d(indices, self.kernel_size, &self.options)
-    }
+unpool_layer! {
+    /// Elements back in the places that [`MaxPool2d`] took them from, zeros elsewhere; see [`Tensor::max_unpool2d`].
+    ///
+    /// <https://pytorch.org/docs/stable/generated/torch.nn.MaxUnpool2d.html>
+    ///
+    /// ```
+    /// use lumigrad::{nn, prelude::*};
+    /// let x = Tensor::from_slice(&[1.0f32, 2.0, 4.0, 3.0], &[1, 2, 2]);
+    /// let pooled = nn::MaxPool2d::new(2).forward_with_indices(&x);
+    /// assert_eq!(nn::MaxUnpool2d::new(2).call(&pooled).to_vec::<f32>()?, [0.0, 0.0, 4.0, 0.0]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    MaxUnpool2d, 2, PerDim<2> as impl Into<PerDim<2>>, max_unpool2d
 }

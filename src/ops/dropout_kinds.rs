@@ -11,11 +11,12 @@ use crate::{Error, Result};
 /// Drops along the channels: the dim before the last `spatial` ones, and all before it.
 fn drop_channels(op: &'static str, x: &Tensor, spatial: usize, p: f64, training: bool) -> Result<Tensor> {
     check(op, p)?;
-    let kept = x.dim().checked_sub(spatial).filter(|kept| (1..=2).contains(kept));
-    let Some(kept) = kept else {
+    if ![spatial + 1, spatial + 2].contains(&x.dim()) {
         let detail = format!("needs {} or {} dims; the shape is {:?}", spatial + 1, spatial + 2, x.shape());
         return Err(Error::shape(op, detail));
-    };
+    }
+    // Two dims with a batch; PyTorch's dropout2d takes the first of three dims for one.
+    let kept = if op == "dropout2d" { 2 } else { x.dim() - spatial };
     if !training || p == 0.0 {
         return Ok(x.clone());
     }
@@ -39,8 +40,10 @@ methods! {
         drop_channels("dropout1d", self, 1, p, training)
     }
 
-    /// While training, each channel of `[N, C, H, W]` or `[C, H, W]` becomes 0 with probability `p`, and the others are
+    /// While training, each channel of `[N, C, H, W]` or `[N, C, L]` becomes 0 with probability `p`, and the others are
     /// divided by `1 − p`. Otherwise the tensor itself.
+    ///
+    /// Three dims are `[N, C, L]`, as in PyTorch (which warns of it), and not `[C, H, W]`.
     pub fn dropout2d / try_dropout2d (&self, p: f64, training: bool) -> Tensor {
         drop_channels("dropout2d", self, 2, p, training)
     }
@@ -78,12 +81,20 @@ mod tests {
     #[test]
     fn whole_channels_are_dropped() {
         Device::reference().scope(|| {
-            let y = Tensor::ones(&[40, 50, 3]).dropout1d(0.25, true).to_vec::<f32>().unwrap();
-            let channels: Vec<&[f32]> = y.chunks(3).collect();
-            assert!(channels.iter().all(|c| **c == [0.0; 3] || **c == [4.0 / 3.0; 3]));
-            let dropped = channels.iter().filter(|c| c[0] == 0.0).count();
-            // Six standard deviations of 2000 draws.
-            assert!(dropped.abs_diff(500) < 117, "{dropped} of 2000");
+            let x = Tensor::ones(&[40, 50, 3]);
+            // Three dims are a batch for dropout2d too.
+            for y in [x.dropout1d(0.25, true), x.dropout2d(0.25, true), x.unsqueeze(-1).dropout2d(0.25, true)] {
+                let y = y.to_vec::<f32>().unwrap();
+                let channels: Vec<&[f32]> = y.chunks(3).collect();
+                assert!(channels.iter().all(|c| **c == [0.0; 3] || **c == [4.0 / 3.0; 3]));
+                let dropped = channels.iter().filter(|c| c[0] == 0.0).count();
+                // Six standard deviations of 2000 draws.
+                assert!(dropped.abs_diff(500) < 117, "{dropped} of 2000");
+                // Neighbours in one sample fare differently.
+                assert!(channels[..50].iter().any(|c| c[0] != channels[0][0]));
+            }
+            let y = x.unsqueeze(-1).dropout3d(0.25, true).to_vec::<f32>().unwrap();
+            assert!(y.chunks(150).all(|c| c.iter().all(|v| *v == c[0])));
             assert_eq!(Tensor::ones(&[2, 3, 4]).dropout2d(1.0, true).to_vec::<f32>().unwrap(), [0.0; 24]);
             assert!(Tensor::ones(&[3]).try_dropout1d(0.5, true).is_err());
             assert!(Tensor::ones(&[2, 3, 4, 5, 6]).try_dropout2d(0.5, false).is_err());

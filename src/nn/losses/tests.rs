@@ -266,6 +266,29 @@ fn a_negative_variance_gives_nan() {
     });
 }
 
+/// PyTorch gives inf, and gradients of 0; variances below the least one count as it and pass their gradient on.
+#[test]
+fn an_infinite_variance_gives_infinity() {
+    for device in [Device::reference(), Device::current()] {
+        device.scope(|| {
+            let [x, target] =
+                [[1.0f32, 1.0, 3.0], [2.0, 2.0, 1.0]].map(|v| Tensor::from_slice(&v, &[3]).requires_grad());
+            let variance = Tensor::from_slice(&[f32::INFINITY, 0.25, 0.5], &[3]).requires_grad();
+            let options = GaussianNllLossOptions { eps: 0.5, reduction: Reduction::None, full: false };
+            let losses = x.gaussian_nll_loss_with(&target, &variance, &options);
+            losses.sum().backward().unwrap();
+            let losses = losses.to_vec::<f32>().unwrap();
+            let half = 0.5 * 0.5f32.ln();
+            assert!(losses[0] == f32::INFINITY && (losses[1] - half - 1.0).abs() < 1e-6, "{losses:?}");
+            assert!((losses[2] - half - 4.0).abs() < 1e-6, "{losses:?}");
+            let grad = |t: &Tensor| t.grad().unwrap().to_vec::<f32>().unwrap();
+            assert_eq!(grad(&x), [0.0, -2.0, 4.0]);
+            assert_eq!(grad(&target), [0.0, 2.0, -4.0]);
+            assert_eq!(grad(&variance), [0.0, -1.0, -7.0]);
+        });
+    }
+}
+
 #[test]
 fn a_mean_and_its_gradient_are_a_dispatch_each() {
     let device = Device::new_reference(true);

@@ -106,10 +106,12 @@ methods! {
         let &GaussianNllLossOptions { full, eps, reduction } = options;
         check_floats("gaussian_nll_loss", &[self, target, variance])?;
         let variance = spread_variance(self, variance)?;
-        // As in PyTorch, the gradient passes to a variance that was raised.
+        // As in PyTorch, the gradient passes to a variance that was raised. What is added is `eps - min(v, eps)`, so that an
+        // infinite one stays so.
         let own = variance.detach();
-        let raised = own.try_clamp(Some(eps), None)?.try_masked_fill(&own.try_lt_scalar(0.0)?, f64::NAN)?;
-        let variance = variance.try_add(&raised.try_sub(&own)?)?;
+        let missing = own.try_clamp(None, Some(eps))?.try_neg()?.try_add_scalar(eps)?;
+        let missing = missing.try_masked_fill(&own.try_lt_scalar(0.0)?, f64::NAN)?;
+        let variance = variance.try_add(&missing)?;
         let distance = self.try_sub(target)?.try_square()?.try_div(&variance)?;
         let losses = variance.try_log()?.try_add(&distance)?.try_mul_scalar(0.5)?;
         let constant = if full { 0.5 * TAU.ln() } else { 0.0 };

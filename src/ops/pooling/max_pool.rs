@@ -339,14 +339,19 @@ fn pair(operation: &'static Operation, x: &Tensor, attrs: Attrs) -> Result<(Tens
 }
 
 /// A row as a plane, with the attributes for it.
-fn rows(x: &Tensor, kernel: usize, options: &MaxPoolOptions<1>, return_indices: bool) -> Result<(Tensor, Attrs)> {
-    const OP: &str = "max_pool1d";
-    let planes = rows_of(OP, x)?;
+fn rows(
+    op: &'static str,
+    x: &Tensor,
+    kernel: usize,
+    options: &MaxPoolOptions<1>,
+    return_indices: bool,
+) -> Result<(Tensor, Attrs)> {
+    let planes = rows_of(op, x)?;
     let stride = options.stride.map_or(kernel, |s| s[0]);
     let ([padding], [dilation]) = (options.padding, options.dilation);
     // Mistakes are told of what the caller sees: one dim.
     let size = x.shape()[x.dim() - 1];
-    windows_along(OP, x.shape(), size, kernel, stride, padding, dilation, options.ceil_mode)?;
+    windows_along(op, x.shape(), size, kernel, stride, padding, dilation, options.ceil_mode)?;
     let options = MaxPoolOptions {
         stride: Some([1, stride]),
         padding: [0, padding],
@@ -378,7 +383,7 @@ methods! {
     /// # Panics
     /// As [`Self::max_pool2d_with`].
     pub fn max_pool1d_with / try_max_pool1d_with (&self, kernel_size: usize, options: &MaxPoolOptions<1>) -> Tensor {
-        let (planes, attrs) = rows(self, kernel_size, options, false)?;
+        let (planes, attrs) = rows("max_pool1d", self, kernel_size, options, false)?;
         values(&MAX_POOL2D, &planes, attrs)?.try_squeeze_dim(-2)
     }
 
@@ -389,7 +394,7 @@ methods! {
     pub fn max_pool1d_with_indices / try_max_pool1d_with_indices (
         &self, kernel_size: usize, options: &MaxPoolOptions<1>,
     ) -> (Tensor, Tensor) {
-        let (planes, attrs) = rows(self, kernel_size, options, true)?;
+        let (planes, attrs) = rows("max_pool1d", self, kernel_size, options, true)?;
         let (y, indices) = pair(&MAX_POOL2D, &planes, attrs)?;
         Ok((y.try_squeeze_dim(-2)?, indices.try_squeeze_dim(-2)?))
     }
@@ -441,6 +446,30 @@ methods! {
         &self, kernel_size: impl Into<PerDim<2>>, options: &MaxPoolOptions<2>,
     ) -> (Tensor, Tensor) {
         pair(&MAX_POOL2D, self, window_attrs(kernel_size.into().0, options, true))
+    }
+
+    /// The least element of every window along the last dim: `-max_pool1d(-x)`, in one kernel.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let x = Tensor::from_slice(&[1.0f32, 5.0, 2.0, 4.0], &[1, 4]);
+    /// assert_eq!(x.min_pool1d(2).to_vec::<f32>()?, [1.0, 2.0]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// As [`Self::max_pool2d_with`].
+    pub fn min_pool1d / try_min_pool1d (&self, kernel_size: usize) -> Tensor {
+        self.try_min_pool1d_with(kernel_size, &MaxPoolOptions::new())
+    }
+
+    /// [`Self::min_pool1d`] with other steps, padding or dilation.
+    ///
+    /// # Panics
+    /// As [`Self::max_pool2d_with`].
+    pub fn min_pool1d_with / try_min_pool1d_with (&self, kernel_size: usize, options: &MaxPoolOptions<1>) -> Tensor {
+        let (planes, attrs) = rows("min_pool1d", self, kernel_size, options, false)?;
+        values(&MIN_POOL2D, &planes, attrs)?.try_squeeze_dim(-2)
     }
 
     /// The least element of every window: `-max_pool2d(-x)`, in one kernel.
