@@ -24,8 +24,11 @@ fn block(width: usize) -> nn::Sequential {
         .add(nn::Linear::new(width, width))
 }
 
-/// Everything that a training step leaves behind: the loss, gradients, buffers and the state of the random numbers.
-fn outcome(device: &Device, model: &dyn nn::Layer, x: &Tensor) -> (Vec<f32>, Vec<Vec<f32>>, Vec<Vec<f32>>, u64) {
+/// The loss, gradients, buffers and the state of the random numbers.
+type Outcome = (Vec<f32>, Vec<Vec<f32>>, Vec<Vec<f32>>, u64);
+
+/// Everything that a training step leaves behind.
+fn outcome(device: &Device, model: &dyn nn::Layer, x: &Tensor) -> Outcome {
     device.manual_seed(7);
     model.zero_grad();
     x.set_grad(None).unwrap();

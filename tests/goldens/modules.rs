@@ -30,7 +30,10 @@ fn case<M: Module>(module: M, call: impl Fn(&M, &Inputs) -> Vec<Tensor> + 'stati
     (Box::new(module), Box::new(call))
 }
 
-const CASES: &[(&str, fn() -> Case)] = &[
+/// A recorded name and how its module is made.
+type Named = (&'static str, fn() -> Case);
+
+const CASES: &[Named] = &[
     ("lstm_packed", || {
         let lstm = nn::LSTM::new(3, 5).num_layers(2).bidirectional(true).batch_first(true);
         case(lstm, |lstm, given| {
