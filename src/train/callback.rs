@@ -223,6 +223,20 @@ impl ModelCheckpoint {
         self.dir.join("last.ckpt")
     }
 
+    /// Makes the folder, and clears away what a killed run was writing.
+    fn prepare(&self) -> Result<()> {
+        let wrong = |e| Error::file(&self.dir, e);
+        std::fs::create_dir_all(&self.dir).map_err(wrong)?;
+        for entry in std::fs::read_dir(&self.dir).map_err(wrong)? {
+            let path = entry.map_err(wrong)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with('.') && name.contains(".ckpt.") && name.ends_with(".tmp") {
+                std::fs::remove_file(&path).map_err(|e| Error::file(&path, e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a checkpoint if it is among the best, and removes the one that it drives out.
     fn keep_best(&mut self, metric: &str, status: &Status<'_>) -> Result<()> {
         let value = monitored(status.metrics, metric, "ModelCheckpoint")?;
@@ -256,7 +270,7 @@ impl Callback for ModelCheckpoint {
 
     fn on(&mut self, moment: Moment, status: &mut Status<'_>) -> Result<()> {
         match moment {
-            Moment::FitStart => std::fs::create_dir_all(&self.dir).map_err(|e| Error::file(&self.dir, e)),
+            Moment::FitStart => self.prepare(),
             Moment::EpochEnd => {
                 if let Some(metric) = self.monitor.clone() {
                     self.keep_best(&metric, status)?;

@@ -1,0 +1,61 @@
+//! A training that is killed for real, at random moments, and started again ends with the bits of one that never was.
+//!
+//! `LUMIGRAD_KILLS` says how often (5).
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Cargo builds the examples beside the tests.
+fn start(dir: &Path) -> Child {
+    let test = std::env::current_exe().unwrap();
+    let program = test.parent().unwrap().parent().unwrap().join("examples").join("checkpoint");
+    let arguments = ["--epochs", "2", "--batches", "30", "--every", "3", "--dir"];
+    let mut command = Command::new(program.with_extension(std::env::consts::EXE_EXTENSION));
+    command.args(arguments).arg(dir).env("LUMIGRAD_DEVICE", "reference").current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the example is built")
+}
+
+/// The line with the fingerprint of the weights.
+fn finish(child: Child) -> String {
+    let output = child.wait_with_output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stdout}{stderr}");
+    let last = stdout.lines().last().unwrap_or_default().to_string();
+    assert!(last.starts_with("weights ") && last.ends_with("after 60 steps"), "{stdout}{stderr}");
+    last
+}
+
+#[test]
+fn a_killed_training_goes_on_with_the_same_bits() {
+    let kills: usize = std::env::var("LUMIGRAD_KILLS").map_or(5, |n| n.parse().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let begun = Instant::now();
+    let whole = finish(start(&dir.path().join("whole")));
+    let duration = begun.elapsed();
+
+    let killed = dir.path().join("killed");
+    // Moments differ from run to run, on purpose; what comes out may not.
+    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let mut random = lumigrad::data::Random::new(seed);
+    let mut gone_on = 0;
+    for _ in 0..kills {
+        let mut child = start(&killed);
+        std::thread::sleep(duration.mul_f64(random.uniform(0.05, 0.6)));
+        // SIGKILL on Unix: the program can't do anything about it.
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        gone_on += usize::from(String::from_utf8_lossy(&output.stdout).contains("going on after step"));
+    }
+    let begun = Instant::now();
+    assert_eq!(finish(start(&killed)), whole, "after {kills} kills, seed {seed}");
+    assert!(begun.elapsed() < duration + Duration::from_secs(60));
+    println!("{kills} kills, {gone_on} of the runs went on from a checkpoint");
+    for entry in std::fs::read_dir(&killed).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(path.extension().is_none_or(|e| e != "tmp"), "{} is left of a killed run", path.display());
+        if path.extension().is_some_and(|e| e == "ckpt") {
+            lumigrad::train::Checkpoint::load(&path, &lumigrad::Device::reference()).unwrap();
+        }
+    }
+}
