@@ -63,16 +63,20 @@ fn row_of(row: u32) -> Row {
 }
 
 fn masked(product: f32, row: Row, key: u32) -> f32 {
-    var s = product * params.scale;
+    // Kept, so that it is the same number where the largest is found and where that is taken off.
+    var s = lg_keep(product * params.scale);
     if MASK == 2u {
-        s += bitcast<f32>(mask[row.mask + key * params.mask_column]);
+        s = lg_keep(s + bitcast<f32>(mask[row.mask + key * params.mask_column]));
     }
     var hidden = params.causal != 0u && key > row.query;
     if MASK == 1u {
         hidden = hidden || mask[row.mask + key * params.mask_column] == 0u;
     }
-    // Added and not put in its place: a NaN stays one, as in PyTorch.
-    return s + select(0.0, -inf_f32(), hidden);
+    // Minus infinity added, as in PyTorch, and so NaN for a NaN or plus infinity. By bits: compilers may assume that a sum
+    // has no infinite terms.
+    let bits = bitcast<u32>(s);
+    let undefined = bits == 0x7f800000u || (bits & 0x7fffffffu) > 0x7f800000u;
+    return bitcast<f32>(select(bits, select(0xff800000u, 0x7fc00000u, undefined), hidden));
 }
 
 // 0 for a dropped weight.
@@ -105,12 +109,12 @@ fn exp_all(row: Row, first: u32, step: u32, largest: f32) -> f32 {
 }
 
 // What an exponential is divided by to be a weight. The largest score adds 1 to the sum: where it is 0, everything was
-// masked, and the weights are 0; where it is less than 1 for another reason, or not finite, the row is undefined.
+// masked, and the weights are 0; where it is far from 1 for another reason, or not finite, the row is undefined.
 fn divisor(largest: f32, sum: f32) -> f32 {
     if sum == 0.0 {
         return 1.0;
     }
-    if !(is_finite(largest) && is_finite(sum) && sum >= 1.0) {
+    if !(is_finite(largest) && is_finite(sum) && sum >= 0.5) {
         return nan_f32();
     }
     return sum;

@@ -39,7 +39,7 @@ fn class_weight(category: u32) -> f32 {
 fn surprise_of(start: u32, first: u32, step: u32, largest: f32, log_sum: f32) -> f32 {
     var all = 0.0;
     for (var c = first; c < params.classes; c += step) {
-        all += class_weight(c) * ((largest - x[start + c * params.x_class]) + log_sum);
+        all += class_weight(c) * (lg_keep(largest - x[start + c * params.x_class]) + log_sum);
     }
     return all;
 }
@@ -61,7 +61,7 @@ fn store_row(row: u32, start: u32, largest: f32, log_sum: f32, all: f32) {
     }
     let own = class_weight(u32(label));
     // Both terms are positive: nothing cancels, however large the logits.
-    var total = own * ((largest - x[start + u32(label) * params.x_class]) + log_sum);
+    var total = own * (lg_keep(largest - x[start + u32(label) * params.x_class]) + log_sum);
     if params.label_smoothing > 0.0 {
         total = (1.0 - params.label_smoothing) * total + params.label_smoothing / f32(params.classes) * all;
     }
@@ -164,7 +164,7 @@ fn backward(
         return;
     }
     let log_sum = row_log_sums[it.row];
-    let probability = lg_exp((x[it.at] - log_sum.x) - log_sum.y);
+    let probability = lg_exp(lg_keep(x[it.at] - log_sum.x) - log_sum.y);
     let hit = select(0.0, 1.0, it.category == u32(label));
     var d = class_weight(u32(label)) * (probability - hit);
     if params.label_smoothing > 0.0 {

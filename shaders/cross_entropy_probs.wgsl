@@ -44,7 +44,7 @@ fn loss_of(row: u32, start: u32, first: u32, step: u32, largest: f32, log_sum: f
     for (var c = first; c < params.classes; c += step) {
         let q = share(place + c * params.inner, c);
         // Both terms are positive: nothing cancels, however large the logits.
-        sum += vec2<f32>(q * ((largest - x[start + c * params.x_class]) + log_sum), q);
+        sum += vec2<f32>(q * (lg_keep(largest - x[start + c * params.x_class]) + log_sum), q);
     }
     return sum;
 }
@@ -107,7 +107,7 @@ fn backward(
     }
     let it = score(i);
     let log_sum = row_log_sums[it.row];
-    let probability = lg_exp((x[it.at] - log_sum.x) - log_sum.y);
+    let probability = lg_exp(lg_keep(x[it.at] - log_sum.x) - log_sum.y);
     let d = probability * row_totals[it.row] - share(i, it.category);
     dx[params.result_offset + i] = g[params.g_offset + it.row * params.g_step] * params.g_scale * d;
 }
@@ -125,7 +125,7 @@ fn backward_target(
     }
     let it = score(i);
     let log_sum = log_sums_of[it.row];
-    var d = (1.0 - params.label_smoothing) * ((log_sum.x - x[it.at]) + log_sum.y);
+    var d = (1.0 - params.label_smoothing) * (lg_keep(log_sum.x - x[it.at]) + log_sum.y);
     if params.has_weight != 0u {
         d *= weight_of[params.weight_offset + it.category];
     }

@@ -45,7 +45,7 @@ fn write(row: u32, base: u32, first: u32, step: u32, largest: f32, sum: f32) {
         by = lg_log(sum);
     }
     for (var j = first; j < params.r; j += step) {
-        let distance = x[base + element_offset(j)] - largest;
+        let distance = lg_keep(x[base + element_offset(j)] - largest);
         var v = distance - by;
         if LOG == 0u {
             v = lg_exp(distance) / by;

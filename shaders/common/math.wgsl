@@ -56,7 +56,7 @@ fn lg_keep(x: f32) -> f32 {
 fn lg_divide(x: f32, y: f32) -> f32 {
     let exponent = (bitcast<u32>(y) >> 23u) & 0xffu;
     let scale = select(select(1.0, 16777216.0, exponent < 27u), 5.9604645e-08, exponent >= 251u);
-    return (x * scale) / (y * scale);
+    return lg_keep(x * scale) / lg_keep(y * scale);
 }
 
 /// The leading 12 bits of the significand of x; x - lg_top(x) is exact and has the other 12.

@@ -53,8 +53,8 @@ fn write(row: u32, base: u32, first: u32, step: u32, exponent: u32, squares: f32
     var factor = bitcast<f32>((254u - exponent) << 23u);
     var by = lg_sqrt(squares);
     var stored = bitcast<f32>(exponent << 23u) * by;
-    // A comparison is false for a NaN, which so stays.
-    if stored < params.scale {
+    // By bits, which for numbers that are not negative have their order, and put a NaN above all: it stays.
+    if bitcast<u32>(stored) < bitcast<u32>(params.scale) {
         factor = 1.0;
         by = params.scale;
         stored = -params.scale;
