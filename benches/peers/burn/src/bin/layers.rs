@@ -55,6 +55,12 @@ fn main() {
         });
     }
     for (c, size, batch) in [(32, 28, 32), (64, 56, 8)] {
+        // Of the batch's own statistics, as in training.
+        let (layer, x) =
+            (BatchNormConfig::new(c).init(&device), tensor::<4>(random(vec![batch, c, size, size], &device)));
+        row(format!("batch_norm {batch}x{c}x{size}x{size} forward"), &device, &mut || {
+            drop(std::hint::black_box(layer.forward(x.clone())));
+        });
         let layer = BatchNormConfig::new(c).init(&device);
         let x = tensor::<4>(random(vec![batch, c, size, size], &device)).require_grad();
         let g = tensor::<4>(random(vec![batch, c, size, size], &device));
@@ -83,6 +89,8 @@ fn main() {
     row("softmax 256x1000 forward+backward".into(), &device, &mut || {
         let _ = std::hint::black_box((softmax(x.clone(), 1) * g.clone()).sum().backward());
     });
+    let (layer, x) = (LayerNormConfig::new(768).init(&plain), tensor::<2>(random(vec![512, 768], &plain)));
+    row("layer_norm 512x768 forward".into(), &plain, &mut || drop(std::hint::black_box(layer.forward(x.clone()))));
     let layer = LayerNormConfig::new(768).init(&device);
     let x = tensor::<2>(random(vec![512, 768], &device)).require_grad();
     let g = tensor::<2>(random(vec![512, 768], &device));
