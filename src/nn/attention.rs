@@ -1,6 +1,7 @@
 //! Attention of several heads.
 
 use super::init;
+use super::parameter::device_of;
 use super::{Forward, Linear, Module, Parameter, Training};
 use crate::AttentionOptions;
 use crate::dtype::DType;
@@ -101,40 +102,44 @@ impl MultiheadAttention {
     /// When `embed_dim` is no multiple of `num_heads`.
     #[track_caller]
     pub fn new(embed_dim: usize, num_heads: usize) -> MultiheadAttention {
-        let (heads, key, value) = (num_heads, embed_dim, embed_dim);
-        Self::make(Sizes { embed: embed_dim, heads, key, value, bias: true, bias_kv: false })
+        Self::on(embed_dim, num_heads, true, &Device::current())
     }
 
-    /// New parameters; the other options stay.
+    #[track_caller]
+    pub(super) fn on(embed: usize, heads: usize, bias: bool, device: &Device) -> MultiheadAttention {
+        Self::make(Sizes { embed, heads, key: embed, value: embed, bias, bias_kv: false }, device)
+    }
+
+    /// New parameters where the old ones are; the other options stay.
     #[track_caller]
     fn remake(self, sizes: Sizes) -> MultiheadAttention {
+        let device = device_of(&self);
         let MultiheadAttention { training, batch_first, dropout, add_zero_attn, .. } = self;
-        MultiheadAttention { training, batch_first, dropout, add_zero_attn, ..Self::make(sizes) }
+        MultiheadAttention { training, batch_first, dropout, add_zero_attn, ..Self::make(sizes, &device) }
     }
 
     #[track_caller]
-    fn make(sizes: Sizes) -> MultiheadAttention {
+    fn make(sizes: Sizes, device: &Device) -> MultiheadAttention {
         let Sizes { embed, heads, key, value, bias, bias_kv } = sizes;
         assert!(
             heads > 0 && embed > 0 && embed.is_multiple_of(heads),
             "MultiheadAttention: embed_dim {embed} must be a multiple of num_heads {heads}"
         );
-        let device = Device::current();
         let xavier = |rows: usize, columns: usize| {
-            let weight = Parameter::new(Tensor::full_on(&[rows, columns], 0.0, DType::F32, &device));
+            let weight = Parameter::new(Tensor::full_on(&[rows, columns], 0.0, DType::F32, device));
             // A failure of the device comes out where the weight is first read.
             let _ = init::xavier_uniform_(&weight, 1.0);
             weight
         };
         let further = || {
-            let key = Parameter::new(Tensor::full_on(&[1, 1, embed], 0.0, DType::F32, &device));
+            let key = Parameter::new(Tensor::full_on(&[1, 1, embed], 0.0, DType::F32, device));
             let _ = init::xavier_normal_(&key, 1.0);
             key
         };
-        let zeros = |n: usize| Parameter::new(Tensor::full_on(&[n], 0.0, DType::F32, &device));
+        let zeros = |n: usize| Parameter::new(Tensor::full_on(&[n], 0.0, DType::F32, device));
         let one = key == embed && value == embed;
         let apart = |columns: usize| (!one).then(|| xavier(embed, columns));
-        let mut out_proj = Linear::with_bias(embed, embed, bias);
+        let mut out_proj = Linear::on(embed, embed, bias, device);
         out_proj.bias = bias.then(|| zeros(embed));
         MultiheadAttention {
             in_proj_weight: one.then(|| xavier(3 * embed, embed)),
@@ -150,6 +155,23 @@ impl MultiheadAttention {
             batch_first: false,
             dropout: 0.0,
             add_zero_attn: false,
+        }
+    }
+
+    /// A layer with parameters of its own that hold the same values.
+    pub(super) fn copied(&self) -> MultiheadAttention {
+        let copied = |p: &Option<Parameter>| p.as_ref().map(Parameter::copied);
+        MultiheadAttention {
+            in_proj_weight: copied(&self.in_proj_weight),
+            q_proj_weight: copied(&self.q_proj_weight),
+            k_proj_weight: copied(&self.k_proj_weight),
+            v_proj_weight: copied(&self.v_proj_weight),
+            in_proj_bias: copied(&self.in_proj_bias),
+            bias_k: copied(&self.bias_k),
+            bias_v: copied(&self.bias_v),
+            out_proj: self.out_proj.copied(),
+            training: self.training.copied(),
+            ..*self
         }
     }
 

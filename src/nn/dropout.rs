@@ -9,8 +9,8 @@ macro_rules! dropouts {
         #[derive(Clone, Debug, Module)]
         pub struct $name {
             #[module(skip)]
-            p: f64,
-            training: Training,
+            pub(super) p: f64,
+            pub(super) training: Training,
         }
 
         impl $name {

@@ -13,6 +13,7 @@ use crate::tensor::Tensor;
 /// use lumigrad::{nn, prelude::*};
 /// let layer = nn::Linear::new(784, 10);
 /// assert_eq!(layer.call(&Tensor::zeros(&[64, 784])).shape(), [64, 10]);
+/// assert_eq!(nn::Linear::new(784, 10).bias(false).state_dict().len(), 1);
 /// ```
 #[derive(Clone, Debug, Module)]
 pub struct Linear {
@@ -22,22 +23,38 @@ pub struct Linear {
     pub bias: Option<Parameter>,
 }
 
+/// Uniform in ±1/√in_features.
+#[track_caller]
+fn uniform(shape: &[usize], in_features: usize, device: &Device) -> Parameter {
+    // Without inputs there is nothing to scale; PyTorch leaves such a weight empty too.
+    let bound = if in_features == 0 { 0.0 } else { 1.0 / (in_features as f64).sqrt() };
+    Parameter::new(Tensor::uniform_on(shape, -bound, bound, device))
+}
+
 impl Linear {
     /// A layer with bias, on the current device.
     #[track_caller]
     pub fn new(in_features: usize, out_features: usize) -> Linear {
-        Self::with_bias(in_features, out_features, true)
+        Self::on(in_features, out_features, true, &Device::current())
     }
 
-    /// A layer with or without bias, on the current device.
     #[track_caller]
-    pub fn with_bias(in_features: usize, out_features: usize, bias: bool) -> Linear {
-        // Without inputs there is nothing to scale; PyTorch leaves such a weight empty too.
-        let bound = if in_features == 0 { 0.0 } else { 1.0 / (in_features as f64).sqrt() };
-        let device = Device::current();
-        let make = |shape: &[usize]| Parameter::new(Tensor::uniform_on(shape, -bound, bound, &device));
-        let weight = make(&[out_features, in_features]);
-        Linear { weight, bias: bias.then(|| make(&[out_features])) }
+    pub(super) fn on(in_features: usize, out_features: usize, bias: bool, device: &Device) -> Linear {
+        let weight = uniform(&[out_features, in_features], in_features, device);
+        Linear { weight, bias: bias.then(|| uniform(&[out_features], in_features, device)) }
+    }
+
+    /// With or without a bias.
+    #[track_caller]
+    pub fn bias(mut self, bias: bool) -> Linear {
+        let make = || uniform(&[self.out_features()], self.in_features(), self.weight.get().device());
+        self.bias = if bias { self.bias.clone().or_else(|| Some(make())) } else { None };
+        self
+    }
+
+    /// A layer with parameters of its own that hold the same values.
+    pub(super) fn copied(&self) -> Linear {
+        Linear { weight: self.weight.copied(), bias: self.bias.as_ref().map(Parameter::copied) }
     }
 
     /// The size of the last dim that it takes.

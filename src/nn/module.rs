@@ -177,7 +177,7 @@ pub trait Module: Any + Send + Sync + AsModule {
     ///
     /// ```
     /// use lumigrad::{nn, prelude::*};
-    /// let (small, large) = (nn::Linear::with_bias(2, 3, false), nn::Linear::new(2, 3));
+    /// let (small, large) = (nn::Linear::new(2, 3).bias(false), nn::Linear::new(2, 3));
     /// let keys = large.load_state_dict_with(&small.state_dict(), &nn::LoadOptions { strict: false })?;
     /// assert_eq!((keys.missing, keys.unexpected), (vec!["bias".to_string()], vec![]));
     /// # Ok::<(), lumigrad::Error>(())

@@ -148,6 +148,16 @@ impl Parameter {
         *slot = self.marked(tensor, slot.is_requires_grad());
     }
 
+    /// A parameter of its own with the same elements, frozen when this one is, without its gradient and hooks.
+    pub(crate) fn copied(&self) -> Parameter {
+        let own = self.get();
+        let copy = Parameter::new(no_grad(|| own.detach().copy()));
+        if !own.is_requires_grad() {
+            copy.requires_grad_(false);
+        }
+        copy
+    }
+
     /// Identity, for maps.
     pub(crate) fn id(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
@@ -249,6 +259,16 @@ impl Training {
     pub(crate) fn switch(&self, on: bool) {
         self.0.store(on, Relaxed);
     }
+
+    /// The switch's position, whatever a recorded step says.
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+
+    /// A switch of its own in the same position.
+    pub(crate) fn copied(&self) -> Training {
+        Training(Arc::new(AtomicBool::new(self.is_on())))
+    }
 }
 
 impl Default for Training {
@@ -265,6 +285,20 @@ impl Module for Training {
     fn is_module(&self) -> bool {
         false
     }
+}
+
+/// Where a module's first parameter or buffer is; the current device for a module without any.
+pub(crate) fn device_of(module: &(impl Module + ?Sized)) -> Device {
+    let mut found = None;
+    module.visit(&mut Visitor::new(&mut |_, part| {
+        let device = match part {
+            Part::Parameter(p) => p.get().device().clone(),
+            Part::Buffer(b) => b.get().device().clone(),
+            Part::Training(_) => return,
+        };
+        found.get_or_insert(device);
+    }));
+    found.unwrap_or_else(Device::current)
 }
 
 /// Moves everything that a module holds to a device.

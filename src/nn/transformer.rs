@@ -1,6 +1,7 @@
 //! Layers of a transformer.
 
 use super::attention::MultiheadAttentionOptions;
+use super::parameter::device_of;
 use super::{Dropout, Forward, LayerNorm, Linear, Module, MultiheadAttention};
 use crate::engine::Device;
 use crate::tensor::Tensor;
@@ -76,28 +77,32 @@ impl TransformerEncoderLayer {
     /// When `d_model` is no multiple of `nhead`.
     #[track_caller]
     pub fn new(d_model: usize, nhead: usize) -> TransformerEncoderLayer {
-        Self::make(Config {
-            d_model,
-            nhead,
-            dim_feedforward: 2048,
-            dropout: 0.1,
-            activation: TransformerActivation::Relu,
-            layer_norm_eps: 1e-5,
-            batch_first: false,
-            norm_first: false,
-            bias: true,
-        })
+        Self::make(
+            Config {
+                d_model,
+                nhead,
+                dim_feedforward: 2048,
+                dropout: 0.1,
+                activation: TransformerActivation::Relu,
+                layer_norm_eps: 1e-5,
+                batch_first: false,
+                norm_first: false,
+                bias: true,
+            },
+            &Device::current(),
+        )
     }
 
     #[track_caller]
-    fn make(config: Config) -> TransformerEncoderLayer {
+    fn make(config: Config, device: &Device) -> TransformerEncoderLayer {
         let Config { d_model, nhead, dim_feedforward, dropout, layer_norm_eps, batch_first, bias, .. } = config;
-        let norm = || LayerNorm::new(d_model).eps(layer_norm_eps).bias(bias);
+        let norm = || LayerNorm::on(d_model, device).eps(layer_norm_eps).bias(bias);
+        let self_attn = MultiheadAttention::on(d_model, nhead, bias, device);
         TransformerEncoderLayer {
-            self_attn: MultiheadAttention::new(d_model, nhead).bias(bias).batch_first(batch_first).dropout(dropout),
-            linear1: Linear::with_bias(d_model, dim_feedforward, bias),
+            self_attn: self_attn.batch_first(batch_first).dropout(dropout),
+            linear1: Linear::on(d_model, dim_feedforward, bias, device),
             dropout: Dropout::new(dropout),
-            linear2: Linear::with_bias(dim_feedforward, d_model, bias),
+            linear2: Linear::on(dim_feedforward, d_model, bias, device),
             norm1: norm(),
             norm2: norm(),
             dropout1: Dropout::new(dropout),
@@ -109,13 +114,22 @@ impl TransformerEncoderLayer {
     /// The width between the two linear layers. Makes the parameters anew.
     #[track_caller]
     pub fn dim_feedforward(self, dim_feedforward: usize) -> Self {
-        Self::make(Config { dim_feedforward, ..self.config })
+        let config = Config { dim_feedforward, ..self.config };
+        self.reset(config)
     }
 
-    /// The share that is dropped while training: of the attention's weights, and behind each part. Makes the parameters anew.
+    /// The share that is dropped while training: of the attention's weights, and behind each part.
+    ///
+    /// # Panics
+    /// When it does not lie between 0 and 1.
     #[track_caller]
-    pub fn dropout(self, dropout: f64) -> Self {
-        Self::make(Config { dropout, ..self.config })
+    pub fn dropout(mut self, dropout: f64) -> Self {
+        self.config.dropout = dropout;
+        self.self_attn = self.self_attn.dropout(dropout);
+        for part in [&mut self.dropout, &mut self.dropout1, &mut self.dropout2] {
+            part.p = dropout;
+        }
+        self
     }
 
     /// What stands between the linear layers.
@@ -124,10 +138,12 @@ impl TransformerEncoderLayer {
         self
     }
 
-    /// What the norms add to the variance. Makes the parameters anew.
-    #[track_caller]
-    pub fn layer_norm_eps(self, layer_norm_eps: f64) -> Self {
-        Self::make(Config { layer_norm_eps, ..self.config })
+    /// What the norms add to the variance.
+    pub fn layer_norm_eps(mut self, layer_norm_eps: f64) -> Self {
+        self.config.layer_norm_eps = layer_norm_eps;
+        self.norm1 = self.norm1.eps(layer_norm_eps);
+        self.norm2 = self.norm2.eps(layer_norm_eps);
+        self
     }
 
     /// `[N, L, d_model]` and not `[L, N, d_model]`.
@@ -146,7 +162,8 @@ impl TransformerEncoderLayer {
     /// With biases or without, everywhere. Makes the parameters anew.
     #[track_caller]
     pub fn bias(self, bias: bool) -> Self {
-        Self::make(Config { bias, ..self.config })
+        let config = Config { bias, ..self.config };
+        self.reset(config)
     }
 
     /// The layer with masks.
@@ -186,14 +203,30 @@ impl TransformerEncoderLayer {
         self.dropout2.call(&self.linear2.call(&self.dropout.call(&x)))
     }
 
-    /// A layer with parameters of its own that hold the same values.
+    /// New parameters where the old ones are, in training when the layer is.
     #[track_caller]
-    fn copy(&self, device: &Device) -> Self {
-        let copy = device.scope(|| Self::make(self.config));
-        if let Err(error) = copy.load_state_dict(&self.state_dict()) {
-            panic!("TransformerEncoder: {error}");
+    fn reset(self, config: Config) -> Self {
+        let new = Self::make(config, &device_of(&self));
+        let training = self.dropout.training.is_on();
+        new.set_training(training);
+        new
+    }
+
+    /// PyTorch's `deepcopy`: a layer with parameters of its own that hold the same values and are frozen alike, in training
+    /// when this one is. No random numbers are drawn.
+    fn copied(&self) -> Self {
+        let dropout = |of: &Dropout| Dropout { p: of.p, training: of.training.copied() };
+        TransformerEncoderLayer {
+            self_attn: self.self_attn.copied(),
+            linear1: self.linear1.copied(),
+            dropout: dropout(&self.dropout),
+            linear2: self.linear2.copied(),
+            norm1: self.norm1.copied(),
+            norm2: self.norm2.copied(),
+            dropout1: dropout(&self.dropout1),
+            dropout2: dropout(&self.dropout2),
+            config: self.config,
         }
-        copy
     }
 }
 
@@ -229,11 +262,9 @@ pub struct TransformerEncoder {
 }
 
 impl TransformerEncoder {
-    /// So many copies of a layer, where its parameters are.
-    #[track_caller]
+    /// So many copies of a layer, where its parameters are; frozen and in training as it is.
     pub fn new(layer: &TransformerEncoderLayer, num_layers: usize) -> TransformerEncoder {
-        let weight = layer.linear1.weight.get();
-        TransformerEncoder { layers: (0..num_layers).map(|_| layer.copy(weight.device())).collect(), norm: None }
+        TransformerEncoder { layers: (0..num_layers).map(|_| layer.copied()).collect(), norm: None }
     }
 
     /// With a norm behind the layers.
@@ -290,6 +321,52 @@ mod tests {
             assert_eq!(values(&weight(0).get()), values(&weight(1).get()));
             weight(0).set(&Tensor::zeros(&[6, 4])).unwrap();
             assert_eq!(values(&weight(1).get()), values(&layer.linear1.weight.get()));
+        });
+    }
+
+    #[test]
+    fn an_encoders_layers_are_frozen_and_in_evaluation_as_the_one_that_is_given() {
+        let device = Device::new_reference(true);
+        device.scope(|| {
+            let layer = TransformerEncoderLayer::new(4, 2).dim_feedforward(6).dropout(0.5);
+            layer.linear1.weight.requires_grad_(false);
+            layer.eval();
+            device.manual_seed(7);
+            let encoder = TransformerEncoder::new(&layer, 2);
+            let drawn = values(&Tensor::rand(&[4]));
+            device.manual_seed(7);
+            assert_eq!(drawn, values(&Tensor::rand(&[4])), "copies draw no random numbers");
+            for (of, copy) in layer.named_parameters().iter().zip(&encoder.layers[1].named_parameters()) {
+                assert_eq!((&of.0, of.1.is_requires_grad()), (&copy.0, copy.1.is_requires_grad()));
+                assert!(!of.1.is(&copy.1) && values(&of.1.get()) == values(&copy.1.get()));
+            }
+            let x = Tensor::rand(&[3, 2, 4]);
+            let once = values(&encoder.call(&x));
+            assert_eq!(once, values(&encoder.call(&x)), "nothing is dropped");
+            layer.train();
+            assert_eq!(once, values(&encoder.call(&x)), "the copies have switches of their own");
+        });
+    }
+
+    #[test]
+    fn numbers_of_a_layer_change_without_new_parameters() {
+        Device::reference().scope(|| {
+            let layer = TransformerEncoderLayer::new(4, 2).dim_feedforward(6);
+            let before = layer.parameters();
+            layer.eval();
+            let x = Tensor::rand(&[3, 2, 4]);
+            let plain = values(&layer.call(&x));
+            let layer = layer.dropout(0.9);
+            assert_eq!(values(&layer.call(&x)), plain, "it is still in evaluation");
+            let layer = layer.layer_norm_eps(10.0);
+            assert_ne!(values(&layer.call(&x)), plain);
+            assert!(before.iter().zip(&layer.parameters()).all(|(a, b)| a.is(b)));
+            let other = TransformerEncoderLayer::new(4, 2).dim_feedforward(6).layer_norm_eps(10.0);
+            other.load_state_dict(&layer.state_dict()).unwrap();
+            other.eval();
+            assert_eq!(values(&layer.call(&x)), values(&other.call(&x)));
+            layer.train();
+            assert_ne!(values(&layer.call(&x)), values(&layer.call(&x)));
         });
     }
 

@@ -2,7 +2,7 @@
 
 use super::{buffer, check_channels, check_dims, ones, zeros};
 use crate::dtype::DType;
-use crate::engine::Device;
+use crate::nn::parameter::device_of;
 use crate::nn::{Buffer, Forward, Module, Parameter, Training};
 use crate::ops::norm::instance_norm::InstanceNormOptions;
 use crate::tensor::Tensor;
@@ -20,8 +20,10 @@ use crate::tensor::Tensor;
 pub struct GroupNorm {
     /// Factors, `[C]`; none without `affine`.
     pub weight: Option<Parameter>,
-    /// What is added, `[C]`; none without `affine`.
+    /// What is added, `[C]`; none without `affine` or `bias`.
     pub bias: Option<Parameter>,
+    #[module(skip)]
+    with_bias: bool,
     #[module(skip)]
     num_groups: usize,
     #[module(skip)]
@@ -41,7 +43,7 @@ impl GroupNorm {
             num_groups > 0 && num_channels.is_multiple_of(num_groups),
             "GroupNorm: {num_channels} channels do not divide into {num_groups} groups"
         );
-        GroupNorm { weight: None, bias: None, num_groups, num_channels, eps: 1e-5 }.affine(true)
+        GroupNorm { weight: None, bias: None, with_bias: true, num_groups, num_channels, eps: 1e-5 }.affine(true)
     }
 
     /// What is added to the variance; 1e-5 unless said otherwise.
@@ -50,12 +52,21 @@ impl GroupNorm {
         self
     }
 
-    /// Whether there are weight and bias, made anew as 1 and 0.
+    /// Whether there are weight and, unless [`Self::bias`] says otherwise, bias, made anew as 1 and 0.
     #[track_caller]
     pub fn affine(mut self, affine: bool) -> Self {
-        let (shape, device) = ([self.num_channels], Device::current());
+        let (shape, device) = ([self.num_channels], device_of(&self));
         self.weight = affine.then(|| ones(&shape, &device));
-        self.bias = affine.then(|| zeros(&shape, &device));
+        self.bias = (affine && self.with_bias).then(|| zeros(&shape, &device));
+        self
+    }
+
+    /// Whether there is a bias beside the weight, made anew as 0; without `affine` there is none.
+    #[track_caller]
+    pub fn bias(mut self, bias: bool) -> Self {
+        let device = device_of(&self);
+        self.with_bias = bias;
+        self.bias = (bias && self.weight.is_some()).then(|| zeros(&[self.num_channels], &device));
         self
     }
 }
@@ -82,7 +93,7 @@ macro_rules! instance_norm {
         pub struct $name {
             /// Factors, `[C]`; there with `affine`.
             pub weight: Option<Parameter>,
-            /// What is added, `[C]`; there with `affine`.
+            /// What is added, `[C]`; there with `affine` and `bias`.
             pub bias: Option<Parameter>,
             /// The running mean, `[C]`; there with `track_running_stats`.
             pub running_mean: Option<Buffer>,
@@ -91,6 +102,8 @@ macro_rules! instance_norm {
             /// Saved as PyTorch does, and as there never counted; there with `track_running_stats`.
             pub num_batches_tracked: Option<Buffer>,
             training: Training,
+            #[module(skip)]
+            with_bias: bool,
             #[module(skip)]
             num_features: usize,
             #[module(skip)]
@@ -110,6 +123,7 @@ macro_rules! instance_norm {
                     running_var: None,
                     num_batches_tracked: None,
                     training: Training::new(),
+                    with_bias: true,
                     num_features,
                     eps: 1e-5,
                     momentum: 0.1,
@@ -128,19 +142,28 @@ macro_rules! instance_norm {
                 self
             }
 
-            /// Whether there are weight and bias, made anew as 1 and 0.
+            /// Whether there are weight and, unless [`Self::bias`] says otherwise, bias, made anew as 1 and 0.
             #[track_caller]
             pub fn affine(mut self, affine: bool) -> Self {
-                let (shape, device) = ([self.num_features], Device::current());
+                let (shape, device) = ([self.num_features], device_of(&self));
                 self.weight = affine.then(|| ones(&shape, &device));
-                self.bias = affine.then(|| zeros(&shape, &device));
+                self.bias = (affine && self.with_bias).then(|| zeros(&shape, &device));
+                self
+            }
+
+            /// Whether there is a bias beside the weight, made anew as 0; without `affine` there is none.
+            #[track_caller]
+            pub fn bias(mut self, bias: bool) -> Self {
+                let device = device_of(&self);
+                self.with_bias = bias;
+                self.bias = (bias && self.weight.is_some()).then(|| zeros(&[self.num_features], &device));
                 self
             }
 
             /// Whether there are running statistics, made anew as 0 and 1, which evaluation takes.
             #[track_caller]
             pub fn track_running_stats(mut self, track: bool) -> Self {
-                let (shape, device) = ([self.num_features], Device::current());
+                let (shape, device) = ([self.num_features], device_of(&self));
                 self.running_mean = track.then(|| buffer(&shape, 0.0, DType::F32, &device));
                 self.running_var = track.then(|| buffer(&shape, 1.0, DType::F32, &device));
                 self.num_batches_tracked = track.then(|| buffer(&[], 0.0, DType::I32, &device));

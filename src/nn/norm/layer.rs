@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::{ones, zeros};
 use crate::engine::Device;
+use crate::nn::parameter::device_of;
 use crate::nn::{Forward, Module, Parameter};
 use crate::tensor::{Shape, Tensor};
 
@@ -54,6 +55,8 @@ pub struct LayerNorm {
     /// What is added; none without `elementwise_affine` or `bias`.
     pub bias: Option<Parameter>,
     #[module(skip)]
+    with_bias: bool,
+    #[module(skip)]
     normalized_shape: NormalizedShape,
     #[module(skip)]
     eps: f64,
@@ -63,8 +66,14 @@ impl LayerNorm {
     /// Over these last dims, with PyTorch's defaults, on the current device.
     #[track_caller]
     pub fn new(normalized_shape: impl Into<NormalizedShape>) -> Self {
-        let layer = LayerNorm { weight: None, bias: None, normalized_shape: normalized_shape.into(), eps: 1e-5 };
-        layer.elementwise_affine(true)
+        Self::on(normalized_shape, &Device::current())
+    }
+
+    #[track_caller]
+    pub(in crate::nn) fn on(normalized_shape: impl Into<NormalizedShape>, device: &Device) -> Self {
+        let normalized_shape = normalized_shape.into();
+        let (weight, bias) = (ones(&normalized_shape.0, device), zeros(&normalized_shape.0, device));
+        LayerNorm { weight: Some(weight), bias: Some(bias), with_bias: true, normalized_shape, eps: 1e-5 }
     }
 
     /// What is added to the variance; 1e-5 unless said otherwise.
@@ -73,19 +82,27 @@ impl LayerNorm {
         self
     }
 
-    /// Whether there are weight and bias, made anew as 1 and 0.
+    /// Whether there are weight and, unless [`Self::bias`] says otherwise, bias, made anew as 1 and 0.
     #[track_caller]
     pub fn elementwise_affine(mut self, affine: bool) -> Self {
-        let (shape, device) = (&self.normalized_shape.0, Device::current());
+        let (shape, device) = (&self.normalized_shape.0, device_of(&self));
         self.weight = affine.then(|| ones(shape, &device));
-        self.bias = affine.then(|| zeros(shape, &device));
+        self.bias = (affine && self.with_bias).then(|| zeros(shape, &device));
         self
     }
 
-    /// Whether there is a bias beside the weight, made anew as 0.
+    /// A layer with parameters of its own that hold the same values.
+    pub(in crate::nn) fn copied(&self) -> LayerNorm {
+        let copied = |p: &Option<Parameter>| p.as_ref().map(Parameter::copied);
+        LayerNorm { weight: copied(&self.weight), bias: copied(&self.bias), ..self.clone() }
+    }
+
+    /// Whether there is a bias beside the weight, made anew as 0; without `elementwise_affine` there is none.
     #[track_caller]
     pub fn bias(mut self, bias: bool) -> Self {
-        self.bias = (bias && self.weight.is_some()).then(|| zeros(&self.normalized_shape.0, &Device::current()));
+        let device = device_of(&self);
+        self.with_bias = bias;
+        self.bias = (bias && self.weight.is_some()).then(|| zeros(&self.normalized_shape.0, &device));
         self
     }
 }
@@ -139,7 +156,8 @@ impl RMSNorm {
     /// Whether there is a weight, made anew as 1.
     #[track_caller]
     pub fn elementwise_affine(mut self, affine: bool) -> Self {
-        self.weight = affine.then(|| ones(&self.normalized_shape.0, &Device::current()));
+        let device = device_of(&self);
+        self.weight = affine.then(|| ones(&self.normalized_shape.0, &device));
         self
     }
 }

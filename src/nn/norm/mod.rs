@@ -43,3 +43,68 @@ fn check_channels(layer: &str, x: &Tensor, dim: usize, channels: usize) {
         panic!("{layer}: has {channels} channels, an input of shape {:?} has {}", x.shape(), x.shape()[dim]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Forward, Module};
+
+    fn names(module: &dyn Module) -> Vec<String> {
+        module.named_parameters().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Whether the biases came before the weights or after them does not matter.
+    #[test]
+    fn without_a_bias_there_is_no_key_of_one() {
+        Device::reference().scope(|| {
+            let x = Tensor::randn(&[4, 2, 3]);
+            macro_rules! check {
+                ($new:expr, $affine:ident) => {{
+                    let (before, after) = ($new.bias(false).$affine(true), $new.$affine(true).bias(false));
+                    assert_eq!(
+                        (names(&before), names(&after)),
+                        (vec!["weight".to_string()], vec!["weight".to_string()])
+                    );
+                    assert!(names(&$new.$affine(false).bias(true)).is_empty());
+                    assert_eq!(names(&before.$affine(false).bias(true).$affine(true)), ["weight", "bias"]);
+                    // A bias of 0 changes nothing.
+                    let want = $new.$affine(true).call(&x).to_vec::<f32>().unwrap();
+                    assert_eq!(after.call(&x).to_vec::<f32>().unwrap(), want);
+                }};
+            }
+            check!(BatchNorm1d::new(2), affine);
+            check!(InstanceNorm1d::new(2), affine);
+            check!(GroupNorm::new(1, 2), affine);
+            check!(LayerNorm::new(3), elementwise_affine);
+        });
+    }
+
+    #[test]
+    fn builders_stay_on_the_layers_device() {
+        let (own, other) = (Device::new_reference(true), Device::reference());
+        macro_rules! check {
+            ($($new:expr => $($builder:ident),*;)*) => {$(
+                let layer = own.scope(|| $new);
+                other.scope(|| {
+                    let layer = layer$(.$builder(true))*;
+                    let all = layer.state_dict();
+                    assert!(all.iter().all(|(_, t)| t.device() == &own), stringify!($new));
+                });
+            )*};
+        }
+        check! {
+            BatchNorm2d::new(2) => affine, bias, track_running_stats;
+            InstanceNorm2d::new(2).affine(true) => track_running_stats, affine, bias;
+            GroupNorm::new(1, 2) => affine, bias;
+            LayerNorm::new(2) => elementwise_affine, bias;
+            RMSNorm::new(2) => elementwise_affine;
+            crate::nn::LSTM::new(2, 3) => bias, bidirectional;
+            crate::nn::GRUCell::new(2, 3) => bias;
+            crate::nn::MultiheadAttention::new(4, 2) => bias;
+            crate::nn::TransformerEncoderLayer::new(4, 2).dim_feedforward(3) => bias;
+            crate::nn::Linear::new(2, 3).bias(false) => bias;
+        }
+        let layer = own.scope(|| crate::nn::MultiheadAttention::new(4, 2)).kdim(3).vdim(5);
+        assert!(layer.parameters().iter().all(|p| p.get().device() == &own));
+    }
+}

@@ -31,18 +31,23 @@ macro_rules! recurrent_cell {
             /// When `hidden_size` is 0.
             #[track_caller]
             pub fn new(input_size: usize, hidden_size: usize) -> $name {
-                let mut all = Weights::new($gates, input_size, hidden_size).parameters.into_iter();
+                Self::of(Weights::new($gates, input_size, hidden_size).parameters, (input_size, hidden_size))
+            }
+
+            fn of(parameters: Vec<Parameter>, sizes: (usize, usize)) -> $name {
+                let mut all = parameters.into_iter();
                 let mut next = || all.next().expect("a layer has four parameters");
                 let (weight_ih, weight_hh, bias_ih, bias_hh) = (next(), next(), Some(next()), Some(next()));
-                let (sizes, nonlinearity) = ((input_size, hidden_size), RnnNonlinearity::Tanh);
+                let nonlinearity = RnnNonlinearity::Tanh;
                 $name { weight_ih, weight_hh, bias_ih, bias_hh, sizes, nonlinearity }
             }
 
             /// With biases or without. Makes the parameters anew.
             #[track_caller]
             pub fn bias(self, bias: bool) -> $name {
-                let nonlinearity = self.nonlinearity;
-                let new = $name { nonlinearity, ..$name::new(self.sizes.0, self.sizes.1) };
+                let weight = self.weight_ih.get();
+                let weights = Weights::on($gates, self.sizes.0, self.sizes.1, weight.device());
+                let new = $name { nonlinearity: self.nonlinearity, ..Self::of(weights.parameters, self.sizes) };
                 if bias { new } else { $name { bias_ih: None, bias_hh: None, ..new } }
             }
 

@@ -35,21 +35,21 @@ macro_rules! recurrent_layer {
             /// So many layers, each over the output of the one below. Makes the parameters anew.
             #[track_caller]
             pub fn num_layers(mut self, num_layers: usize) -> $name {
-                self.weights = Weights { num_layers, ..self.weights }.reset();
+                self.weights = Weights { num_layers, ..self.weights }.remade();
                 self
             }
 
             /// With biases or without. Makes the parameters anew.
             #[track_caller]
             pub fn bias(mut self, bias: bool) -> $name {
-                self.weights = Weights { bias, ..self.weights }.reset();
+                self.weights = Weights { bias, ..self.weights }.remade();
                 self
             }
 
             /// Also from the last step to the first; the output has both halves side by side. Makes the parameters anew.
             #[track_caller]
             pub fn bidirectional(mut self, bidirectional: bool) -> $name {
-                self.weights = Weights { bidirectional, ..self.weights }.reset();
+                self.weights = Weights { bidirectional, ..self.weights }.remade();
                 self
             }
 

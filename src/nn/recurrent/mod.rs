@@ -43,6 +43,11 @@ struct Weights {
 impl Weights {
     #[track_caller]
     fn new(gates: usize, input_size: usize, hidden_size: usize) -> Weights {
+        Self::on(gates, input_size, hidden_size, &Device::current())
+    }
+
+    #[track_caller]
+    fn on(gates: usize, input_size: usize, hidden_size: usize, device: &Device) -> Weights {
         assert!(hidden_size > 0, "a recurrent layer needs at least one unit: hidden_size is 0");
         let weights = Weights {
             gates,
@@ -54,19 +59,24 @@ impl Weights {
             nonlinearity: RnnNonlinearity::default(),
             parameters: vec![],
         };
-        weights.reset()
+        weights.reset(device)
     }
 
     /// New parameters, uniform in ±1/√hidden.
     #[track_caller]
-    fn reset(mut self) -> Weights {
+    fn reset(mut self, device: &Device) -> Weights {
         assert!(self.num_layers > 0, "a recurrent layer needs at least one layer: num_layers is 0");
-        let device = Device::current();
         let bound = 1.0 / (self.hidden_size as f64).sqrt();
-        let make =
-            |(_, shape): (String, Vec<usize>)| Parameter::new(Tensor::uniform_on(&shape, -bound, bound, &device));
+        let make = |(_, shape): (String, Vec<usize>)| Parameter::new(Tensor::uniform_on(&shape, -bound, bound, device));
         self.parameters = self.named_shapes().into_iter().map(make).collect();
         self
+    }
+
+    /// New parameters where the old ones are.
+    #[track_caller]
+    fn remade(self) -> Weights {
+        let device = self.parameters[0].get().device().clone();
+        self.reset(&device)
     }
 
     fn directions(&self) -> usize {
