@@ -1,5 +1,6 @@
 //! Attention of several heads.
 
+use super::dropout::check_dropout;
 use super::init;
 use super::parameter::device_of;
 use super::{Forward, Linear, Module, Parameter, Training};
@@ -229,7 +230,7 @@ impl MultiheadAttention {
     /// When it does not lie between 0 and 1.
     #[track_caller]
     pub fn dropout(mut self, dropout: f64) -> MultiheadAttention {
-        assert!((0.0..=1.0).contains(&dropout), "dropout must lie between 0 and 1, it is {dropout}");
+        check_dropout("MultiheadAttention", dropout);
         self.dropout = dropout;
         self
     }

@@ -1,6 +1,6 @@
 //! Convolutional layers.
 
-use super::{Forward, Module, Parameter};
+use super::{Forward, Module, Parameter, init};
 use crate::engine::Device;
 use crate::ops::convolution::options::{ConvOptions, ConvTransposeOptions, Padding, PerDim};
 use crate::ops::pad::PadMode;
@@ -23,9 +23,7 @@ pub enum PaddingMode {
 /// A weight and perhaps a bias, uniform in ±1/√fan_in: PyTorch's Kaiming initialisation with a = √5. The fan counts all
 /// dims of the weight but the first.
 fn parameters(weight: &[usize], bias: Option<usize>, device: &Device) -> (Parameter, Option<Parameter>) {
-    let fan_in: usize = weight[1..].iter().product();
-    // Without inputs there is nothing to scale.
-    let bound = if fan_in == 0 { 0.0 } else { 1.0 / (fan_in as f64).sqrt() };
+    let bound = init::fan_in_bound(weight[1..].iter().product());
     let make = |shape: &[usize]| Parameter::new(Tensor::uniform_on(shape, -bound, bound, device));
     (make(weight), bias.map(|channels| make(&[channels])))
 }

@@ -1,7 +1,16 @@
 //! Layers that drop elements or channels while training.
 
 use super::{Forward, Module, Training};
+use crate::ops::elementwise::dropout::check_probability;
 use crate::tensor::Tensor;
+
+/// Refuses what is no probability.
+#[track_caller]
+pub(super) fn check_dropout(layer: &'static str, p: f64) {
+    if let Err(error) = check_probability(layer, p) {
+        panic!("{error}");
+    }
+}
 
 macro_rules! dropouts {
     ($($(#[$meta:meta])* $name:ident => $method:ident;)*) => {$(
@@ -20,7 +29,7 @@ macro_rules! dropouts {
             /// When `p` does not lie between 0 and 1.
             #[track_caller]
             pub fn new(p: f64) -> Self {
-                assert!((0.0..=1.0).contains(&p), "dropout: the probability must lie between 0 and 1, it is {p}");
+                check_dropout("dropout", p);
                 $name { p, training: Training::new() }
             }
 

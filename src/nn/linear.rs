@@ -1,6 +1,6 @@
 //! Fully connected layers.
 
-use super::{Forward, Module, Parameter};
+use super::{Forward, Module, Parameter, init};
 use crate::engine::Device;
 use crate::tensor::Tensor;
 
@@ -26,8 +26,7 @@ pub struct Linear {
 /// Uniform in ±1/√in_features.
 #[track_caller]
 fn uniform(shape: &[usize], in_features: usize, device: &Device) -> Parameter {
-    // Without inputs there is nothing to scale; PyTorch leaves such a weight empty too.
-    let bound = if in_features == 0 { 0.0 } else { 1.0 / (in_features as f64).sqrt() };
+    let bound = init::fan_in_bound(in_features);
     Parameter::new(Tensor::uniform_on(shape, -bound, bound, device))
 }
 

@@ -17,6 +17,7 @@
 use smallvec::smallvec;
 
 use super::attention_twins::{AttentionParams, backward_twin, forward_twin};
+use super::elementwise::dropout::check_probability;
 use super::matmul::{check_floats, multiply, transposed};
 use super::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, copy_into, methods, single};
 use crate::dtype::DType;
@@ -244,10 +245,7 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
 
 fn check_arguments(attrs: &Attrs, mask: Option<&Tensor>, scores: &[usize]) -> Result<()> {
     const OP: &str = ATTENTION.name;
-    let p = attrs.get_float("dropout_p");
-    if !(0.0..=1.0).contains(&p) {
-        return Err(Error::argument(OP, format!("the probability must lie between 0 and 1, it is {p}")));
-    }
+    check_probability(OP, attrs.get_float("dropout_p"))?;
     let Some(mask) = mask else { return Ok(()) };
     if attrs.get_bool("is_causal") {
         return Err(Error::argument(OP, "takes a mask or is causal, not both; put the causal part into the mask"));

@@ -376,6 +376,13 @@ pub(crate) fn attach(
     attached.collect()
 }
 
+/// Both outputs of an operation that has two.
+pub(crate) fn pair(outputs: Result<Outputs>) -> Result<(Tensor, Tensor)> {
+    let mut outputs = outputs?;
+    let second = outputs.pop().expect("the operation has two outputs");
+    Ok((outputs.pop().expect("the operation has two outputs"), second))
+}
+
 /// The only output of an operation that has one.
 pub(crate) fn single(outputs: Result<Outputs>) -> Result<Tensor> {
     outputs.map(|mut o| o.pop().expect("the operation has an output"))

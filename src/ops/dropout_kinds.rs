@@ -3,6 +3,7 @@
 //! <https://pytorch.org/docs/stable/generated/torch.nn.functional.dropout2d.html>,
 //! <https://pytorch.org/docs/stable/generated/torch.nn.functional.alpha_dropout.html>
 
+use super::elementwise::dropout::check_probability;
 use super::methods;
 use crate::dtype::DType;
 use crate::tensor::{Shape, Tensor};
@@ -10,7 +11,7 @@ use crate::{Error, Result};
 
 /// Drops along the channels: the dim before the last `spatial` ones, and all before it.
 fn drop_channels(op: &'static str, x: &Tensor, spatial: usize, p: f64, training: bool) -> Result<Tensor> {
-    check(op, p)?;
+    check_probability(op, p)?;
     if ![spatial + 1, spatial + 2].contains(&x.dim()) {
         let detail = format!("needs {} or {} dims; the shape is {:?}", spatial + 1, spatial + 2, x.shape());
         return Err(Error::shape(op, detail));
@@ -24,13 +25,6 @@ fn drop_channels(op: &'static str, x: &Tensor, spatial: usize, p: f64, training:
     shape[kept..].fill(1);
     let factors = Tensor::try_full_on(&shape, 1.0, DType::F32, x.device())?.try_dropout(p, true)?;
     x.try_mul(&factors)
-}
-
-fn check(op: &'static str, p: f64) -> Result<()> {
-    if (0.0..=1.0).contains(&p) {
-        return Ok(());
-    }
-    Err(Error::argument(op, format!("the probability must lie between 0 and 1, it is {p}")))
 }
 
 methods! {
@@ -57,7 +51,7 @@ methods! {
     /// While training, each element becomes `−1.7581` with probability `p`, the value of [`Self::selu`] far below 0; then all
     /// are scaled and shifted so that mean 0 and variance 1 stay. Otherwise the tensor itself.
     pub fn alpha_dropout / try_alpha_dropout (&self, p: f64, training: bool) -> Tensor {
-        check("alpha_dropout", p)?;
+        check_probability("alpha_dropout", p)?;
         if !training || p == 0.0 {
             return Ok(self.clone());
         }

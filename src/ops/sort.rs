@@ -13,7 +13,7 @@ use std::cmp::Ordering;
 
 use smallvec::smallvec;
 
-use super::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods};
+use super::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods, pair};
 use crate::dtype::DType;
 use crate::engine::kernel::params;
 use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, ParamsLayout, Variant};
@@ -443,12 +443,6 @@ fn ordered_cases(case: &dyn Fn(&str, cases::Input, i64) -> cases::Case) -> Vec<c
     ]
 }
 
-fn pair(operation: &'static Operation, x: &Tensor, attrs: Attrs) -> Result<(Tensor, Tensor)> {
-    let mut outputs = apply(operation, &[x], attrs)?;
-    let indices = outputs.pop().expect("the operation has two outputs");
-    Ok((outputs.pop().expect("the operation has two outputs"), indices))
-}
-
 methods! {
     /// The elements along a dim in ascending or descending order, and the places (i32) that they came from.
     ///
@@ -466,7 +460,7 @@ methods! {
     /// # Panics
     /// When the dim does not exist.
     pub fn sort / try_sort (&self, dim: i64, descending: bool) -> (Tensor, Tensor) {
-        pair(&SORT, self, Attrs::new().int("dim", dim).bool("descending", descending))
+        pair(apply(&SORT, &[self], Attrs::new().int("dim", dim).bool("descending", descending)))
     }
 
     /// The `k` largest (or smallest) elements along a dim, and their places (i32). They come in order, the largest (smallest)
@@ -485,7 +479,7 @@ methods! {
     /// When the dim does not exist or has fewer than `k` elements.
     pub fn topk / try_topk (&self, k: usize, dim: i64, largest: bool) -> (Tensor, Tensor) {
         let attrs = Attrs::new().int("k", k as i64).int("dim", dim).bool("largest", largest);
-        pair(&TOPK, self, attrs)
+        pair(apply(&TOPK, &[self], attrs))
     }
 
     /// The places (i32) of the elements along a dim in order: what [`Self::sort`] gives with the values.

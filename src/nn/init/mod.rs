@@ -154,6 +154,12 @@ pub fn xavier_normal_(target: &impl Initialize, gain: f64) -> Result<()> {
     normal_(target, 0.0, std)
 }
 
+/// What PyTorch draws weights and biases of linear layers and convolutions from at first: 1/√fan_in, or 0 without inputs,
+/// where there is nothing to scale.
+pub(super) fn fan_in_bound(fan_in: usize) -> f64 {
+    if fan_in == 0 { 0.0 } else { 1.0 / (fan_in as f64).sqrt() }
+}
+
 fn xavier_std(op: &'static str, target: &Tensor, gain: f64) -> Result<f64> {
     let (fan_in, fan_out) = fans(op, target.shape())?;
     Ok(gain * (2.0 / (fan_in + fan_out).max(1) as f64).sqrt())

@@ -2,6 +2,7 @@
 
 use super::{PackedSequence, RnnNonlinearity, Weights};
 use crate::RecurrentOptions;
+use crate::nn::dropout::check_dropout;
 use crate::nn::{Forward, Module, Part, Training, Visitor};
 use crate::tensor::Tensor;
 
@@ -65,7 +66,7 @@ macro_rules! recurrent_layer {
             /// When it does not lie between 0 and 1.
             #[track_caller]
             pub fn dropout(mut self, dropout: f64) -> $name {
-                assert!((0.0..=1.0).contains(&dropout), "dropout must lie between 0 and 1, it is {dropout}");
+                check_dropout(stringify!($name), dropout);
                 self.dropout = dropout;
                 self
             }

@@ -62,7 +62,7 @@ pub(crate) static DROPOUT: Operation =
 
 fn forward(call: &mut Call<'_>) -> Result<Outputs> {
     let (x, p) = (call.input(0), call.attrs().get_float("p"));
-    check(p)?;
+    check_probability("dropout", p)?;
     if !x.dtype().is_float() {
         return Err(Error::dtype(call.op(), format!("takes f32, not {}; convert with `.to_dtype(..)`", x.dtype())));
     }
@@ -79,11 +79,12 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
     Ok(smallvec![Some(dx)])
 }
 
-fn check(p: f64) -> Result<()> {
+/// A probability lies between 0 and 1.
+pub(crate) fn check_probability(op: &'static str, p: f64) -> Result<()> {
     if (0.0..=1.0).contains(&p) {
         return Ok(());
     }
-    Err(Error::argument("dropout", format!("the probability must lie between 0 and 1, it is {p}")))
+    Err(Error::argument(op, format!("the probability must lie between 0 and 1, it is {p}")))
 }
 
 fn cases() -> Vec<cases::Case> {
@@ -114,7 +115,7 @@ methods! {
     /// # Panics
     /// When `p` does not lie between 0 and 1.
     pub fn dropout / try_dropout (&self, p: f64, training: bool) -> Tensor {
-        check(p)?;
+        check_probability("dropout", p)?;
         if !training || p == 0.0 {
             return Ok(self.clone());
         }

@@ -3,6 +3,7 @@
 //! Misra, "Mish: a self regularized non-monotonic activation function" (2019).
 //! <https://pytorch.org/docs/stable/generated/torch.nn.functional.mish.html>
 
+use super::sigmoid::logistic;
 use super::{unary, unary_apply, unary_backward_twin};
 use crate::engine::Bound;
 use crate::ops::{Attrs, cases, methods};
@@ -11,10 +12,6 @@ use crate::tensor::Tensor;
 /// log(1 + eˣ), whose eˣ does not overflow.
 fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
-}
-
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 /// 1 − tanh²(log(1 + eˣ)) as 1 / cosh², which does not cancel.
@@ -29,12 +26,12 @@ unary! {
     // and two products.
     bound: Bound::ulps(6.0),
     saves: Input,
-    backward: |g, x, _| if x.is_nan() { x } else { g * (softplus(x).tanh() + x * sigmoid(x) * closed(x)) },
+    backward: |g, x, _| if x.is_nan() { x } else { g * (softplus(x).tanh() + x * logistic(x) * closed(x)) },
     // Of the two terms, which cancel near x = −1.19, the second carries a logistic function, two divisions and two
     // exponentials.
     backward_bound: Bound::Scaled {
         ulps: 10.0,
-        magnitude: |c| unary_backward_twin(c, |g, x, _| g * (softplus(x).tanh() + x.abs() * sigmoid(x) * closed(x))),
+        magnitude: |c| unary_backward_twin(c, |g, x, _| g * (softplus(x).tanh() + x.abs() * logistic(x) * closed(x))),
     },
     cases: || cases::unary(cases::ANY),
 }

@@ -2,27 +2,24 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.nn.functional.silu.html>
 
+use super::sigmoid::logistic;
 use super::{unary, unary_apply, unary_backward_twin};
 use crate::engine::Bound;
 use crate::ops::{Attrs, cases, methods};
 use crate::tensor::Tensor;
 
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
-}
-
 unary! {
     SILU, "silu",
-    forward: |x, _| x * sigmoid(x),
+    forward: |x, _| x * logistic(x),
     // The logistic function is within 1.49 ulp and the product rounds; far below 0 two exponentials of 0.95 ulp and two
     // products.
     bound: Bound::ulps(4.0),
     saves: Input,
-    backward: |g, x, _| g * sigmoid(x) * (1.0 + x * sigmoid(-x)),
+    backward: |g, x, _| g * logistic(x) * (1.0 + x * logistic(-x)),
     // Of the two terms, which cancel near x = −1.28, each carries two logistic functions and a few roundings.
     backward_bound: Bound::Scaled {
         ulps: 6.0,
-        magnitude: |c| unary_backward_twin(c, |g, x, _| g * sigmoid(x) * (1.0 + x.abs() * sigmoid(-x))),
+        magnitude: |c| unary_backward_twin(c, |g, x, _| g * logistic(x) * (1.0 + x.abs() * logistic(-x))),
     },
     cases: || cases::unary(cases::ANY),
 }

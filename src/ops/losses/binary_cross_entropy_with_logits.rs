@@ -8,6 +8,7 @@ use super::binary_cross_entropy::weighted_cases;
 use super::{loss, loss_apply, loss_cases, reduced};
 use crate::engine::Bound;
 use crate::ops::class_loss::Reduction;
+use crate::ops::elementwise::sigmoid::logistic;
 use crate::ops::{cases, methods};
 use crate::tensor::Tensor;
 
@@ -27,10 +28,6 @@ fn rest(x: f64) -> f64 {
     (-x.abs()).exp().ln_1p()
 }
 
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
-}
-
 loss! {
     BINARY_CROSS_ENTROPY_WITH_LOGITS, "binary_cross_entropy_with_logits",
     // −log σ(x) is max(−x, 0) + log(1 + e^−|x|): the terms with x are put together, since they cancel for large ones.
@@ -45,12 +42,12 @@ loss! {
         slope * e.x.abs() + (negative + positive) * rest(e.x)
     },
     ulps: 6.0,
-    input: |g, e, _| g * ((1.0 - e.t) * sigmoid(e.x) - e.p * e.t * sigmoid(-e.x)),
+    input: |g, e, _| g * ((1.0 - e.t) * logistic(e.x) - e.p * e.t * logistic(-e.x)),
     // Logistic functions of 1.49 ulp, and five roundings.
     input_bound: Bound::Scaled {
         ulps: 5.0,
         magnitude: |c| super::gradient_twin(c, |g, e, _| {
-            g * ((1.0 - e.t).abs() * sigmoid(e.x) + (e.p * e.t).abs() * sigmoid(-e.x))
+            g * ((1.0 - e.t).abs() * logistic(e.x) + (e.p * e.t).abs() * logistic(-e.x))
         }),
     },
     target: |g, e, _| g * ((e.p - 1.0) * rest(e.x) - if e.x < 0.0 { e.p * e.x } else { e.x }),

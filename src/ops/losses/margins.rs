@@ -2,12 +2,12 @@
 //!
 //! <https://pytorch.org/docs/stable/nn.functional.html#loss-functions>
 
+use crate::Error;
 use crate::dtype::DType;
 use crate::ops::class_loss::{Reduction, check_labels, check_scores};
 use crate::ops::matmul::check_floats;
 use crate::ops::methods;
 use crate::tensor::Tensor;
-use crate::{Error, Result};
 
 /// The arguments of the triplet margin loss besides the tensors; the defaults are PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,11 +28,6 @@ impl Default for TripletMarginLossOptions {
     fn default() -> Self {
         TripletMarginLossOptions { margin: 1.0, p: 2.0, eps: 1e-6, swap: false, reduction: Reduction::Mean }
     }
-}
-
-/// `max(x, 0)` with a gradient where x is positive.
-fn above_zero(x: &Tensor) -> Result<Tensor> {
-    x.try_relu()
 }
 
 methods! {
@@ -67,7 +62,7 @@ methods! {
         if swap {
             far = far.try_minimum(&positive.try_pairwise_distance(negative, p, eps, false)?)?;
         }
-        reduction.apply(&above_zero(&near.try_sub(&far)?.try_add_scalar(margin)?)?)
+        reduction.apply(&near.try_sub(&far)?.try_add_scalar(margin)?.try_relu()?)
     }
 
     /// For rows x and y, `[N, D]` with targets `[N]` or `[D]` with one target: `1 − cos(x, y)` where the target is 1 and
@@ -91,7 +86,7 @@ methods! {
         let cosine = along(self, other)?.try_div(&own.try_mul(&others)?.try_sqrt()?)?;
         let zero = Tensor::try_full_on(&[], 0.0, DType::F32, self.device())?;
         let alike = cosine.try_neg()?.try_add_scalar(1.0)?;
-        let unlike = above_zero(&cosine.try_add_scalar(-margin)?)?;
+        let unlike = cosine.try_add_scalar(-margin)?.try_relu()?;
         let losses = target.try_eq_scalar(1.0)?.try_where_(&alike, &zero)?;
         reduction.apply(&losses.try_add(&target.try_eq_scalar(-1.0)?.try_where_(&unlike, &zero)?)?)
     }
@@ -102,7 +97,7 @@ methods! {
     ) -> Tensor {
         check_floats("hinge_embedding_loss", &[self])?;
         let zero = Tensor::try_full_on(&[], 0.0, DType::F32, self.device())?;
-        let apart = above_zero(&self.try_neg()?.try_add_scalar(margin)?)?;
+        let apart = self.try_neg()?.try_add_scalar(margin)?.try_relu()?;
         let losses = target.try_ne_scalar(1.0)?.try_where_(&apart, &zero)?;
         reduction.apply(&losses.try_add(&target.try_ne_scalar(-1.0)?.try_where_(self, &zero)?)?)
     }
@@ -119,7 +114,7 @@ methods! {
             return Err(Error::shape("margin_ranking_loss", detail));
         }
         let lead = target.try_mul(&other.try_sub(self)?)?;
-        reduction.apply(&above_zero(&lead.try_add_scalar(margin)?)?)
+        reduction.apply(&lead.try_add_scalar(margin)?.try_relu()?)
     }
 
     /// `log(1 + e^(−t·x))` for targets t of 1 and −1, exact for large x too.
@@ -146,7 +141,7 @@ methods! {
         }
         check_labels(op, self, target)?;
         let own = target.try_unsqueeze(1)?;
-        let mut losses = above_zero(&self.try_sub(&self.try_gather(1, &own)?)?.try_add_scalar(margin)?)?;
+        let mut losses = self.try_sub(&self.try_gather(1, &own)?)?.try_add_scalar(margin)?.try_relu()?;
         if p == 2 {
             losses = losses.try_square()?;
         }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, ParamsLayout, Variant};
-use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, methods};
+use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, methods, pair};
 use crate::tensor::Tensor;
 use crate::{Error, PerDim, Result};
 
@@ -331,13 +331,6 @@ fn values(operation: &'static Operation, x: &Tensor, attrs: Attrs) -> Result<Ten
     crate::ops::single(apply(operation, &[x], attrs))
 }
 
-/// Values and positions.
-fn pair(operation: &'static Operation, x: &Tensor, attrs: Attrs) -> Result<(Tensor, Tensor)> {
-    let mut outputs = apply(operation, &[x], attrs)?;
-    let indices = outputs.pop().expect("the operation has two outputs");
-    Ok((outputs.pop().expect("the operation has two outputs"), indices))
-}
-
 /// A row as a plane, with the attributes for it.
 fn rows(
     op: &'static str,
@@ -395,7 +388,7 @@ methods! {
         &self, kernel_size: usize, options: &MaxPoolOptions<1>,
     ) -> (Tensor, Tensor) {
         let (planes, attrs) = rows("max_pool1d", self, kernel_size, options, true)?;
-        let (y, indices) = pair(&MAX_POOL2D, &planes, attrs)?;
+        let (y, indices) = pair(apply(&MAX_POOL2D, &[&planes], attrs))?;
         Ok((y.try_squeeze_dim(-2)?, indices.try_squeeze_dim(-2)?))
     }
 
@@ -445,7 +438,7 @@ methods! {
     pub fn max_pool2d_with_indices / try_max_pool2d_with_indices (
         &self, kernel_size: impl Into<PerDim<2>>, options: &MaxPoolOptions<2>,
     ) -> (Tensor, Tensor) {
-        pair(&MAX_POOL2D, self, window_attrs(kernel_size.into().0, options, true))
+        pair(apply(&MAX_POOL2D, &[self], window_attrs(kernel_size.into().0, options, true)))
     }
 
     /// The least element of every window along the last dim: `-max_pool1d(-x)`, in one kernel.
@@ -507,7 +500,7 @@ methods! {
         &self, output_size: impl Into<OutputSize<1>>,
     ) -> (Tensor, Tensor) {
         let [size] = sizes_or("adaptive_max_pool1d", output_size.into(), self)?;
-        let (y, indices) = pair(&ADAPTIVE_MAX_POOL2D, &self.try_unsqueeze(-2)?, adaptive_attrs([1, size], true))?;
+        let (y, indices) = pair(apply(&ADAPTIVE_MAX_POOL2D, &[&self.try_unsqueeze(-2)?], adaptive_attrs([1, size], true)))?;
         Ok((y.try_squeeze_dim(-2)?, indices.try_squeeze_dim(-2)?))
     }
 
@@ -537,6 +530,6 @@ methods! {
         &self, output_size: impl Into<OutputSize<2>>,
     ) -> (Tensor, Tensor) {
         let size = sizes_or("adaptive_max_pool2d", output_size.into(), self)?;
-        pair(&ADAPTIVE_MAX_POOL2D, self, adaptive_attrs(size, true))
+        pair(apply(&ADAPTIVE_MAX_POOL2D, &[self], adaptive_attrs(size, true)))
     }
 }

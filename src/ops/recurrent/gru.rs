@@ -12,6 +12,7 @@ use super::{Cell, StepParams, backward, forward, size, step_kernels};
 use crate::Result;
 use crate::engine::{Binding, HostCall};
 use crate::ops::Operation;
+use crate::ops::elementwise::sigmoid::logistic;
 
 static CELL: Cell = Cell {
     gates: 3,
@@ -53,10 +54,6 @@ static CELL: Cell = Cell {
     ),
 };
 
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
-}
-
 /// `magnitude`: with what the errors are measured by in the place of each result. Gates are no larger than 1 and no steeper
 /// than what goes into them, so their errors are those of their arguments and of themselves.
 fn step_twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
@@ -78,7 +75,7 @@ fn step_twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
                 h = n + z * (2.0 + h.abs());
                 [r, z, n, q]
             } else {
-                let (r, z) = (sigmoid(r), sigmoid(z));
+                let (r, z) = (logistic(r), logistic(z));
                 let n = (input(2) + r * q).tanh();
                 h = (1.0 - z) * n + z * h;
                 [r, z, n, q]

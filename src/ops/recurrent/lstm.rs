@@ -12,6 +12,7 @@ use super::{Cell, StepParams, backward, forward, size, step_kernels};
 use crate::Result;
 use crate::engine::{Binding, HostCall};
 use crate::ops::Operation;
+use crate::ops::elementwise::sigmoid::logistic;
 
 static CELL: Cell = Cell {
     gates: 4,
@@ -53,10 +54,6 @@ static CELL: Cell = Cell {
     ),
 };
 
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
-}
-
 /// `magnitude`: with what the errors are measured by in the place of each result. A gate is no larger than 1 and no steeper
 /// than what goes into it, so its error is that of its argument and of itself.
 fn step_twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
@@ -75,7 +72,7 @@ fn step_twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
                 arguments.map(|a| a + 1.0)
             } else {
                 let [i, f, g, o] = arguments;
-                [sigmoid(i), sigmoid(f), g.tanh(), sigmoid(o)]
+                [logistic(i), logistic(f), g.tanh(), logistic(o)]
             };
             [i, f, g, o].into_iter().enumerate().for_each(|(gate, v)| gates[at + gate * hidden] = v);
             (c, h) = if magnitude {

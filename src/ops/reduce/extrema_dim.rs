@@ -11,7 +11,7 @@ use crate::Result;
 use crate::dtype::DType;
 use crate::engine::kernel::params;
 use crate::engine::{Binding, Bound, Grid, HostCall, Kernel, ParamsLayout, Variant};
-use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods};
+use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods, pair};
 use crate::tensor::Tensor;
 use crate::tensor::shape::{dim_index, dim_indices, numel};
 
@@ -261,10 +261,8 @@ fn dim_cases(values: bool) -> Vec<cases::Case> {
     list.into_iter().map(Case::no_gradcheck).collect()
 }
 
-fn pair(operation: &'static Operation, x: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
-    let mut outputs = apply(operation, &[x], Attrs::new().int("dim", dim).bool("keepdim", keepdim))?;
-    let indices = outputs.pop().expect("the operation has two outputs");
-    Ok((outputs.pop().expect("the operation has two outputs"), indices))
+fn with_places(operation: &'static Operation, x: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    pair(apply(operation, &[x], Attrs::new().int("dim", dim).bool("keepdim", keepdim)))
 }
 
 fn position(operation: &'static Operation, x: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor> {
@@ -292,7 +290,7 @@ methods! {
     /// # Panics
     /// When the dim does not exist or has no elements.
     pub fn max_dim / try_max_dim (&self, dim: i64, keepdim: bool) -> (Tensor, Tensor) {
-        pair(&MAX_DIM, self, dim, keepdim)
+        with_places(&MAX_DIM, self, dim, keepdim)
     }
 
     /// The smallest elements along a dim, and their positions in it: [`Self::max_dim`] turned round, PyTorch's `min(dim)`.
@@ -300,7 +298,7 @@ methods! {
     /// # Panics
     /// As [`Self::max_dim`].
     pub fn min_dim / try_min_dim (&self, dim: i64, keepdim: bool) -> (Tensor, Tensor) {
-        pair(&MIN_DIM, self, dim, keepdim)
+        with_places(&MIN_DIM, self, dim, keepdim)
     }
 
     /// The positions (i32) of the largest elements along a dim; without one, the position of the largest of all
