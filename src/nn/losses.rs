@@ -3,6 +3,7 @@
 
 use super::{Buffer, Forward, Module};
 use crate::ops::class_loss::Reduction;
+use crate::ops::cross_entropy::CrossEntropyOptions;
 use crate::ops::losses::binary_cross_entropy::BinaryCrossEntropyOptions;
 use crate::ops::losses::binary_cross_entropy_with_logits::BinaryCrossEntropyWithLogitsOptions;
 use crate::ops::losses::huber_loss::HuberLossOptions;
@@ -163,6 +164,35 @@ losses! {
         /// Whether the target holds logarithms; it does not if not set.
         log_target: bool = false,
     } => |l| input.kl_div_with(target, &KlDivOptions { reduction: l.reduction, log_target: l.log_target });
+
+    /// Cross-entropy of logits `[N, C, …]` against class numbers `[N, …]` (i32), or against class probabilities `[N, C, …]`
+    /// (f32), for which there is no `ignore_index`; see [`Tensor::cross_entropy_with`].
+    /// <https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html>
+    ///
+    /// ```
+    /// use lumigrad::{nn, prelude::*};
+    /// let criterion = nn::CrossEntropyLoss::new();
+    /// let logits = Tensor::zeros(&[2, 10]);
+    /// let loss = criterion.call(&(logits.clone(), Tensor::from_slice(&[3, 7], &[2])));
+    /// assert!((loss.item::<f32>()? - 10f32.ln()).abs() < 1e-6);
+    /// let loss = criterion.loss(&logits, &Tensor::full(&[2, 10], 0.1));
+    /// assert!((loss.item::<f32>()? - 10f32.ln()).abs() < 1e-6);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    CrossEntropyLoss(input, target) [
+        /// A factor for each class, `[C]`.
+        weight,
+    ] {
+        /// A class number whose samples count for nothing; −100 if not set.
+        ignore_index: i64 = -100,
+        /// What becomes of the losses; their weighted mean if not set.
+        reduction: Reduction = Reduction::Mean,
+        /// How much of the probability is spread over all classes; 0 if not set.
+        label_smoothing: f64 = 0.0,
+    } => |l| {
+        let &CrossEntropyLoss { ignore_index, reduction, label_smoothing, .. } = l;
+        input.cross_entropy_with(target, &CrossEntropyOptions { weight, ignore_index, reduction, label_smoothing })
+    };
 
     /// Negative log-likelihood of log-probabilities `[N, C, …]` against class numbers `[N, …]`; see [`Tensor::nll_loss`].
     /// <https://pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html>

@@ -15,7 +15,6 @@ mod embedding;
 mod hooks;
 pub mod init;
 mod linear;
-mod loss;
 mod losses;
 mod module;
 mod norm;
@@ -45,11 +44,10 @@ pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d};
 pub use embedding::Embedding;
 pub use hooks::{HookedModule, Hooks, ModuleHook};
 pub use linear::{Flatten, Linear};
-pub use loss::CrossEntropyLoss;
 pub use losses::{
-    BCELoss, BCEWithLogitsLoss, CosineEmbeddingLoss, GaussianNLLLoss, HingeEmbeddingLoss, HuberLoss, KLDivLoss, L1Loss,
-    MSELoss, MarginRankingLoss, MultiLabelSoftMarginLoss, MultiMarginLoss, NLLLoss, PoissonNLLLoss, SmoothL1Loss,
-    SoftMarginLoss, TripletMarginLoss,
+    BCELoss, BCEWithLogitsLoss, CosineEmbeddingLoss, CrossEntropyLoss, GaussianNLLLoss, HingeEmbeddingLoss, HuberLoss,
+    KLDivLoss, L1Loss, MSELoss, MarginRankingLoss, MultiLabelSoftMarginLoss, MultiMarginLoss, NLLLoss, PoissonNLLLoss,
+    SmoothL1Loss, SoftMarginLoss, TripletMarginLoss,
 };
 pub use lumigrad_derive::Module;
 pub use module::{Forward, Layer, Module, Part, Visitor};
