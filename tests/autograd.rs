@@ -1,17 +1,12 @@
 //! The rules of the graph: accumulation, freeing, in-place changes, depth. On the reference; nothing here needs a GPU.
 
+mod common;
+
+use common::{on_reference, values};
 use lumigrad::autograd::{Backward, grad};
 use lumigrad::nn::Linear;
 use lumigrad::optim::SGD;
 use lumigrad::{enable_grad, prelude::*};
-
-fn on_reference<R>(body: impl FnOnce() -> R) -> R {
-    Device::new_reference(true).scope(body)
-}
-
-fn values(t: &Tensor) -> Vec<f32> {
-    t.to_vec().unwrap()
-}
 
 #[test]
 fn the_first_tutorial() {

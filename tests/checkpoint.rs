@@ -1,19 +1,13 @@
 //! Checkpoints, functions with a derivative of their own, anomaly mode. On the reference; nothing here needs a GPU.
 
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use common::{on_reference, values};
 use lumigrad::autograd::{Backward, Function, checkpoint, detect_anomaly, grad, gradcheck, try_checkpoint};
 use lumigrad::{nn, prelude::*};
-
-fn on_reference<R>(body: impl FnOnce(&Device) -> R) -> R {
-    let device = Device::new_reference(true);
-    device.scope(|| body(&device))
-}
-
-fn values(t: &Tensor) -> Vec<f32> {
-    t.to_vec().unwrap()
-}
 
 fn block(width: usize) -> nn::Sequential {
     nn::Sequential::new()
@@ -46,7 +40,8 @@ fn outcome(device: &Device, model: &dyn nn::Layer, x: &Tensor) -> Outcome {
 
 #[test]
 fn gradients_are_the_same_to_the_bit() {
-    on_reference(|device| {
+    on_reference(|| {
+        let device = &Device::current();
         let plain = nn::Sequential::new().add(nn::Linear::new(6, 6)).add(block(6)).add(block(6));
         let spare = nn::Sequential::new()
             .add(nn::Linear::new(6, 6))
@@ -70,7 +65,8 @@ fn gradients_are_the_same_to_the_bit() {
 
 #[test]
 fn the_mode_is_that_of_the_first_run() {
-    on_reference(|device| {
+    on_reference(|| {
+        let device = &Device::current();
         let model = nn::Checkpoint::new(block(4));
         let x = Tensor::randn(&[6, 4]).requires_grad();
         let run = |switch: bool| {
@@ -90,7 +86,7 @@ fn the_mode_is_that_of_the_first_run() {
 
 #[test]
 fn a_parameter_used_inside_and_outside_adds_up_in_the_same_order() {
-    on_reference(|_| {
+    on_reference(|| {
         let w = Parameter::new(Tensor::randn(&[16]));
         let x = Tensor::randn(&[16]).requires_grad();
         let part = |w: &Parameter, x: &Tensor| (x * w.get()).exp() * w.get().sin() + w.get();
@@ -113,7 +109,8 @@ fn a_parameter_used_inside_and_outside_adds_up_in_the_same_order() {
 
 #[test]
 fn memory_is_lower() {
-    on_reference(|device| {
+    on_reference(|| {
+        let device = &Device::current();
         let layers = 12;
         let net = |spare: bool| {
             let part = || nn::Sequential::new().add(nn::Linear::new(8, 8)).add(nn::Tanh).add(nn::Sigmoid).add(nn::Tanh);
@@ -137,7 +134,7 @@ fn memory_is_lower() {
 
 #[test]
 fn nothing_to_train_makes_no_graph() {
-    on_reference(|_| {
+    on_reference(|| {
         let count = Arc::new(AtomicUsize::new(0));
         let runs = count.clone();
         let layer = nn::Linear::new(2, 2);
@@ -171,7 +168,7 @@ fn nothing_to_train_makes_no_graph() {
 
 #[test]
 fn several_outputs_and_what_can_not_be_repeated() {
-    on_reference(|_| {
+    on_reference(|| {
         let x = Tensor::from_slice(&[1.0f32, 2.0], &[2]).requires_grad();
         let outputs = try_checkpoint(|x| Ok(vec![&x[0] * &x[0], x[0].exp()]), &[&x]).unwrap();
         let gradients = grad(&(&outputs[0] * 2.0).sum(), &[&x], Backward::new()).unwrap();
@@ -197,7 +194,7 @@ fn several_outputs_and_what_can_not_be_repeated() {
 
 #[test]
 fn functions_with_a_derivative_of_their_own() {
-    on_reference(|_| {
+    on_reference(|| {
         // a·b² with everything saved.
         let function = Function::new(
             "a_b_squared",
@@ -248,7 +245,7 @@ fn anomalies_name_operation_place_and_line() {
             (x * self.scale.get() * 0.0).sqrt()
         }
     }
-    on_reference(|_| {
+    on_reference(|| {
         let net = nn::Sequential::new().add(nn::Linear::new(2, 2)).add(Bad);
         let x = Tensor::ones(&[3, 2]);
         let text = detect_anomaly(|| net.call(&x).sum().backward()).unwrap_err().to_string();
@@ -281,7 +278,7 @@ fn anomalies_name_operation_place_and_line() {
 
 #[test]
 fn what_was_infinite_before_is_not_blamed() {
-    on_reference(|_| {
+    on_reference(|| {
         let scores = Tensor::randn(&[2, 3]).requires_grad();
         let mask = Tensor::from_slice(&[true, false, false], &[3]);
         detect_anomaly(|| scores.masked_fill(&mask, f64::NEG_INFINITY).softmax(-1).powi(2).sum().backward()).unwrap();

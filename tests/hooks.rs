@@ -1,18 +1,13 @@
 //! Hooks of tensors and modules, in PyTorch's order. On the reference; nothing here needs a GPU.
 
+mod common;
+
 use std::sync::{Arc, Mutex};
 
+use common::{on_reference, values};
 use lumigrad::autograd::{Backward, grad};
 use lumigrad::optim::SGD;
 use lumigrad::{nn, prelude::*};
-
-fn on_reference<R>(body: impl FnOnce() -> R) -> R {
-    Device::new_reference(true).scope(body)
-}
-
-fn values(t: &Tensor) -> Vec<f32> {
-    t.to_vec().unwrap()
-}
 
 /// A list that hooks write to.
 #[derive(Clone, Default)]

@@ -1,17 +1,15 @@
 //! Calling modules: paths in errors, walks over the tree. On the reference; nothing here needs a GPU.
 
+mod common;
 #[path = "../examples/resnet18/model.rs"]
 mod model;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use common::on_reference;
 use lumigrad::optim::SGD;
 use lumigrad::{nn, prelude::*};
-
-fn on_reference<R>(body: impl FnOnce() -> R) -> R {
-    Device::new_reference(true).scope(body)
-}
 
 /// What a mistake says.
 fn message(body: impl FnOnce() -> Tensor) -> String {

@@ -1,4 +1,4 @@
-//! Tests on a GPU: trials of one process that share one device.
+//! What test programs share: tests on a GPU, as trials of one process that share one device, and tests on the reference.
 //!
 //! Without an adapter every trial is ignored, visibly; with `LUMIGRAD_REQUIRE_GPU=1` that is a failure.
 
@@ -7,7 +7,16 @@
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use lumigrad::engine::GpuOptions;
-use lumigrad::{Device, Error};
+use lumigrad::{Device, Error, Tensor};
+
+/// Runs this on a reference of its own.
+pub fn on_reference<R>(body: impl FnOnce() -> R) -> R {
+    Device::new_reference(true).scope(body)
+}
+
+pub fn values(t: &Tensor) -> Vec<f32> {
+    t.to_vec().unwrap()
+}
 
 /// The device of a test program, or why there is none.
 pub struct Gpu(Result<Device, Error>);

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.optim import lr_scheduler as s
 
-HERE = pathlib.Path(__file__).parent
+DATA = pathlib.Path(__file__).parent.parent / "data"
 STEPS = 25
 OPTIMIZERS = {
     "sgd_all": ("SGD", dict(lr=0.05, momentum=0.8, dampening=0.3, weight_decay=0.02), {}),
@@ -61,7 +61,7 @@ def train(name, dtype, file):
 
 
 def optimizers():
-    file = load_file(HERE / "trajectories/optimizers.safetensors")
+    file = load_file(DATA / "trajectories/optimizers.safetensors")
     keep = {n: t for n, t in file.items() if n.startswith(("init.", "batch"))}
     runs = {}
     for name, (kind, kwargs, extra) in OPTIMIZERS.items():
@@ -73,7 +73,7 @@ def optimizers():
         print(f"{name:20} float32 is off by {off:.1e} and {weights_off:.1e}")
         keep |= saved
         runs[name] = dict(optimizer=kind, kwargs=kwargs, extra=extra, steps=STEPS, loss64=losses, atol=atol)
-    save_file(keep, HERE / "trajectories/optimizers_more.safetensors")
+    save_file(keep, DATA / "trajectories/optimizers_more.safetensors")
     return {"file": "trajectories/optimizers_more.safetensors", "runs": runs}
 
 
@@ -132,4 +132,4 @@ def schedules():
 
 if __name__ == "__main__":
     content = {"torch": torch.__version__.split("+")[0], "optimizers": optimizers(), "schedules": schedules()}
-    (HERE / "trajectories_more.json").write_text(json.dumps(content, indent=1) + "\n")
+    (DATA / "trajectories_more.json").write_text(json.dumps(content, indent=1) + "\n")
