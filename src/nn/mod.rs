@@ -12,6 +12,7 @@ mod dict;
 mod distance;
 mod dropout;
 mod embedding;
+mod graph;
 mod hooks;
 pub mod init;
 mod linear;
@@ -42,6 +43,7 @@ pub use dict::ModuleDict;
 pub use distance::{CosineSimilarity, PairwiseDistance};
 pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d};
 pub use embedding::Embedding;
+pub use graph::{Graph, GraphNode};
 pub use hooks::{HookedModule, Hooks, ModuleHook};
 pub use linear::{Flatten, Linear};
 pub use losses::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Attrs, Operation};
+use super::{Attrs, Operation, observe};
 use crate::autograd::{self, Edge, Leaf, Node, SavedTensor, Step, Target};
 use crate::dtype::DType;
 use crate::engine::{Buffer, Device, Grid, Kernel, ParamsBlock, place};
@@ -308,6 +308,25 @@ pub(crate) fn apply_on(
 
 /// [`apply_on`] with a forward, and a way back, that may be closures.
 pub(crate) fn apply_with(
+    device: &Device,
+    operation: &'static Operation,
+    inputs: &[&Tensor],
+    attrs: Attrs,
+    forward: &dyn Fn(&mut Call<'_>) -> Result<Outputs>,
+    has_gradient: bool,
+    step: &dyn Fn() -> Option<Step>,
+) -> Result<Outputs> {
+    if observe::is_on() {
+        let run = || run(device, operation, inputs, attrs.clone(), forward, has_gradient, step);
+        let outputs = observe::paused(run)?;
+        observe::notice(operation, inputs, attrs, &outputs);
+        return Ok(outputs);
+    }
+    run(device, operation, inputs, attrs, forward, has_gradient, step)
+}
+
+/// [`apply_with`] without an observer.
+fn run(
     device: &Device,
     operation: &'static Operation,
     inputs: &[&Tensor],

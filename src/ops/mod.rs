@@ -36,6 +36,7 @@ pub(crate) mod losses;
 pub(crate) mod matmul;
 pub(crate) mod nll_loss;
 pub(crate) mod norm;
+pub(crate) mod observe;
 pub mod optim;
 pub(crate) mod order;
 pub(crate) mod pad;
