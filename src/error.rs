@@ -154,6 +154,14 @@ pub enum Error {
         /// What is wrong and what was expected.
         detail: String,
     },
+    /// A file that none of its addresses gave.
+    #[error("fetching {name}: {detail}")]
+    Download {
+        /// The file.
+        name: String,
+        /// What happened at each address, and where to put the file by hand.
+        detail: String,
+    },
     /// A state_dict that does not fit the module; every problem is listed.
     #[error("load_state_dict: {}", .0.join("; "))]
     StateDict(Vec<String>),

@@ -31,6 +31,8 @@ mod batch;
 mod cifar;
 mod combine;
 mod dataset;
+#[cfg(feature = "download")]
+pub mod download;
 pub mod idx;
 mod loader;
 mod mnist;
