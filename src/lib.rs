@@ -14,7 +14,7 @@
 //! ```
 //!
 //! The modules in the order of one call: [`tensor`](Tensor) → [`ops`] → [`engine`] → shaders. [`autograd`] hangs off
-//! `ops`; [`nn`], [`optim`], [`data`] and [`io`] are built on tensors.
+//! `ops`; [`nn`], [`optim`], [`data`], [`metrics`], [`train`] and [`io`] are built on tensors.
 
 // `#[derive(Module)]` names this crate by its name, here too.
 extern crate self as lumigrad;
@@ -26,6 +26,7 @@ mod dtype;
 pub mod engine;
 mod error;
 pub mod io;
+pub mod metrics;
 pub mod nn;
 pub mod ops;
 pub mod optim;

@@ -20,13 +20,20 @@ pub(super) struct Position {
     pub global_step: u64,
 }
 
-/// A sum over the batches so far: name, sum, weight, and whether it lies on the device.
-pub(super) type SavedMean = (String, f64, f64, bool);
+/// A sum over the batches so far.
+#[derive(Clone, Debug)]
+pub(super) struct SavedMean {
+    pub name: String,
+    pub sum: f64,
+    pub weight: f64,
+    pub on_device: bool,
+    pub on_step: bool,
+}
 
 /// The state of a training: module, optimiser, schedule, random numbers, callbacks, and the place in the data.
 ///
-/// In the file, which is in the safetensors format, the module's tensors are `module.NAME` and the optimiser's
-/// `optimizer.NAME`; all else is JSON in its metadata, with a checksum of the tensors. It is written beside its place
+/// In the file, which is in the safetensors format, the module's tensors are `module.NAME`, the optimiser's
+/// `optimizer.NAME` and what metrics hold `metric.NAME.NUMBER`; all else is JSON in its metadata, with a checksum of the tensors. It is written beside its place
 /// and put there in one step, so that a kill or a full disk leaves what was there before.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
@@ -38,6 +45,7 @@ pub struct Checkpoint {
     pub(super) position: Position,
     pub(super) random: RandomState,
     pub(super) means: Vec<SavedMean>,
+    pub(super) metric_states: StateDict,
     pub(super) metrics: BTreeMap<String, f64>,
     pub(super) callbacks: BTreeMap<String, Json>,
 }
@@ -64,12 +72,13 @@ impl Checkpoint {
         let mut tensors = StateDict::new();
         self.module.iter().for_each(|(name, t)| tensors.insert(format!("module.{name}"), t.clone()));
         self.optimizer.tensors.iter().for_each(|(name, t)| tensors.insert(format!("optimizer.{name}"), t.clone()));
+        self.metric_states.iter().for_each(|(name, t)| tensors.insert(format!("metric.{name}"), t.clone()));
         // NaN and infinities have no place in JSON: numbers go as their bits.
         let bits = |x: f64| json!(format!("{:016x}", x.to_bits()));
         let means: Vec<Json> = self
             .means
             .iter()
-            .map(|(name, sum, weight, device)| json!([name, bits(*sum), bits(*weight), device]))
+            .map(|mean| json!([mean.name, bits(mean.sum), bits(mean.weight), mean.on_device, mean.on_step]))
             .collect();
         let metrics: BTreeMap<_, _> = self.metrics.iter().map(|(name, value)| (name, bits(*value))).collect();
         let rest = json!({
@@ -113,7 +122,16 @@ impl Checkpoint {
             parsed.ok_or_else(|| wrong(&format!("`{name}` is no number")))
         };
         let bits = |value: &Json| u64::from_str_radix(value.as_str()?, 16).ok().map(f64::from_bits);
-        let mean = |row: &Json| Some((row[0].as_str()?.to_string(), bits(&row[1])?, bits(&row[2])?, row[3].as_bool()?));
+        let mean = |row: &Json| {
+            Some(SavedMean {
+                name: row[0].as_str()?.to_string(),
+                sum: bits(&row[1])?,
+                weight: bits(&row[2])?,
+                on_device: row[3].as_bool()?,
+                // Not in older files.
+                on_step: row[4].as_bool().unwrap_or(true),
+            })
+        };
         let rows = json["means"].as_array().ok_or_else(|| wrong("`means` is no list"))?;
         let entries = json["metrics"].as_object().ok_or_else(|| wrong("`metrics` is no object"))?;
         let metrics = entries.iter().map(|(name, value)| Some((name.clone(), bits(value)?))).collect::<Option<_>>();
@@ -133,6 +151,7 @@ impl Checkpoint {
             },
             random: RandomState { seed: wide("seed")?, counter: wide("random")? },
             means: rows.iter().map(mean).collect::<Option<_>>().ok_or_else(|| wrong("`means` is damaged"))?,
+            metric_states: part("metric."),
             metrics: metrics.ok_or_else(|| wrong("`metrics` is damaged"))?,
             callbacks: callbacks.iter().map(|(name, state)| (name.clone(), state.clone())).collect(),
         })

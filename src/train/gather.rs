@@ -3,21 +3,28 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::task::noop_waker;
 
+use super::checkpoint::SavedMean;
 use crate::autograd::no_grad;
+use crate::metrics::Metric;
+use crate::nn::StateDict;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
-/// A logged number: on the device as a scalar, or on the host.
+/// A logged number: on the device as a scalar, on the host, or what a metric comes to.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum LogValue {
     /// On the device; it is not waited for.
     Tensor(Tensor),
     /// On the host.
     Number(f64),
+    /// Computed at the end of the epoch over all that the metric has taken in, and reset then. It has no value of a step.
+    Metric(Arc<dyn Metric<Value = f64>>),
 }
 
 impl From<&Tensor> for LogValue {
@@ -38,12 +45,19 @@ impl From<f64> for LogValue {
     }
 }
 
+impl<M: Metric<Value = f64> + Clone + 'static> From<&M> for LogValue {
+    fn from(metric: &M) -> Self {
+        LogValue::Metric(Arc::new(metric.clone()))
+    }
+}
+
 /// What becomes of a logged value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogOptions {
     /// Written every few steps as it is.
     pub on_step: bool,
-    /// Written at the end of the epoch as the mean over all samples.
+    /// Written at the end of the epoch as the mean over all samples, or the value of a metric. In a training its name ends
+    /// with `_epoch` when there are values of steps too.
     pub on_epoch: bool,
     /// Shown beside the progress bar.
     pub prog_bar: bool,
@@ -75,6 +89,9 @@ impl Log {
 
     /// Logs a scalar: in a training step its value every few steps and its mean over the epoch, in an evaluation the mean.
     ///
+    /// A [metric](crate::metrics) itself is computed at the end of the epoch and reset: log it in every step that updates
+    /// it, and give training and validation one each.
+    ///
     /// # Panics
     /// When a tensor has more than one element.
     #[track_caller]
@@ -96,13 +113,26 @@ impl Log {
     }
 }
 
-/// Running means over an epoch, each sample counting the same.
+/// Running means over an epoch, each sample counting the same, and its metrics.
 #[derive(Default)]
-pub(super) struct Means(BTreeMap<String, Mean>);
+pub(super) struct Means {
+    means: BTreeMap<String, Mean>,
+    metrics: BTreeMap<String, Arc<dyn Metric<Value = f64>>>,
+    /// What metrics held at a checkpoint, until they are logged again.
+    restored: BTreeMap<String, Vec<Tensor>>,
+}
 
 struct Mean {
     sum: LogValue,
     weight: f64,
+    on_step: bool,
+}
+
+/// What an epoch came to.
+pub(super) struct Finished {
+    pub value: f64,
+    /// Whether it has values of steps as well.
+    pub on_step: bool,
 }
 
 impl Means {
@@ -110,13 +140,18 @@ impl Means {
     pub fn add(&mut self, entries: &[Entry], samples: usize) -> Result<()> {
         for entry in entries.iter().filter(|e| e.options.on_epoch) {
             let weighted = match &entry.value {
+                LogValue::Metric(metric) => {
+                    self.metric(&entry.name, metric)?;
+                    continue;
+                }
                 LogValue::Number(x) => LogValue::Number(x * samples as f64),
                 LogValue::Tensor(x) => {
                     LogValue::Tensor(no_grad(|| x.try_mul_scalar(samples as f64)?.try_reshape([1usize]))?)
                 }
             };
-            let Some(mean) = self.0.get_mut(&entry.name) else {
-                self.0.insert(entry.name.clone(), Mean { sum: weighted, weight: samples as f64 });
+            let Some(mean) = self.means.get_mut(&entry.name) else {
+                let mean = Mean { sum: weighted, weight: samples as f64, on_step: entry.options.on_step };
+                self.means.insert(entry.name.clone(), mean);
                 continue;
             };
             mean.weight += samples as f64;
@@ -132,14 +167,28 @@ impl Means {
         Ok(())
     }
 
-    /// The means, in one read. Waits for the device.
-    pub fn finish(&mut self) -> Result<BTreeMap<String, f64>> {
-        let means = std::mem::take(&mut self.0);
+    /// Remembers a metric. After a checkpoint was loaded it goes on from what it held then.
+    fn metric(&mut self, name: &str, metric: &Arc<dyn Metric<Value = f64>>) -> Result<()> {
+        if let Some(state) = self.restored.remove(name) {
+            metric.prepend_state(&state)?;
+        }
+        self.metrics.insert(name.to_string(), metric.clone());
+        Ok(())
+    }
+
+    /// The means, in one read, and the metrics, which begin anew. Waits for the device.
+    pub fn finish(&mut self) -> Result<BTreeMap<String, Finished>> {
+        let mut finished = BTreeMap::new();
+        for (name, metric) in &self.metrics {
+            finished.insert(name.clone(), Finished { value: metric.compute()?, on_step: false });
+        }
+        self.forget();
+        let means = std::mem::take(&mut self.means);
         let sums: Vec<&Tensor> = means
             .values()
             .filter_map(|mean| match &mean.sum {
                 LogValue::Tensor(sum) => Some(sum),
-                LogValue::Number(_) => None,
+                _ => None,
             })
             .collect();
         let mut read = match sums.is_empty() {
@@ -147,37 +196,73 @@ impl Means {
             false => no_grad(|| Tensor::try_cat(&sums, 0))?.to_vec::<f64>()?,
         }
         .into_iter();
-        let value = |mean: &Mean| match &mean.sum {
-            LogValue::Number(sum) => sum / mean.weight,
-            LogValue::Tensor(_) => read.next().expect("one sum a tensor") / mean.weight,
-        };
-        let values: Vec<f64> = means.values().map(value).collect();
-        Ok(means.into_keys().zip(values).collect())
+        for (name, mean) in means {
+            let sum = match mean.sum {
+                LogValue::Number(sum) => sum,
+                _ => read.next().expect("one sum a tensor"),
+            };
+            finished.insert(name, Finished { value: sum / mean.weight, on_step: mean.on_step });
+        }
+        Ok(finished)
     }
 
-    /// The sums so far, for a checkpoint: name, sum and weight.
-    pub fn save(&self) -> Result<Vec<(String, f64, f64, bool)>> {
+    /// Resets the metrics and lets go of them.
+    fn forget(&mut self) {
+        self.restored.clear();
+        std::mem::take(&mut self.metrics).values().for_each(|metric| metric.reset());
+    }
+
+    /// What the metrics hold, for a checkpoint.
+    pub fn save_metrics(&self) -> Result<StateDict> {
+        let mut state = StateDict::new();
+        for (name, metric) in &self.metrics {
+            let tensors = metric.state()?;
+            tensors.into_iter().enumerate().for_each(|(i, tensor)| state.insert(format!("{name}.{i}"), tensor));
+        }
+        Ok(state)
+    }
+
+    /// Goes on from what metrics held.
+    pub fn load_metrics(&mut self, state: &StateDict) {
+        self.forget();
+        for (name, _) in state.iter().filter_map(|(key, _)| key.rsplit_once('.')) {
+            let tensors = self.restored.entry(name.to_string()).or_default();
+            // The order of a file is its own.
+            tensors.extend(state.get(&format!("{name}.{}", tensors.len())).cloned());
+        }
+    }
+
+    /// The sums so far, for a checkpoint.
+    pub fn save(&self) -> Result<Vec<SavedMean>> {
         let row = |(name, mean): (&String, &Mean)| {
             let (sum, on_device) = match &mean.sum {
-                LogValue::Number(sum) => (*sum, false),
                 LogValue::Tensor(sum) => (sum.item::<f64>()?, true),
+                LogValue::Number(sum) => (*sum, false),
+                LogValue::Metric(_) => unreachable!("metrics are no means"),
             };
-            Ok((name.clone(), sum, mean.weight, on_device))
+            Ok(SavedMean { name: name.clone(), sum, weight: mean.weight, on_device, on_step: mean.on_step })
         };
-        self.0.iter().map(row).collect()
+        self.means.iter().map(row).collect()
     }
 
     /// Goes on from saved sums.
-    pub fn load(&mut self, rows: Vec<(String, f64, f64, bool)>, device: &crate::Device) -> Result<()> {
-        self.0.clear();
-        for (name, sum, weight, on_device) in rows {
+    pub fn load(&mut self, rows: Vec<SavedMean>, device: &crate::Device) -> Result<()> {
+        self.means.clear();
+        for SavedMean { name, sum, weight, on_device, on_step } in rows {
             let sum = match on_device {
                 true => LogValue::Tensor(Tensor::try_from_slice_on(&[sum], &[1], device)?),
                 false => LogValue::Number(sum),
             };
-            self.0.insert(name, Mean { sum, weight });
+            self.means.insert(name, Mean { sum, weight, on_step });
         }
         Ok(())
+    }
+}
+
+/// Metrics of an epoch that was broken off are of no use to another one.
+impl Drop for Means {
+    fn drop(&mut self) {
+        self.forget();
     }
 }
 
@@ -198,6 +283,7 @@ impl Reads {
                     names.push(entry.name.clone());
                     tensors.push(no_grad(|| x.try_reshape([1usize]))?);
                 }
+                LogValue::Metric(_) => {}
             }
         }
         if !tensors.is_empty() {

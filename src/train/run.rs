@@ -38,7 +38,7 @@ impl<M: LightningModule> Evaluation<'_, M> {
                 no_grad(|| step(&batch, &mut log))?;
                 means.add(&log.entries, batch.len())?;
             }
-            means.finish()
+            Ok(means.finish()?.into_iter().map(|(name, finished)| (name, finished.value)).collect())
         })();
         self.module.train();
         all
@@ -128,15 +128,16 @@ impl<'a, M: LightningModule> Fit<'a, M> {
                 return Ok(false);
             }
         }
-        let mut means = self.means.finish()?;
+        let finished = self.means.finish()?;
         self.collect(true)?;
-        let train: Vec<(String, f64)> = means.iter().map(|(name, mean)| (name.clone(), *mean)).collect();
+        let mut means: BTreeMap<String, f64> = finished.iter().map(|(name, f)| (name.clone(), f.value)).collect();
         let validates = (self.at.epoch + 1).is_multiple_of(self.trainer.check_val_every);
         if validates {
             means.extend(self.validate()?);
         }
-        let epoch_means = train.into_iter().map(|(name, mean)| (format!("{name}_epoch"), mean)).collect();
-        self.write(epoch_means)?;
+        let suffix = |on_step| if on_step { "_epoch" } else { "" };
+        let epoch_means = finished.into_iter().map(|(name, f)| (format!("{name}{}", suffix(f.on_step)), f.value));
+        self.write(epoch_means.collect())?;
         (self.at.epoch, self.at.batch) = (self.at.epoch + 1, 0);
         self.trainer.epoch = self.at.epoch;
         self.progress.epoch(&means);
@@ -262,6 +263,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
             position: self.at,
             random: self.device.random_state(),
             means: self.means.save()?,
+            metric_states: self.means.save_metrics()?,
             metrics: self.trainer.metrics.clone(),
             callbacks,
         })
@@ -277,6 +279,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
             }
         }
         self.means.load(checkpoint.means.clone(), &self.device)?;
+        self.means.load_metrics(&checkpoint.metric_states);
         self.at = checkpoint.position;
         self.trainer.metrics = checkpoint.metrics.clone();
         (self.trainer.global_step, self.trainer.epoch) = (self.at.global_step, self.at.epoch);
