@@ -32,6 +32,8 @@ pub mod ops;
 pub mod optim;
 pub mod random;
 mod tensor;
+#[cfg(feature = "tensorboard")]
+pub mod tensorboard;
 pub mod train;
 
 pub use autograd::{enable_grad, no_grad};

@@ -39,6 +39,24 @@ impl From<Tensor> for LogValue {
     }
 }
 
+impl LogValue {
+    /// The number. Waits for the device.
+    #[cfg(feature = "tensorboard")]
+    pub(crate) fn read(&self) -> Result<f64> {
+        match self {
+            LogValue::Tensor(tensor) => tensor.item(),
+            LogValue::Number(number) => Ok(*number),
+            LogValue::Metric(metric) => metric.compute(),
+        }
+    }
+}
+
+impl From<f32> for LogValue {
+    fn from(number: f32) -> Self {
+        LogValue::Number(f64::from(number))
+    }
+}
+
 impl From<f64> for LogValue {
     fn from(number: f64) -> Self {
         LogValue::Number(number)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, json};
 
+use super::HParams;
 use crate::{Error, Result};
 
 /// Takes the numbers of a training.
@@ -17,11 +18,27 @@ pub trait Logger: Send {
     /// When they can't be kept; the training ends with it.
     fn log(&mut self, epoch: u64, step: u64, values: &[(String, f64)]) -> Result<()>;
 
-    /// Called at the end, and when a checkpoint is written: nothing may be lost afterwards.
+    /// What the module says that it is trained with; called before the first step, and not when there is nothing to say.
+    ///
+    /// # Errors
+    /// When it can't be kept.
+    fn log_hparams(&mut self, _hparams: &HParams) -> Result<()> {
+        Ok(())
+    }
+
+    /// A training goes on after this step: what a killed run has logged of later ones comes again.
+    ///
+    /// # Errors
+    /// When that can't be put right.
+    fn resume(&mut self, _step: u64) -> Result<()> {
+        Ok(())
+    }
+
+    /// The training is over, well or not.
     ///
     /// # Errors
     /// When something can't be written.
-    fn flush(&mut self) -> Result<()> {
+    fn finish(&mut self, _success: bool) -> Result<()> {
         Ok(())
     }
 }
@@ -58,10 +75,6 @@ impl Logger for JsonLinesLogger {
         // One write a line, so that a killed process leaves whole lines.
         let line = format!("{}\n", serde_json::Value::Object(row));
         self.file.write_all(line.as_bytes()).map_err(|e| Error::file(&self.path, e))
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.file.flush().map_err(|e| Error::file(&self.path, e))
     }
 }
 

@@ -35,6 +35,7 @@ mod callback;
 mod checkpoint;
 mod data;
 mod gather;
+mod hparams;
 mod logger;
 mod module;
 mod optimizers;
@@ -46,6 +47,7 @@ pub use callback::{Callback, EarlyStopping, LearningRateMonitor, Mode, ModelChec
 pub use checkpoint::Checkpoint;
 pub use data::{DataModule, Stage, TensorBatch};
 pub use gather::{Log, LogOptions, LogValue};
+pub use hparams::{HParam, HParams};
 pub use logger::{CsvLogger, JsonLinesLogger, Logger};
 pub use module::LightningModule;
 pub use optimizers::{Interval, Optimizers};

@@ -1,6 +1,6 @@
 //! What the user writes: the steps of a training.
 
-use super::{Log, Optimizers, TensorBatch};
+use super::{HParams, Log, Optimizers, TensorBatch};
 use crate::nn::Module;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
@@ -43,5 +43,10 @@ pub trait LightningModule: Module {
     /// Unless it is written, that it is not.
     fn predict_step(&self, _batch: &TensorBatch) -> Result<Tensor> {
         Err(Error::argument("predict", "the module has no predict_step"))
+    }
+
+    /// What it is trained with, for the loggers that show it.
+    fn hparams(&self) -> HParams {
+        HParams::new()
     }
 }

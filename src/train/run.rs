@@ -79,11 +79,17 @@ impl<'a, M: LightningModule> Fit<'a, M> {
     pub fn run(mut self, resume: Option<Checkpoint>) -> Result<()> {
         if let Some(checkpoint) = resume {
             self.restore(&checkpoint)?;
+            let step = self.at.global_step;
+            self.trainer.loggers.iter_mut().try_for_each(|logger| logger.resume(step))?;
+        }
+        let hparams = self.module.hparams();
+        if !hparams.is_empty() {
+            self.trainer.loggers.iter_mut().try_for_each(|logger| logger.log_hparams(&hparams))?;
         }
         let result = self.epochs();
-        let flushed = self.trainer.loggers.iter_mut().try_for_each(|logger| logger.flush());
+        let finished = self.trainer.loggers.iter_mut().try_for_each(|logger| logger.finish(result.is_ok()));
         self.progress.finish();
-        result.and(flushed)
+        result.and(finished)
     }
 
     fn epochs(&mut self) -> Result<()> {
