@@ -2,10 +2,11 @@
 //!
 //!     cargo run --release --example checkpoint -- --dir out/checkpoint
 //!
-//! Run it, stop it (Ctrl-C, or kill it), run it again: it goes on from the last checkpoint. A run that was never stopped
-//! ends with the same weights, whose fingerprint is the last line.
+//! Run it, stop it (Ctrl-C, or kill it), run it again: it goes on from the last checkpoint that is whole. A run that was
+//! never stopped ends with the same weights, whose fingerprint is the last line.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 use clap::Parser;
@@ -62,8 +63,18 @@ impl LightningModule for Digits {
     }
 }
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    env_logger::init();
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
     let device = Device::from_env()?;
     Device::set_default(&device);
     device.manual_seed(0);
@@ -78,7 +89,6 @@ fn main() -> Result<()> {
     let data = (loader(Split::Train)?.shuffle(true).seed(0), loader(Split::Test)?);
 
     let checkpoints = ModelCheckpoint::new(&args.dir).monitor("val_loss", Mode::Min, 2).every_n_train_steps(args.every);
-    let last = checkpoints.last();
     let mut trainer = Trainer::new()
         .max_epochs(args.epochs)
         .limit_train_batches(args.batches)
@@ -89,16 +99,16 @@ fn main() -> Result<()> {
         .callback(checkpoints);
     std::fs::create_dir_all(&args.dir).map_err(|e| Error::file(&args.dir, e))?;
     trainer = trainer.logger(JsonLinesLogger::new(args.dir.join("log.jsonl"))?);
-    if last.exists() {
-        let found = Checkpoint::load(&last, &device)?;
+    if let Some(path) = Checkpoint::latest(&args.dir)? {
+        let found = Checkpoint::load(&path, &device)?;
         println!("going on after step {} of epoch {}", found.global_step(), found.epoch() + 1);
-        trainer = trainer.resume(&last);
+        trainer = trainer.resume(path);
     }
     let interrupted = trainer.interrupt_handle();
     ctrlc::set_handler(move || interrupted.store(true, Ordering::Relaxed)).expect("no other handler of Ctrl-C");
     trainer.fit(&module, &data)?;
     if trainer.was_interrupted() {
-        println!("stopped after step {}; the same command goes on from {}", trainer.global_step(), last.display());
+        println!("stopped after step {}; the same command goes on in {}", trainer.global_step(), args.dir.display());
         return Ok(());
     }
     println!("weights {:016x} after {} steps", fingerprint(&module)?, trainer.global_step());

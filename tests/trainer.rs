@@ -193,9 +193,9 @@ fn the_best_checkpoints_are_kept() {
     let mut names: Vec<String> =
         std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names.len(), 4, "{names:?}");
+    assert_eq!(names.len(), 5, "{names:?}");
     assert!(names[0].starts_with("epoch=") && names[1].starts_with("epoch="), "{names:?}");
-    assert_eq!(names[2..], ["last.ckpt", "log.csv"]);
+    assert_eq!(names[2..], ["last.ckpt", "log.csv", "previous.ckpt"]);
 
     // They are the two best of what was logged.
     let text = std::fs::read_to_string(&log).unwrap();
@@ -273,7 +273,7 @@ fn an_interruption_ends_after_the_step_and_saves() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_refused() {
+fn every_damaged_checkpoint_is_refused() {
     let device = Device::new_reference(true);
     let dir = tempfile::tempdir().unwrap();
     let mut trainer = trainer(&device).max_epochs(1).callback(ModelCheckpoint::new(dir.path()));
@@ -289,6 +289,13 @@ fn a_damaged_checkpoint_is_refused() {
         let e = load(&good[..cut]).unwrap_err().to_string();
         assert!(e.contains("last.ckpt"), "{e}");
     }
+    // Any one bit: of the lengths, of names and numbers in the header, of the tensors.
+    for at in 0..good.len() {
+        let mut flipped = good.clone();
+        flipped[at] ^= 1 << (at % 8);
+        let e = load(&flipped).expect_err(&format!("byte {at} of {}", good.len())).to_string();
+        assert!(e.contains("last.ckpt"), "{e}");
+    }
     let mut flipped = good.clone();
     *flipped.last_mut().unwrap() ^= 1;
     let e = load(&flipped).unwrap_err().to_string();
@@ -299,4 +306,52 @@ fn a_damaged_checkpoint_is_refused() {
     let mut again = Trainer::new().device(&device).progress(false).resume(&path);
     assert!(again.fit(&net, &moons()).is_err());
     assert_eq!(net.bits(), before);
+}
+
+#[test]
+fn a_damaged_checkpoint_costs_only_itself() {
+    let device = Device::new_reference(true);
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(Checkpoint::latest(dir.path().join("none")).unwrap(), None);
+    assert_eq!(Checkpoint::latest(dir.path()).unwrap(), None);
+    let train = |epochs, from: Option<&Path>| {
+        let mut trainer = trainer(&device).max_epochs(epochs).callback(ModelCheckpoint::new(dir.path()));
+        if let Some(path) = from {
+            trainer = trainer.resume(path);
+        }
+        let net = Net::new(&device);
+        trainer.fit(&net, &moons()).unwrap();
+        net.bits()
+    };
+    let step = |path: &Path| Checkpoint::load(path, &device).unwrap().global_step();
+    let (last, previous) = (dir.path().join("last.ckpt"), dir.path().join("previous.ckpt"));
+    let flip = |path: &Path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    let whole = train(4, None);
+    // The last of an epoch, and that of the end, which is the same.
+    assert_eq!((step(&last), step(&previous)), (28, 28));
+    train(3, None);
+    std::fs::remove_file(&previous).unwrap();
+    std::fs::copy(&last, dir.path().join("epoch=2.ckpt")).unwrap();
+    std::fs::write(dir.path().join("notes.txt"), "no checkpoint").unwrap();
+    train(4, Some(&last));
+    assert_eq!(Checkpoint::latest(dir.path()).unwrap().as_deref(), Some(last.as_path()));
+    flip(&last);
+    assert_eq!(Checkpoint::latest(dir.path()).unwrap().as_deref(), Some(previous.as_path()));
+    // A file of a killed write does not count, and a damaged older one is passed over, too.
+    std::fs::write(dir.path().join(".last.ckpt.1.tmp"), std::fs::read(&previous).unwrap()).unwrap();
+    std::fs::write(&previous, b"").unwrap();
+    let older = Checkpoint::latest(dir.path()).unwrap().unwrap();
+    assert_eq!((older.file_name().unwrap().to_str(), step(&older)), (Some("epoch=2.ckpt"), 21));
+    assert_eq!(train(4, Some(&older)), whole);
+    assert_eq!(step(&last), 28);
+    for name in ["last.ckpt", "previous.ckpt", "epoch=2.ckpt"] {
+        flip(&dir.path().join(name));
+    }
+    let e = Checkpoint::latest(dir.path()).unwrap_err().to_string();
+    assert!(e.contains(".ckpt: ") && e.contains("damaged"), "{e}");
 }

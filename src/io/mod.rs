@@ -5,4 +5,4 @@ mod safetensors;
 
 pub use self::optimizer::{load_optimizer, save_optimizer};
 pub use self::safetensors::{load_safetensors, save_safetensors};
-pub(crate) use self::safetensors::{read_checked, write_atomically, write_checked};
+pub(crate) use self::safetensors::{read_checked, read_metadata_checked, write_atomically, write_checked};

@@ -32,40 +32,84 @@ pub fn save_safetensors(state: &StateDict, path: impl AsRef<Path>) -> Result<()>
 /// The name of the checksum in a file's metadata.
 const CHECKSUM: &str = "crc32";
 
-/// [`write`] with a checksum of all tensors among the metadata.
-pub(crate) fn write_checked(state: &StateDict, metadata: HashMap<String, String>, path: &Path) -> Result<()> {
-    let (mut sum, mut sorted) = (crc32fast::Hasher::new(), state.iter().collect::<Vec<_>>());
-    sorted.sort_by_key(|(name, _)| *name);
-    for (_, tensor) in sorted {
-        sum.update(&bytes(tensor)?.1);
+/// A tensor as it stands in a file: name, type, shape, bytes.
+type Entry<'a> = (&'a str, Dtype, &'a [usize], std::borrow::Cow<'a, [u8]>);
+
+/// The checksum of everything that a file says: metadata and tensors, with their names, types and shapes.
+fn checksum(metadata: &HashMap<String, String>, entries: &[Entry<'_>]) -> String {
+    let mut sum = crc32fast::Hasher::new();
+    // With its length before each part, so that nothing can move from one part into the next unseen.
+    let mut add = |part: &[u8]| {
+        sum.update(&(part.len() as u64).to_le_bytes());
+        sum.update(part);
+    };
+    let mut metadata: Vec<_> = metadata.iter().filter(|(name, _)| *name != CHECKSUM).collect();
+    metadata.sort();
+    metadata.iter().for_each(|(name, text)| [name, text].iter().for_each(|part| add(part.as_bytes())));
+    let mut entries: Vec<_> = entries.iter().collect();
+    entries.sort_by_key(|(name, ..)| *name);
+    for (name, dtype, shape, data) in entries {
+        add(name.as_bytes());
+        add(format!("{dtype:?} {shape:?}").as_bytes());
+        add(data);
     }
-    let mut metadata = metadata;
-    metadata.insert(CHECKSUM.into(), sum.finalize().to_string());
-    write(state, Some(metadata), path)
+    sum.finalize().to_string()
+}
+
+/// [`write`] with a checksum of everything among the metadata.
+pub(crate) fn write_checked(state: &StateDict, mut metadata: HashMap<String, String>, path: &Path) -> Result<()> {
+    let entries = entries(state)?;
+    metadata.insert(CHECKSUM.into(), checksum(&metadata, &entries));
+    write_entries(&entries, Some(metadata), path)
 }
 
 /// [`read`] of a file that [`write_checked`] wrote.
 pub(crate) fn read_checked(path: &Path, device: &Device) -> Result<(StateDict, HashMap<String, String>)> {
-    let content = std::fs::read(path).map_err(|e| Error::file(path, e))?;
-    let damaged = |e: String| Error::format(path, format!("is no safetensors file, or is damaged: {e}"));
-    let file = SafeTensors::deserialize(&content).map_err(|e| damaged(e.to_string()))?;
-    let (_, header) = SafeTensors::read_metadata(&content).map_err(|e| damaged(e.to_string()))?;
-    let noted = header.metadata().as_ref().and_then(|m| m.get(CHECKSUM)).cloned();
-    let mut tensors = file.tensors();
-    tensors.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut sum = crc32fast::Hasher::new();
-    tensors.iter().for_each(|(_, view)| sum.update(view.data()));
-    if noted != Some(sum.finalize().to_string()) {
-        return Err(damaged("the checksum of its tensors is wrong".into()));
+    let content = content(path)?;
+    let (file, metadata) = parse(path, &content)?;
+    check(path, &file, &metadata)?;
+    Ok((decode_all(path, &file, device)?, metadata))
+}
+
+/// The metadata of a file that [`write_checked`] wrote, if all of the file is as it was written.
+pub(crate) fn read_metadata_checked(path: &Path) -> Result<HashMap<String, String>> {
+    let content = content(path)?;
+    let (file, metadata) = parse(path, &content)?;
+    check(path, &file, &metadata)?;
+    Ok(metadata)
+}
+
+fn check(path: &Path, file: &SafeTensors<'_>, metadata: &HashMap<String, String>) -> Result<()> {
+    let tensors = file.tensors();
+    let entries: Vec<Entry<'_>> =
+        tensors.iter().map(|(name, view)| (name.as_str(), view.dtype(), view.shape(), view.data().into())).collect();
+    match metadata.get(CHECKSUM) {
+        Some(noted) if *noted == checksum(metadata, &entries) => Ok(()),
+        Some(_) => Err(damaged(path, "the checksum is wrong")),
+        None => Err(damaged(path, "it has no checksum")),
     }
-    read(path, device)
+}
+
+fn damaged(path: &Path, detail: impl std::fmt::Display) -> Error {
+    Error::format(path, format!("is no safetensors file, or is damaged: {detail}"))
 }
 
 /// [`save_safetensors`] with metadata.
 pub(super) fn write(state: &StateDict, metadata: Option<HashMap<String, String>>, path: &Path) -> Result<()> {
-    let entries = state.iter().map(|(name, t)| Ok((name, t.shape(), bytes(t)?))).collect::<Result<Vec<_>>>()?;
+    write_entries(&entries(state)?, metadata, path)
+}
+
+fn entries(state: &StateDict) -> Result<Vec<Entry<'_>>> {
+    let entry = |(name, tensor)| {
+        let (dtype, data) = bytes(tensor)?;
+        Ok((name, dtype, tensor.shape(), data.into()))
+    };
+    state.iter().map(entry).collect()
+}
+
+fn write_entries(entries: &[Entry<'_>], metadata: Option<HashMap<String, String>>, path: &Path) -> Result<()> {
     let mut views = Vec::new();
-    for (name, shape, (dtype, data)) in &entries {
+    for (name, dtype, shape, data) in entries {
         let view = TensorView::new(*dtype, shape.to_vec(), data).map_err(|e| Error::format(path, e.to_string()))?;
         views.push((*name, view));
     }
@@ -112,21 +156,29 @@ pub fn load_safetensors(path: impl AsRef<Path>, device: &Device) -> Result<State
 
 /// [`load_safetensors`] with the file's metadata.
 pub(super) fn read(path: &Path, device: &Device) -> Result<(StateDict, HashMap<String, String>)> {
-    let content = std::fs::read(path).map_err(|e| Error::file(path, e))?;
-    let damaged = |e| Error::format(path, format!("is no safetensors file, or is damaged: {e}"));
-    let file = SafeTensors::deserialize(&content).map_err(damaged)?;
-    let (_, header) = SafeTensors::read_metadata(&content).map_err(damaged)?;
-    let metadata = header.metadata().clone().unwrap_or_default();
-    let mut tensors: HashMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
-    let mut names: Vec<String> = tensors.keys().cloned().collect();
-    names.sort();
-    let load = |name: String| {
-        let view = tensors.remove(&name).expect("the name is from the list");
+    let content = content(path)?;
+    let (file, metadata) = parse(path, &content)?;
+    Ok((decode_all(path, &file, device)?, metadata))
+}
+
+fn content(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::file(path, e))
+}
+
+fn parse<'a>(path: &Path, content: &'a [u8]) -> Result<(SafeTensors<'a>, HashMap<String, String>)> {
+    let file = SafeTensors::deserialize(content).map_err(|e| damaged(path, e))?;
+    let (_, header) = SafeTensors::read_metadata(content).map_err(|e| damaged(path, e))?;
+    Ok((file, header.metadata().clone().unwrap_or_default()))
+}
+
+fn decode_all(path: &Path, file: &SafeTensors<'_>, device: &Device) -> Result<StateDict> {
+    let mut tensors = file.tensors();
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    let load = |(name, view): (String, TensorView<'_>)| {
         let tensor = decode(&view, device).map_err(|detail| Error::format(path, format!("{name:?}: {detail}")))?;
         Ok((name, tensor?))
     };
-    let state = names.into_iter().map(load).collect::<Result<_>>()?;
-    Ok((state, metadata))
+    tensors.into_iter().map(load).collect()
 }
 
 /// The tensor, or what is wrong with the content; inside, a failure of the device.

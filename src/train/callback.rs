@@ -183,6 +183,11 @@ impl Callback for EarlyStopping {
 }
 
 /// Writes checkpoints and keeps the best and the last: Lightning's `ModelCheckpoint`.
+///
+/// Beside `last.ckpt` there is `previous.ckpt`, the one before it, in case a disk damages a file:
+/// [`Checkpoint::latest`](super::Checkpoint::latest) finds the newest that is whole. A checkpoint that can't be written,
+/// as on a full disk, is logged as an error and left out; the training goes on, and what was there before stays. Only
+/// when that happens at the end is it an error of the training.
 #[derive(Clone, Debug)]
 pub struct ModelCheckpoint {
     dir: PathBuf,
@@ -192,13 +197,22 @@ pub struct ModelCheckpoint {
     every_steps: Option<u64>,
     /// What is kept, best first: file and value.
     kept: Vec<(PathBuf, f64)>,
+    /// Whether `last.ckpt` is from this run, and so known to be whole.
+    wrote_last: bool,
 }
 
 impl ModelCheckpoint {
     /// Into this folder: `last.ckpt` after every epoch.
     pub fn new(dir: impl AsRef<Path>) -> Self {
-        let dir = dir.as_ref().to_path_buf();
-        ModelCheckpoint { dir, monitor: None, mode: Mode::Min, keep: 1, every_steps: None, kept: Vec::new() }
+        ModelCheckpoint {
+            dir: dir.as_ref().to_path_buf(),
+            monitor: None,
+            mode: Mode::Min,
+            keep: 1,
+            every_steps: None,
+            kept: Vec::new(),
+            wrote_last: false,
+        }
     }
 
     /// Keeps the `keep` best by this metric too, as `epoch=3-val_loss=0.1234.ckpt`.
@@ -234,6 +248,23 @@ impl ModelCheckpoint {
                 std::fs::remove_file(&path).map_err(|e| Error::file(&path, e))?;
             }
         }
+        Ok(())
+    }
+
+    /// Writes `last.ckpt`; the one that was there becomes `previous.ckpt`.
+    fn save_last(&mut self, status: &Status<'_>) -> Result<()> {
+        let (last, previous) = (self.last(), self.dir.join("previous.ckpt"));
+        // One from an earlier run may be what a disk has damaged, and must not take the place of a good one.
+        if std::mem::take(&mut self.wrote_last) {
+            // A second name for the file, so that there is a last one at every moment.
+            let link = self.dir.join(".previous.ckpt.tmp");
+            let _ = std::fs::remove_file(&link);
+            if let Err(e) = std::fs::hard_link(&last, &link).and_then(|()| std::fs::rename(&link, &previous)) {
+                log::debug!("{}: no second checkpoint is kept: {e}", previous.display());
+            }
+        }
+        status.save_checkpoint(&last, self)?;
+        self.wrote_last = true;
         Ok(())
     }
 
@@ -273,15 +304,15 @@ impl Callback for ModelCheckpoint {
             Moment::FitStart => self.prepare(),
             Moment::EpochEnd => {
                 if let Some(metric) = self.monitor.clone() {
-                    self.keep_best(&metric, status)?;
+                    left_out(self.keep_best(&metric, status))?;
                 }
-                status.save_checkpoint(&self.last(), self)
+                left_out(self.save_last(status))
             }
             Moment::StepEnd if self.every_steps.is_some_and(|n| status.global_step.is_multiple_of(n)) => {
-                status.save_checkpoint(&self.last(), self)
+                left_out(self.save_last(status))
             }
             // The end may lie within an epoch.
-            Moment::FitEnd => status.save_checkpoint(&self.last(), self),
+            Moment::FitEnd => self.save_last(status),
             _ => Ok(()),
         }
     }
@@ -296,6 +327,17 @@ impl Callback for ModelCheckpoint {
         let row = |row: &Json| Some((PathBuf::from(row[0].as_str()?), row[1].as_f64()?));
         self.kept = rows.iter().filter_map(row).filter(|(path, _)| path.exists()).collect();
         Ok(())
+    }
+}
+
+/// A file that can't be written costs only that checkpoint.
+fn left_out(saved: Result<()>) -> Result<()> {
+    match saved {
+        Err(e @ Error::File { .. }) => {
+            log::error!("{e}; this checkpoint is left out, the training goes on");
+            Ok(())
+        }
+        other => other,
     }
 }
 

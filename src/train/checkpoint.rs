@@ -1,7 +1,7 @@
 //! Everything that a training needs to go on, in one file.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
@@ -33,8 +33,9 @@ pub(super) struct SavedMean {
 /// The state of a training: module, optimiser, schedule, random numbers, callbacks, and the place in the data.
 ///
 /// In the file, which is in the safetensors format, the module's tensors are `module.NAME`, the optimiser's
-/// `optimizer.NAME` and what metrics hold `metric.NAME.NUMBER`; all else is JSON in its metadata, with a checksum of the tensors. It is written beside its place
-/// and put there in one step, so that a kill or a full disk leaves what was there before.
+/// `optimizer.NAME` and what metrics hold `metric.NAME.NUMBER`; all else is JSON in its metadata, with a checksum of
+/// everything. It is written beside its place and put there in one step, so that a kill or a full disk leaves what
+/// was there before.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// The module's parameters and buffers.
@@ -51,7 +52,7 @@ pub struct Checkpoint {
 }
 
 /// The version of the file's form.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 impl Checkpoint {
     /// The epoch that comes next, or is in progress.
@@ -99,6 +100,56 @@ impl Checkpoint {
         io::write_checked(&tensors, [("checkpoint".to_string(), rest.to_string())].into(), path.as_ref())
     }
 
+    /// The checkpoint of a folder (`*.ckpt`) that is furthest in its training, to go on from.
+    ///
+    /// Damaged ones are passed over with a warning: each costs only the steps since the one before. Nothing when the
+    /// folder has none, or is not there.
+    ///
+    /// # Errors
+    /// When the folder can't be read, or none of its checkpoints can.
+    ///
+    /// ```
+    /// use lumigrad::train::{Checkpoint, Trainer};
+    ///
+    /// let mut trainer = Trainer::new().max_epochs(10);
+    /// if let Some(path) = Checkpoint::latest("out/checkpoints")? {
+    ///     trainer = trainer.resume(path);
+    /// }
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    pub fn latest(dir: impl AsRef<Path>) -> Result<Option<PathBuf>> {
+        let dir = dir.as_ref();
+        let entries = match std::fs::read_dir(dir) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            entries => entries.map_err(|e| Error::file(dir, e))?,
+        };
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let path = entry.map_err(|e| Error::file(dir, e))?.path();
+            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            if hidden || path.extension().is_none_or(|e| e != "ckpt") {
+                continue;
+            }
+            let step = io::read_metadata_checked(&path).and_then(|metadata| {
+                let step = rest(&path, &metadata)?["global_step"].as_u64();
+                step.ok_or_else(|| Error::format(&path, format!("{NOT_ONE}: `global_step` is no number")))
+            });
+            match step {
+                // Of those of one step, the last has seen the most of it.
+                Ok(step) => good.push((step, path.ends_with("last.ckpt"), path)),
+                Err(e) => {
+                    log::warn!("{e}; an older checkpoint is looked for");
+                    bad.push(e);
+                }
+            }
+        }
+        match (good.into_iter().max(), bad.into_iter().next()) {
+            (Some((_, _, path)), _) => Ok(Some(path)),
+            (None, Some(first)) => Err(first),
+            (None, None) => Ok(None),
+        }
+    }
+
     /// Reads a file; its tensors come to a device.
     ///
     /// # Errors
@@ -106,12 +157,8 @@ impl Checkpoint {
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
         let (tensors, metadata) = io::read_checked(path, device)?;
-        let wrong = |detail: &str| Error::format(path, format!("is no checkpoint that can be read: {detail}"));
-        let text = metadata.get("checkpoint").ok_or_else(|| wrong("its metadata has no `checkpoint`"))?;
-        let json: Json = serde_json::from_str(text).map_err(|e| wrong(&e.to_string()))?;
-        if json["format"] != FORMAT {
-            return Err(wrong(&format!("its form is {}, this version reads {FORMAT}", json["format"])));
-        }
+        let wrong = |detail: &str| Error::format(path, format!("{NOT_ONE}: {detail}"));
+        let json = rest(path, &metadata)?;
         let part = |prefix: &str| -> StateDict {
             let strip = |(name, t): (&str, &crate::Tensor)| Some((name.strip_prefix(prefix)?.to_string(), t.clone()));
             tensors.iter().filter_map(strip).collect()
@@ -156,4 +203,18 @@ impl Checkpoint {
             callbacks: callbacks.iter().map(|(name, state)| (name.clone(), state.clone())).collect(),
         })
     }
+}
+
+/// How a file begins its excuse.
+const NOT_ONE: &str = "is no checkpoint that can be read";
+
+/// What is not tensors, if it is of this version.
+fn rest(path: &Path, metadata: &HashMap<String, String>) -> Result<Json> {
+    let wrong = |detail: &str| Error::format(path, format!("{NOT_ONE}: {detail}"));
+    let text = metadata.get("checkpoint").ok_or_else(|| wrong("its metadata has no `checkpoint`"))?;
+    let json: Json = serde_json::from_str(text).map_err(|e| wrong(&e.to_string()))?;
+    if json["format"] != FORMAT {
+        return Err(wrong(&format!("its form is {}, this version reads {FORMAT}", json["format"])));
+    }
+    Ok(json)
 }

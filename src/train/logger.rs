@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, json};
@@ -15,7 +15,8 @@ pub trait Logger: Send {
     /// Numbers that belong to a step.
     ///
     /// # Errors
-    /// When they can't be kept; the training ends with it.
+    /// When they can't be kept. A file that can't be written ([`Error::File`], as on a full disk) costs these numbers and
+    /// is logged as an error; the training ends with any other.
     fn log(&mut self, epoch: u64, step: u64, values: &[(String, f64)]) -> Result<()>;
 
     /// What the module says that it is trained with; called before the first step, and not when there is nothing to say.
@@ -41,6 +42,26 @@ pub trait Logger: Send {
     fn finish(&mut self, _success: bool) -> Result<()> {
         Ok(())
     }
+}
+
+/// A file that can't be written costs what was to be written, not the training.
+pub(super) fn or_lost(logged: Result<()>) -> Result<()> {
+    match logged {
+        Err(e @ Error::File { .. }) => {
+            log::error!("{e}; what was to be logged is lost, the training goes on");
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// Writes to the end of a file, all or nothing.
+fn append(file: &mut File, content: &[u8]) -> io::Result<()> {
+    let before = file.metadata()?.len();
+    file.write_all(content).inspect_err(|_| {
+        // On a full disk, a part of it may be there.
+        let _ = file.set_len(before);
+    })
 }
 
 /// A JSON object a line: `{"epoch":0,"step":50,"train_loss":0.31}`. Numbers that JSON has not (NaN, infinities) are texts.
@@ -74,7 +95,7 @@ impl Logger for JsonLinesLogger {
         }
         // One write a line, so that a killed process leaves whole lines.
         let line = format!("{}\n", serde_json::Value::Object(row));
-        self.file.write_all(line.as_bytes()).map_err(|e| Error::file(&self.path, e))
+        append(&mut self.file, line.as_bytes()).map_err(|e| Error::file(&self.path, e))
     }
 }
 
@@ -84,7 +105,7 @@ pub struct CsvLogger {
     path: PathBuf,
     columns: BTreeSet<String>,
     rows: Vec<Row>,
-    /// Rows that are in the file, with all columns.
+    /// Rows that are in the file, with all columns; 0 when it has to be written anew.
     written: usize,
 }
 
@@ -129,12 +150,13 @@ impl CsvLogger {
     }
 
     fn append(&mut self) -> Result<()> {
-        let file = File::options().append(true).open(&self.path).map_err(|e| Error::file(&self.path, e))?;
-        let mut writer = csv::Writer::from_writer(file);
+        let mut writer = csv::Writer::from_writer(Vec::new());
         for row in &self.rows[self.written..] {
             writer.write_record(self.line(row)).map_err(|e| Error::format(&self.path, e.to_string()))?;
         }
-        writer.flush().map_err(|e| Error::file(&self.path, e))?;
+        let content = writer.into_inner().map_err(|e| Error::format(&self.path, e.to_string()))?;
+        let file = File::options().append(true).open(&self.path);
+        file.and_then(|mut file| append(&mut file, &content)).map_err(|e| Error::file(&self.path, e))?;
         self.written = self.rows.len();
         Ok(())
     }
@@ -145,7 +167,10 @@ impl Logger for CsvLogger {
         let known = self.columns.len();
         self.columns.extend(values.iter().map(|(name, _)| name.clone()));
         self.rows.push((epoch, step, values.to_vec()));
-        if self.columns.len() > known { self.rewrite() } else { self.append() }
+        if self.columns.len() > known {
+            self.written = 0;
+        }
+        if self.written == 0 { self.rewrite() } else { self.append() }
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::checkpoint::{Checkpoint, Position};
 use super::gather::{Means, Reads};
+use super::logger::or_lost;
 use super::progress::Progress;
 use super::{Clip, Interval, LightningModule, Log, Moment, Optimizers, Status, TensorBatch, Trainer};
 use crate::autograd::no_grad;
@@ -209,7 +210,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         for (step, name, value) in arrived {
             self.trainer.metrics.insert(name.clone(), value);
             for logger in &mut self.trainer.loggers {
-                logger.log(self.at.epoch, step, &[(name.clone(), value)])?;
+                or_lost(logger.log(self.at.epoch, step, &[(name.clone(), value)]))?;
             }
         }
         Ok(())
@@ -221,7 +222,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
             return Ok(());
         }
         for logger in &mut self.trainer.loggers {
-            logger.log(self.at.epoch, self.at.global_step, &values)?;
+            or_lost(logger.log(self.at.epoch, self.at.global_step, &values))?;
         }
         self.trainer.metrics.extend(values);
         Ok(())

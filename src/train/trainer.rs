@@ -208,7 +208,8 @@ impl Trainer {
         self
     }
 
-    /// Goes on from a checkpoint of the same program.
+    /// Goes on from a checkpoint of the same program. A damaged one is refused when the training begins;
+    /// [`Checkpoint::latest`] finds the newest that is whole.
     pub fn resume(mut self, path: impl AsRef<Path>) -> Self {
         self.resume = Some(path.as_ref().to_path_buf());
         self
