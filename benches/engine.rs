@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use lumigrad::{nn, optim, prelude::*};
 
 /// Dependent additions of one element: the time to record, encode and submit them, without the time that they run.
@@ -29,6 +29,22 @@ fn host_cost(c: &mut Criterion) {
                 device.flush();
                 total += start.elapsed();
                 device.synchronize().expect("the device works");
+            }
+            total
+        });
+    });
+    group.bench_function("100 dependent adds, replayed", |b| {
+        let mut capture = device.capture();
+        let mut adds = || capture.run(&[], |_| Ok((0..ADDS).fold(one.clone(), |x, _| x.add(&one))));
+        (0..3).for_each(|_| drop(adds().expect("the device works")));
+        b.iter_custom(|rounds| {
+            let mut total = Duration::ZERO;
+            for _ in 0..rounds {
+                device.synchronize().expect("the device works");
+                let start = Instant::now();
+                adds().expect("the device works");
+                device.flush();
+                total += start.elapsed();
             }
             total
         });
@@ -98,31 +114,38 @@ fn mlp(c: &mut Criterion) {
     let mut optimizer = optim::Adam::new(model.parameters(), 1e-3);
     let pixels: Vec<f32> = (0..64 * 784).map(|i| (i * 37 % 256) as f32 / 255.0).collect();
     let labels: Vec<i32> = (0..64).map(|i| i % 10).collect();
-    let mut step = || -> Result<()> {
-        let (x, y) = (Tensor::from_slice(&pixels, &[64, 784]), Tensor::from_slice(&labels, &[64]));
-        let loss = model.call(&x).cross_entropy(&y);
+    let mut step = |inputs: &[Tensor]| -> Result<Tensor> {
+        let loss = model.call(&inputs[0]).cross_entropy(&inputs[1]);
         optimizer.zero_grad();
         loss.backward()?;
-        optimizer.step()
+        optimizer.step()?;
+        Ok(loss)
     };
-    for _ in 0..5 {
-        step().expect("the device works");
-    }
+    let batch = || [Tensor::from_slice(&pixels, &[64, 784]), Tensor::from_slice(&labels, &[64])];
     let mut group = c.benchmark_group("mlp");
     group.sample_size(10);
     group.throughput(Throughput::Elements(1));
-    group.bench_function("step", |b| {
-        b.iter_custom(|rounds| {
-            device.synchronize().expect("the device works");
-            let start = Instant::now();
-            for _ in 0..rounds {
-                step().expect("the device works");
-            }
-            device.synchronize().expect("the device works");
-            start.elapsed()
+    group.bench_function("step", |b| measure(b, &device, || step(&batch()).map(drop)));
+    let mut capture = device.capture();
+    group.bench_function("step, replayed", |b| {
+        measure(b, &device, || {
+            let [x, y] = batch();
+            capture.run(&[&x, &y], &mut step).map(drop)
         });
     });
     group.finish();
+}
+
+/// The time of calls of `step` in a row, after some that warm up.
+fn measure(bencher: &mut Bencher<'_>, device: &Device, mut step: impl FnMut() -> Result<()>) {
+    (0..5).try_for_each(|_| step()).expect("the device works");
+    bencher.iter_custom(|rounds| {
+        device.synchronize().expect("the device works");
+        let start = Instant::now();
+        (0..rounds).try_for_each(|_| step()).expect("the device works");
+        device.synchronize().expect("the device works");
+        start.elapsed()
+    });
 }
 
 criterion_group!(benches, host_cost, matmul, mlp);

@@ -82,6 +82,14 @@ pub enum Error {
         /// What it made from what, and where it was called.
         detail: String,
     },
+    /// A step that was to be recorded does what a replay can't.
+    #[error("{op}: {detail}")]
+    Capture {
+        /// The operation.
+        op: &'static str,
+        /// What it does, and what to do instead.
+        detail: String,
+    },
     /// No GPU adapter answers to the request.
     #[error("no GPU adapter found{}; install a Vulkan driver (Debian and Ubuntu: `apt-get install mesa-vulkan-drivers libvulkan1`) or choose the device `reference`", .detail)]
     NoAdapter {
@@ -195,6 +203,14 @@ impl Error {
             Error::Driver(text) => Error::Driver(with(text)),
             Error::Kernel { kernel, message } => Error::Kernel { kernel, message: with(message) },
             Error::Diverged { kernel, detail } => Error::Diverged { kernel, detail: with(detail) },
+            other => other,
+        }
+    }
+
+    /// A refusal of what an operation does inside, in the operation's name.
+    pub(crate) fn of_operation(self, name: &'static str) -> Self {
+        match self {
+            Error::Capture { detail, .. } => Error::Capture { op: name, detail },
             other => other,
         }
     }

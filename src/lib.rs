@@ -20,6 +20,7 @@
 extern crate self as lumigrad;
 
 pub mod autograd;
+mod capture;
 pub mod data;
 pub mod doctor;
 mod dtype;
@@ -37,6 +38,7 @@ pub mod tensorboard;
 pub mod train;
 
 pub use autograd::{enable_grad, no_grad};
+pub use capture::{Capture, StepOutput};
 pub use dtype::{DType, Element};
 pub use engine::Device;
 pub use error::{Error, Result};

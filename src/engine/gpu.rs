@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 
 use futures::channel::oneshot;
+use smallvec::SmallVec;
 
 use super::adapter::{self, AdapterFacts};
 use super::counters::AtomicCounters;
+use super::device::RandomState;
 use super::fault;
 use super::kernel::{Grid, Kernel, Params};
 use super::pool::{Buffer, Memory, RawBuffer, size_class};
+use super::recording::{Live, Recorder, Recording};
 use super::stream::Stream;
 use crate::dtype::DType;
 use crate::{Error, Result};
@@ -139,13 +142,17 @@ impl Gpu {
         let bytes = size_class((len * DType::SIZE) as u64 + guard, self.limits.max_storage_buffer_binding_size);
         let mut stream = self.stream();
         let recording = stream.recording();
-        let raw = match stream.pool.take(bytes, for_upload.then_some(recording)) {
+        let in_step = stream.recorder_here().is_some();
+        let raw = match stream.pool.take(bytes, for_upload.then_some(recording), in_step) {
             Some(raw) => {
                 AtomicCounters::add(&self.counters.buffers_reused, 1);
                 raw
             }
             None => self.create(&mut stream, bytes)?,
         };
+        if in_step {
+            note_allocation(&mut stream, raw.id, for_upload);
+        }
         self.counters.pooled_bytes.store(stream.pool.free_bytes(), Relaxed);
         drop(stream);
         let buffer = Buffer::gpu(raw, dtype, len, self.returns.clone(), &self.counters);
@@ -162,9 +169,9 @@ impl Gpu {
         let budget = self.budget.load(Relaxed);
         let live = || self.counters.live_bytes.load(Relaxed);
         let out_of_memory = |budget| Error::OutOfMemory { requested: bytes, live: live(), budget, at: String::new() };
-        if live() + stream.pool.free_bytes() + bytes > budget {
+        if live() + stream.pool.parked_bytes() + stream.pool.free_bytes() + bytes > budget {
             self.trim(stream);
-            if live() + bytes > budget {
+            if live() + stream.pool.parked_bytes() + bytes > budget {
                 return Err(out_of_memory(Some(budget)));
             }
         }
@@ -217,11 +224,14 @@ impl Gpu {
     /// Writes into a buffer from the host, in recording order: a write takes place before the recorded commands, so if
     /// one of them uses the buffer, they are submitted first.
     pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) {
-        let Memory::Gpu { wgpu, last_use, .. } = &buffer.memory else {
+        let Memory::Gpu { id, wgpu, last_use, .. } = &buffer.memory else {
             unreachable!("a GPU writes to its own buffers")
         };
         let mut stream = self.stream();
-        if last_use.load(Relaxed) == stream.recording() {
+        if let Some(recorder) = stream.recorder_here() {
+            recorder.uploaded(*id, offset, bytes);
+        }
+        if last_use.load(Relaxed) == stream.recording() || stream.is_replayed(*id) {
             stream.submit(&self.device, &self.queue, &self.counters);
         }
         drop(stream);
@@ -261,10 +271,16 @@ impl Gpu {
         let group =
             stream.pipelines.bind_group(&self.device, kernel, &pipeline, operands, &self.faults, &self.counters);
         let recording = stream.recording();
+        let mut ids = SmallVec::<[u64; 8]>::new();
         for operand in operands {
-            if let Memory::Gpu { last_use, .. } = &operand.memory {
+            if let Memory::Gpu { id, last_use, .. } = &operand.memory {
                 last_use.store(recording, Relaxed);
+                ids.push(*id);
             }
+        }
+        if let Some(recorder) = stream.recorder_here() {
+            let met = recorder.dispatched((kernel, variant), &pipeline.wgpu, &group, &ids, params.0, grid);
+            met.into_iter().for_each(|id| stream.pool.pin(id));
         }
         stream.dispatch(pipeline.wgpu, group, params.0, grid);
         AtomicCounters::add(&self.counters.dispatches, 1);
@@ -275,6 +291,60 @@ impl Gpu {
             self.keep_up(overdue);
         }
         Ok(())
+    }
+
+    /// Listens to this thread from here on. False when it or another thread is being listened to.
+    pub fn begin_recording(&self, random: RandomState) -> bool {
+        let mut stream = self.stream();
+        let free = stream.recorder.is_none();
+        if free {
+            stream.pool.begin_step();
+            stream.recorder = Some(Recorder::new(random));
+        }
+        free
+    }
+
+    /// What this thread has dispatched since; its memory stays pinned until [`Self::release`].
+    pub fn end_recording(&self) -> Option<Recorder> {
+        let mut stream = self.stream();
+        stream.recorder_here()?;
+        stream.pool.end_step();
+        stream.recorder.take()
+    }
+
+    /// Gives back the memory of a recording.
+    pub fn release(&self, used: &rustc_hash::FxHashSet<u64>) {
+        let mut stream = self.stream();
+        let recording = stream.recording();
+        stream.pool.unpin(used, recording);
+    }
+
+    /// Runs `body`, whose dispatches depend on what `source` tells.
+    pub fn with_live(&self, source: Arc<dyn Live>, body: impl FnOnce() -> Result<()>) -> Result<()> {
+        let start = self.stream().recorder_here().map(|recorder| recorder.len());
+        let result = body();
+        if let (Some(start), Some(recorder)) = (start, self.stream().recorder_here()) {
+            recorder.add_live(start, source);
+        }
+        result
+    }
+
+    /// Records all dispatches of a recording again.
+    pub fn replay(&self, recording: &Recording) {
+        let mut stream = self.stream();
+        stream.note_replay(recording.used());
+        for command in recording.commands() {
+            stream.dispatch(command.pipeline.clone(), command.group.clone(), command.params, command.grid);
+            if stream.is_full() {
+                stream.submit(&self.device, &self.queue, &self.counters);
+                let overdue = stream.overdue();
+                drop(stream);
+                self.keep_up(overdue);
+                stream = self.stream();
+                stream.note_replay(recording.used());
+            }
+        }
+        AtomicCounters::add(&self.counters.dispatches, recording.len() as u64);
     }
 
     /// Hands everything recorded to the driver, without waiting.
@@ -361,6 +431,17 @@ impl Gpu {
 
     pub fn replace(&self, kernel: &'static Kernel, variant: usize, wgsl: Option<String>) {
         self.stream().pipelines.replace(kernel, variant, wgsl);
+    }
+}
+
+/// Memory for a step under record. What comes from the host must stay as it is, so the step may not use it for something
+/// else later on.
+fn note_allocation(stream: &mut Stream, id: u64, for_upload: bool) {
+    if stream.recorder_here().is_some_and(|recorder| recorder.allocated(id)) {
+        stream.pool.pin(id);
+    }
+    if !for_upload {
+        stream.pool.own(id);
     }
 }
 

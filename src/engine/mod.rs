@@ -13,6 +13,7 @@ pub(crate) mod kernel;
 mod pipelines;
 pub(crate) mod place;
 mod pool;
+pub(crate) mod recording;
 pub(crate) mod reflect;
 pub(crate) mod shader;
 pub(crate) mod shadow;

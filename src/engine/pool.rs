@@ -3,11 +3,15 @@
 //! Whole buffers, never slices of one: wgpu tracks usage by buffer, so two slices of one buffer could not be read and
 //! written in the same dispatch. A buffer may be reused as soon as its last handle is gone, although recorded commands
 //! still use it: the new user's commands come after them in the same stream.
+//!
+//! Memory that a recorded step uses is kept from everybody else for as long as the recording lives.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::counters::AtomicCounters;
 use super::host::HostBuffer;
@@ -91,24 +95,63 @@ pub(crate) struct Pool {
     free_bytes: u64,
     returned: mpsc::Receiver<RawBuffer>,
     next_id: u64,
+    /// How many recordings use a buffer.
+    pins: FxHashMap<u64, u32>,
+    /// Returned buffers that a recording uses.
+    parked: FxHashMap<u64, RawBuffer>,
+    parked_bytes: u64,
+    /// While a step is recorded: its own memory.
+    scratch: Option<Scratch>,
+}
+
+/// The memory that a step under record allocated; what it gave back it may use again.
+#[derive(Default)]
+struct Scratch {
+    own: FxHashSet<u64>,
+    free: BTreeMap<u64, Vec<RawBuffer>>,
 }
 
 impl Pool {
     pub fn new(returned: mpsc::Receiver<RawBuffer>) -> Self {
-        Pool { free: BTreeMap::new(), free_bytes: 0, returned, next_id: 1 }
+        Pool {
+            free: BTreeMap::new(),
+            free_bytes: 0,
+            returned,
+            next_id: 1,
+            pins: FxHashMap::default(),
+            parked: FxHashMap::default(),
+            parked_bytes: 0,
+            scratch: None,
+        }
     }
 
     fn collect(&mut self) {
         while let Ok(raw) = self.returned.try_recv() {
+            self.put(raw);
+        }
+    }
+
+    fn put(&mut self, raw: RawBuffer) {
+        if let Some(scratch) = self.scratch.as_mut().filter(|s| s.own.contains(&raw.id)) {
+            scratch.free.entry(raw.bytes).or_default().push(raw);
+        } else if self.pins.contains_key(&raw.id) {
+            self.parked_bytes += raw.bytes;
+            self.parked.insert(raw.id, raw);
+        } else {
             self.free_bytes += raw.bytes;
             self.free.entry(raw.bytes).or_default().push(raw);
         }
     }
 
     /// A free buffer of this size, the latest returned first. `not_used_in` leaves out buffers that commands of that
-    /// recording use.
-    pub fn take(&mut self, bytes: u64, not_used_in: Option<u64>) -> Option<RawBuffer> {
+    /// recording use; `in_step` is whether the step under record asks.
+    pub fn take(&mut self, bytes: u64, not_used_in: Option<u64>, in_step: bool) -> Option<RawBuffer> {
         self.collect();
+        if let Some(scratch) = self.scratch.as_mut().filter(|_| in_step && not_used_in.is_none())
+            && let Some(raw) = scratch.free.get_mut(&bytes).and_then(Vec::pop)
+        {
+            return Some(raw);
+        }
         let list = self.free.get_mut(&bytes)?;
         let position = list.iter().rposition(|raw| Some(raw.last_use) != not_used_in)?;
         // `remove` keeps the order, so that a loop that repeats itself meets the same buffers in the same places and
@@ -128,11 +171,58 @@ impl Pool {
         self.free_bytes
     }
 
+    /// Bytes that only recordings hold.
+    pub fn parked_bytes(&self) -> u64 {
+        self.parked_bytes
+    }
+
     /// Lets go of every free buffer and names them, so that caches can forget them.
     pub fn drain(&mut self) -> Vec<u64> {
         self.collect();
         self.free_bytes = 0;
         std::mem::take(&mut self.free).into_values().flatten().map(|raw| raw.id).collect()
+    }
+
+    /// A step is recorded from here on.
+    pub fn begin_step(&mut self) {
+        self.collect();
+        self.scratch = Some(Scratch::default());
+    }
+
+    /// The step is over; what it gave back stays with the recording.
+    pub fn end_step(&mut self) {
+        self.collect();
+        let scratch = self.scratch.take().unwrap_or_default();
+        scratch.free.into_values().flatten().for_each(|raw| self.put(raw));
+    }
+
+    /// The step under record made this buffer: it may use it again when it has given it back.
+    pub fn own(&mut self, id: u64) {
+        if let Some(scratch) = &mut self.scratch {
+            scratch.own.insert(id);
+        }
+    }
+
+    /// A recording uses this buffer.
+    pub fn pin(&mut self, id: u64) {
+        *self.pins.entry(id).or_default() += 1;
+    }
+
+    /// A recording that used these buffers is gone; `recording` is what commands are recorded into now.
+    pub fn unpin(&mut self, ids: &FxHashSet<u64>, recording: u64) {
+        self.collect();
+        for id in ids {
+            let Some(count) = self.pins.get_mut(id) else { continue };
+            *count -= 1;
+            if *count > 0 {
+                continue;
+            }
+            self.pins.remove(id);
+            if let Some(raw) = self.parked.remove(id) {
+                self.parked_bytes -= raw.bytes;
+                self.put(RawBuffer { last_use: recording, ..raw });
+            }
+        }
     }
 }
 

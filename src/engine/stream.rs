@@ -5,12 +5,15 @@
 //! recorded command uses the memory they write.
 
 use std::collections::VecDeque;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
+
+use rustc_hash::FxHashSet;
 
 use super::counters::AtomicCounters;
 use super::kernel::Grid;
 use super::pipelines::{PARAMS_BYTES, Pipelines};
 use super::pool::{Pool, RawBuffer};
+use super::recording::Recorder;
 
 /// When a stream submits, a property of the adapter.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,10 @@ struct Dispatch {
 pub(crate) struct Stream {
     pub pool: Pool,
     pub pipelines: Pipelines,
+    /// Listens to a step that is to be replayed.
+    pub recorder: Option<Recorder>,
+    /// The memory of replays among the recorded commands.
+    replayed: Vec<Arc<FxHashSet<u64>>>,
     commands: Vec<Dispatch>,
     params: Vec<u8>,
     arena: wgpu::Buffer,
@@ -70,6 +77,8 @@ impl Stream {
         Stream {
             pool: Pool::new(returned),
             pipelines,
+            recorder: None,
+            replayed: Vec::new(),
             commands: Vec::with_capacity(limits.dispatches),
             params: Vec::with_capacity(limits.dispatches * PARAMS_BYTES as usize),
             arena,
@@ -100,6 +109,23 @@ impl Stream {
         self.params.resize(offset + PARAMS_BYTES as usize, 0);
         self.commands.push(Dispatch { pipeline, group, params: offset as u32, groups: grid.groups });
         self.work += grid.work;
+    }
+
+    /// The recorder, when it listens to this thread.
+    pub fn recorder_here(&mut self) -> Option<&mut Recorder> {
+        self.recorder.as_mut().filter(|recorder| recorder.is_here())
+    }
+
+    /// The commands to come are a replay that uses this memory.
+    pub fn note_replay(&mut self, used: &Arc<FxHashSet<u64>>) {
+        if !self.replayed.iter().any(|known| Arc::ptr_eq(known, used)) {
+            self.replayed.push(used.clone());
+        }
+    }
+
+    /// Whether a replay among the recorded commands uses a buffer.
+    pub fn is_replayed(&self, id: u64) -> bool {
+        self.replayed.iter().any(|used| used.contains(&id))
     }
 
     /// Whether it is time to submit.
@@ -143,6 +169,7 @@ impl Stream {
         AtomicCounters::add(&counters.submits, 1);
         self.work = 0;
         self.staged = 0;
+        self.replayed.clear();
         self.recording += 1;
         self.in_flight.push_back(index.clone());
         index

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::{Module, Part, Visitor};
 use crate::Result;
 use crate::autograd::{HookHandle, Leaf, hooks, no_grad};
-use crate::engine::{Device, tape};
+use crate::engine::{Device, recording, tape};
 use crate::ops::copy_into;
 use crate::tensor::{Gradient, Tensor};
 
@@ -67,6 +67,9 @@ impl Parameter {
     /// ```
     pub fn requires_grad_(&self, on: bool) {
         let mut slot = self.0.tensor.write().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_requires_grad() != on {
+            recording::changed();
+        }
         *slot = self.marked(slot.detach(), on);
         if !on {
             self.0.leaf.set_grad(None);
@@ -143,6 +146,7 @@ impl Parameter {
 
     /// Puts the elements elsewhere; the gradient and the place that it goes to stay.
     pub(crate) fn rehome(&self, tensor: Tensor) {
+        recording::changed();
         self.0.leaf.moved_to(&tensor);
         let mut slot = self.0.tensor.write().unwrap_or_else(PoisonError::into_inner);
         *slot = self.marked(tensor, slot.is_requires_grad());
@@ -214,6 +218,7 @@ impl Buffer {
 
     /// Puts another tensor in its place.
     pub fn set(&self, tensor: &Tensor) {
+        recording::changed();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = tensor.detach();
     }
 
@@ -253,7 +258,9 @@ impl Training {
 
     /// Whether the module is being trained.
     pub fn is_training(&self) -> bool {
-        tape::training(self.0.load(Relaxed))
+        let on = self.0.load(Relaxed);
+        recording::note_switch(&self.0, on);
+        tape::training(on)
     }
 
     pub(crate) fn switch(&self, on: bool) {

@@ -359,7 +359,7 @@ fn run(
     let run = Run { device, poison: poison.clone() };
     let mut call = Call { run, operation, inputs, attrs: &attrs, recording, saved: SmallVec::new() };
     // The shape of a poisoned input may be unknown: then it is the poison that is wrong and not the program.
-    let outputs = forward(&mut call).map_err(|mistake| poison.unwrap_or(mistake))?;
+    let outputs = forward(&mut call).map_err(|mistake| poison.unwrap_or(mistake).of_operation(operation.name))?;
     let Call { run, saved, .. } = call;
     if let (true, Some(error)) = (outputs.is_empty(), &run.poison) {
         return Err(error.clone());

@@ -7,9 +7,11 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::core::Rule;
-use super::options::Options;
+use super::group::ParamGroup;
+use super::options::{Options, Published};
 use crate::autograd::no_grad;
 use crate::dtype::DType;
+use crate::engine::recording::{self, Live};
 use crate::engine::{Buffer, Device};
 use crate::nn::Parameter;
 use crate::ops::copy_into;
@@ -50,12 +52,69 @@ impl Slot {
 /// Parameters of one device, at most as many elements as it binds at once.
 struct Arena {
     device: Device,
+    memory: Arc<Memory>,
+    slots: Vec<Slot>,
+}
+
+/// The tensors of an arena, which hold all of its parameters.
+struct Memory {
     values: Tensor,
     gradients: Tensor,
     state: Vec<(&'static str, Tensor)>,
     /// A row for each slot.
     clock: Tensor,
-    slots: Vec<Slot>,
+}
+
+/// What a step of an arena dispatches: again in a replay.
+struct Plan {
+    rule: &'static Rule,
+    memory: Arc<Memory>,
+    parts: SmallVec<[Part; 4]>,
+}
+
+enum Part {
+    /// So many rows of the clock, from the first, go on.
+    Tick(usize, usize),
+    Update(Span),
+}
+
+impl Plan {
+    fn run(&self, options: &Options) -> Result<()> {
+        let (numbers, lr, memory) = ((self.rule.clock)(options), options.number("lr"), &*self.memory);
+        let state: SmallVec<[&Tensor; 4]> = (self.rule.state)(options)
+            .iter()
+            .map(|name| &memory.state.iter().find(|(n, _)| n == name).expect("`prepare` made it").1)
+            .collect();
+        let (gradients, values, clock) = (&memory.gradients, &memory.values, &memory.clock);
+        self.parts.iter().try_for_each(|part| match *part {
+            Part::Tick(first, n) => numbers.map_or(Ok(()), |numbers| clock::tick(clock, first, n, lr, numbers)),
+            Part::Update(span) => {
+                (self.rule.update)(options, &Update { span, gradients, values, state: state.clone(), clock })
+            }
+        })
+    }
+}
+
+/// A plan with the options that it depends on.
+struct LivePlan {
+    plan: Plan,
+    options: Arc<Published>,
+}
+
+impl Live for LivePlan {
+    fn version(&self) -> u64 {
+        self.options.version()
+    }
+
+    fn run(&self) -> Result<()> {
+        let options = self.options.get();
+        // State that an option asks for since is made by a step that is not replayed.
+        let is_there = |name: &&str| self.plan.memory.state.iter().any(|(n, _)| n == name);
+        if !(self.plan.rule.state)(&options).iter().all(|name| is_there(&name)) {
+            return Ok(());
+        }
+        no_grad(|| self.plan.run(&options))
+    }
 }
 
 /// The state of a parameter that lies in no arena: loaded, or on its way from one arena to another.
@@ -115,9 +174,9 @@ impl Arenas {
     }
 
     /// Updates as few ranges as cover every parameter with a gradient; the others are left as they are.
-    pub fn step(&mut self, rule: &Rule, options: &Options) -> Result<()> {
+    pub fn step(&mut self, rule: &'static Rule, group: &ParamGroup) -> Result<()> {
         let mut histories = FxHashMap::default();
-        no_grad(|| self.arenas.iter_mut().try_for_each(|arena| arena.step(rule, options, &mut histories)))
+        no_grad(|| self.arenas.iter_mut().try_for_each(|arena| arena.step(rule, group, &mut histories)))
     }
 
     /// Whether every parameter lies where it was put.
@@ -142,6 +201,7 @@ impl Arenas {
         }
         self.arenas = arenas;
         self.loose.clear();
+        recording::changed();
         Ok(())
     }
 
@@ -160,7 +220,7 @@ impl Arenas {
     pub fn clock_rows(&self) -> Result<Vec<(usize, [f32; clock::ROW])>> {
         let mut rows: FxHashMap<usize, [f32; clock::ROW]> = FxHashMap::default();
         for arena in &self.arenas {
-            let all = arena.clock.to_vec::<f32>()?;
+            let all = arena.memory.clock.to_vec::<f32>()?;
             for (row, slot) in arena.slots.iter().enumerate().filter(|(_, slot)| slot.history != 0) {
                 rows.insert(slot.parameter.id(), std::array::from_fn(|i| all[row * clock::ROW + i]));
             }
@@ -184,6 +244,7 @@ impl Arenas {
         self.loose = state.into_iter().map(|(i, loose)| (self.parameters[i].id(), loose)).collect();
         // The next step builds anew, from what was just put there.
         self.arenas.clear();
+        recording::changed();
     }
 }
 
@@ -243,36 +304,37 @@ impl Arena {
             row[*at] = (rule.initial)(options, name) as f32;
         }
         let clock = Tensor::try_from_slice_on(&row.repeat(slots.len()), &[slots.len() * clock::ROW], &device)?;
-        let mut arena = Arena { device, values, gradients, state, clock, slots: Vec::new() };
+        let memory = Arc::new(Memory { values, gradients, state, clock });
+        let mut arena = Arena { device, memory, slots: Vec::new() };
         for (row, slot) in slots.iter_mut().enumerate() {
             if let Some(old) = source(slot.parameter.id()) {
                 slot.history = old.history;
                 copy_into(&arena.clock_row(row), &old.clock.to(&arena.device).healthy()?)?;
-                for (name, tensor) in &arena.state {
+                for (name, tensor) in &arena.memory.state {
                     if let Some((_, moment)) = old.state.iter().find(|(n, _)| n == name) {
                         copy_into(&part(tensor, slot), &moment.to(&arena.device).healthy()?)?;
                     }
                 }
             }
-            copy_into(&part(&arena.values, slot), &slot.parameter.get().detach())?;
+            copy_into(&part(&arena.memory.values, slot), &slot.parameter.get().detach())?;
         }
         // Everything is in place: now the parameters move.
         for slot in &slots {
-            slot.parameter.rehome(part(&arena.values, slot));
-            slot.parameter.leaf().set_destination(Some(part(&arena.gradients, slot)));
+            slot.parameter.rehome(part(&arena.memory.values, slot));
+            slot.parameter.leaf().set_destination(Some(part(&arena.memory.gradients, slot)));
         }
         arena.slots = slots;
         Ok(arena)
     }
 
     fn clock_row(&self, row: usize) -> Tensor {
-        let buffer = self.clock.buffer().expect("arenas are made of healthy tensors");
+        let buffer = self.memory.clock.buffer().expect("arenas are made of healthy tensors");
         Tensor::in_arena(buffer, row * clock::ROW, [clock::ROW].as_slice().into(), self.device.clone())
     }
 
     fn view(&self, row: usize) -> View {
         let slot = &self.slots[row];
-        let state = self.state.iter().map(|(name, tensor)| (*name, part(tensor, slot))).collect();
+        let state = self.memory.state.iter().map(|(name, tensor)| (*name, part(tensor, slot))).collect();
         View { clock: self.clock_row(row), state }
     }
 
@@ -282,7 +344,7 @@ impl Arena {
         let same = |a: &Arc<Buffer>, b: &Arc<Buffer>| Arc::ptr_eq(a, b);
         tensor.device() == &self.device
             && tensor.offset() == slot.offset
-            && matches!((tensor.buffer(), self.values.buffer()), (Ok(a), Ok(b)) if same(a, b))
+            && matches!((tensor.buffer(), self.memory.values.buffer()), (Ok(a), Ok(b)) if same(a, b))
     }
 
     /// A gradient that is older than the last bad index may be made of its NaNs; the device forgot the fault when it
@@ -308,11 +370,11 @@ impl Arena {
             let leaf = slot.parameter.leaf();
             let Some(gradient) = leaf.grad() else { continue };
             let home = match leaf.destination() {
-                Some(home) if matches!((home.buffer(), self.gradients.buffer()), (Ok(a), Ok(b)) if Arc::ptr_eq(a, b)) => {
+                Some(home) if matches!((home.buffer(), self.memory.gradients.buffer()), (Ok(a), Ok(b)) if Arc::ptr_eq(a, b)) => {
                     home
                 }
                 // Another optimiser of the same parameter took the place.
-                _ => part(&self.gradients, slot),
+                _ => part(&self.memory.gradients, slot),
             };
             if !gradient.is_same_place(&home) {
                 copy_into(&home, &gradient)?;
@@ -323,33 +385,40 @@ impl Arena {
         Ok(())
     }
 
-    fn step(&mut self, rule: &Rule, options: &Options, histories: &mut FxHashMap<History, History>) -> Result<()> {
-        let numbers = (rule.clock)(options);
-        let lr = options.number("lr");
-        let state: SmallVec<[&Tensor; 4]> = (rule.state)(options)
-            .iter()
-            .map(|name| &self.state.iter().find(|(n, _)| n == name).expect("`prepare` made it").1)
-            .collect();
+    fn step(
+        &mut self,
+        rule: &'static Rule,
+        group: &ParamGroup,
+        histories: &mut FxHashMap<History, History>,
+    ) -> Result<()> {
         let is_ready: Vec<bool> = self.slots.iter().map(Slot::is_ready).collect();
-        for ready in runs(self.slots.len(), |a, b| is_ready[a] && is_ready[b]) {
-            if let Some(numbers) = numbers {
-                clock::tick(&self.clock, ready.start, ready.len(), lr, numbers)?;
-            }
-            // Without a clock all updates are alike.
-            let slots = &self.slots[ready.clone()];
-            for run in runs(slots.len(), |a, b| numbers.is_none() || slots[a].history == slots[b].history) {
-                let run = ready.start + run.start..ready.start + run.end;
-                let (first, last) = (&self.slots[run.start], &self.slots[run.end - 1]);
-                let span = Span::new(first.offset, last.end() - first.offset, run.start);
-                let (gradients, values, clock) = (&self.gradients, &self.values, &self.clock);
-                (rule.update)(options, &Update { span, gradients, values, state: state.clone(), clock })?;
-            }
-        }
+        let plan = || Plan { rule, memory: self.memory.clone(), parts: self.parts(rule, group.settings(), &is_ready) };
+        let live = || Arc::new(LivePlan { plan: plan(), options: group.published().clone() }) as Arc<dyn Live>;
+        self.device.with_live(live, || plan().run(group.settings()))?;
         for (slot, _) in self.slots.iter_mut().zip(is_ready).filter(|(_, ready)| *ready) {
             slot.history = *histories.entry(slot.history).or_insert_with(new_history);
             slot.parameter.get().bump_version();
         }
         Ok(())
+    }
+
+    /// What a step has to run, given which parameters have a gradient.
+    fn parts(&self, rule: &Rule, options: &Options, is_ready: &[bool]) -> SmallVec<[Part; 4]> {
+        let has_clock = (rule.clock)(options).is_some();
+        let mut parts = SmallVec::new();
+        for ready in runs(self.slots.len(), |a, b| is_ready[a] && is_ready[b]) {
+            if has_clock {
+                parts.push(Part::Tick(ready.start, ready.len()));
+            }
+            // Without a clock all updates are alike.
+            let slots = &self.slots[ready.clone()];
+            for run in runs(slots.len(), |a, b| !has_clock || slots[a].history == slots[b].history) {
+                let run = ready.start + run.start..ready.start + run.end;
+                let (first, last) = (&self.slots[run.start], &self.slots[run.end - 1]);
+                parts.push(Part::Update(Span::new(first.offset, last.end() - first.offset, run.start)));
+            }
+        }
+        parts
     }
 }
 
@@ -371,7 +440,7 @@ impl Drop for Arena {
         for slot in &self.slots {
             let leaf = slot.parameter.leaf();
             let own = leaf.destination().is_some_and(
-                |home| matches!((home.buffer(), self.gradients.buffer()), (Ok(a), Ok(b)) if Arc::ptr_eq(a, b)),
+                |home| matches!((home.buffer(), self.memory.gradients.buffer()), (Ok(a), Ok(b)) if Arc::ptr_eq(a, b)),
             );
             if own {
                 leaf.set_destination(None);

@@ -55,9 +55,11 @@ impl Core {
         }
         self.defaults.put(name, value, false);
         for group in &mut self.groups {
-            for setting in group.options.0.iter_mut().filter(|s| s.name == name && !s.own) {
-                setting.value = value;
-            }
+            group.change(|options| {
+                for setting in options.0.iter_mut().filter(|s| s.name == name && !s.own) {
+                    setting.value = value;
+                }
+            });
         }
     }
 
@@ -76,16 +78,16 @@ impl Core {
 
     pub fn step(&mut self) -> Result<()> {
         for group in &self.groups {
-            if let Some(problem) = (self.rule.check)(&group.options) {
+            if let Some(problem) = (self.rule.check)(group.settings()) {
                 return Err(Error::argument(self.rule.name, problem));
             }
         }
         // All groups are made ready before the first is updated: a failure leaves every parameter as it was.
         for (group, arenas) in self.groups.iter().zip(&mut self.arenas) {
-            arenas.prepare(self.rule, &group.options)?;
+            arenas.prepare(self.rule, group.settings())?;
         }
         for (group, arenas) in self.groups.iter().zip(&mut self.arenas) {
-            arenas.step(self.rule, &group.options)?;
+            arenas.step(self.rule, group)?;
         }
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! Groups of parameters with options of their own.
 
+use std::sync::Arc;
+
 use super::core::Rule;
-use super::options::{self, OptionValue, Options};
+use super::options::{self, OptionValue, Options, Published};
 use crate::nn::Parameter;
 use crate::{Error, Result};
 
@@ -19,10 +21,10 @@ use crate::{Error, Result};
 /// assert_eq!((groups[0].get_lr(), groups[1].get_lr()), (1e-2, 1e-3));
 /// assert_eq!(groups[1].get("momentum"), Some(0.9.into()));
 /// ```
-#[derive(Clone)]
 pub struct ParamGroup {
     pub(super) parameters: Vec<Parameter>,
-    pub(super) options: Options,
+    options: Options,
+    published: Arc<Published>,
     /// The optimiser's table, once it belongs to one.
     pub(super) rule: Option<&'static Rule>,
     /// The learning rate that schedules start from.
@@ -35,13 +37,14 @@ impl ParamGroup {
         let mut list: Vec<Parameter> = Vec::new();
         let mut seen = rustc_hash::FxHashSet::default();
         list.extend(parameters.into_iter().filter(|p| seen.insert(p.id())));
-        ParamGroup { parameters: list, options: Options::default(), rule: None, initial_lr: None }
+        let (options, published) = (Options::default(), Arc::default());
+        ParamGroup { parameters: list, options, published, rule: None, initial_lr: None }
     }
 
     /// With another value of an option, by PyTorch's name. Whether the optimiser has it is checked when the group is
     /// added.
     pub fn with(mut self, name: &'static str, value: impl Into<OptionValue>) -> ParamGroup {
-        self.options.put(name, value.into(), true);
+        self.change(|options| options.put(name, value.into(), true));
         self
     }
 
@@ -90,7 +93,7 @@ impl ParamGroup {
             return Err(Error::argument("set", "the group belongs to no optimiser yet; use `with`"));
         };
         let name = options::check(rule.name, rule.options, name, value)?;
-        self.options.put(name, value, true);
+        self.change(|options| options.put(name, value, true));
         Ok(())
     }
 
@@ -108,7 +111,7 @@ impl ParamGroup {
 
     /// Changes the learning rate from the next step on.
     pub fn set_lr(&mut self, lr: f64) {
-        self.options.put("lr", OptionValue::Number(lr), true);
+        self.change(|options| options.put("lr", OptionValue::Number(lr), true));
     }
 
     /// The learning rate that schedules start from: what it was when the first schedule was made.
@@ -116,17 +119,43 @@ impl ParamGroup {
         self.initial_lr
     }
 
+    /// All options.
+    pub(super) fn settings(&self) -> &Options {
+        &self.options
+    }
+
+    /// Changes options, and tells recorded steps.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Options)) {
+        change(&mut self.options);
+        self.published.put(&self.options);
+    }
+
+    /// What recorded steps look at.
+    pub(super) fn published(&self) -> &Arc<Published> {
+        &self.published
+    }
+
     /// Checks the options and fills in the optimiser's defaults.
     pub(super) fn adopt(&mut self, rule: &'static Rule, defaults: &Options) -> Result<()> {
         for setting in &self.options.0 {
             options::check(rule.name, rule.options, setting.name, setting.value)?;
         }
-        let given = std::mem::replace(&mut self.options, defaults.clone());
-        for setting in given.0 {
-            self.options.put(setting.name, setting.value, true);
-        }
+        self.change(|options| {
+            let given = std::mem::replace(options, defaults.clone());
+            given.0.into_iter().for_each(|setting| options.put(setting.name, setting.value, true));
+        });
         self.rule = Some(rule);
         Ok(())
+    }
+}
+
+impl Clone for ParamGroup {
+    fn clone(&self) -> Self {
+        let (parameters, options) = (self.parameters.clone(), self.options.clone());
+        // A group of its own, which does not speak for the first.
+        let published = Arc::<Published>::default();
+        published.put(&options);
+        ParamGroup { parameters, options, published, rule: self.rule, initial_lr: self.initial_lr }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Options of optimisers as named values, so that groups, schedules and saved states can treat all optimisers alike.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
 use smallvec::SmallVec;
 
 use crate::{Error, Result};
@@ -98,6 +101,29 @@ impl Options {
             Some(OptionValue::Switch(v)) => v,
             other => unreachable!("option `{name}` is a switch, not {other:?}"),
         }
+    }
+}
+
+/// The options that a group has now, for recorded steps that depend on them.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    version: AtomicU64,
+    options: Mutex<Options>,
+}
+
+impl Published {
+    pub fn put(&self, options: &Options) {
+        *self.options.lock().unwrap_or_else(PoisonError::into_inner) = options.clone();
+        self.version.fetch_add(1, Relaxed);
+    }
+
+    pub fn get(&self) -> Options {
+        self.options.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often they have changed.
+    pub fn version(&self) -> u64 {
+        self.version.load(Relaxed)
     }
 }
 

@@ -107,7 +107,7 @@ pub(super) fn save(core: &Core) -> Result<OptimizerState> {
     let mut first = 0;
     for (group, arenas) in core.groups.iter().zip(&core.arenas) {
         let rows = arenas.clock_rows()?;
-        let names = (core.rule.state)(&group.options);
+        let names = (core.rule.state)(group.settings());
         for (i, row) in rows {
             // SGD's momentum does not exist before the first update of it.
             if core.rule.scalars.is_empty() && row[clock::STEP] == 0.0 {
@@ -167,7 +167,7 @@ pub(super) fn load(core: &mut Core, saved: &OptimizerState) -> Result<()> {
         return Err(Error::StateDict(problems));
     }
     for (g, (options, state)) in new.into_iter().enumerate() {
-        core.groups[g].options = options;
+        core.groups[g].change(|own| *own = options);
         core.groups[g].initial_lr = saved.groups[g].initial_lr;
         core.arenas[g].replace(state);
     }

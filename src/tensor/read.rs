@@ -4,6 +4,7 @@ use super::Tensor;
 use crate::Result;
 use crate::autograd::no_grad;
 use crate::dtype::{Element, HostData};
+use crate::engine::recording::refuse;
 use crate::{DType, Error};
 
 impl Tensor {
@@ -13,7 +14,9 @@ impl Tensor {
     ///
     /// # Errors
     /// What went wrong on the device since the last read, and what poisoned the tensor.
+    #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        refuse("to_vec")?;
         let x = no_grad(|| self.detach().try_contiguous())?;
         Ok(convert(&self.device().read(x.buffer()?, x.offset(), x.numel())?))
     }
@@ -23,6 +26,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::to_vec`].
     pub async fn to_vec_async<T: Element>(&self) -> Result<Vec<T>> {
+        refuse("to_vec_async")?;
         let x = no_grad(|| self.detach().try_contiguous())?;
         Ok(convert(&self.device().read_async(x.buffer()?, x.offset(), x.numel()).await?))
     }
@@ -31,7 +35,9 @@ impl Tensor {
     ///
     /// # Errors
     /// When there is not exactly one element, and as [`Tensor::to_vec`].
+    #[track_caller]
     pub fn item<T: Element>(&self) -> Result<T> {
+        refuse("item")?;
         self.check_item()?;
         Ok(self.to_vec()?[0])
     }
@@ -61,6 +67,7 @@ impl Tensor {
 
     /// The elements in the reference's own form.
     pub(crate) fn to_host(&self) -> Result<HostData> {
+        refuse("reading a tensor")?;
         let x = no_grad(|| self.detach().try_contiguous())?;
         self.device().read(x.buffer()?, x.offset(), x.numel())
     }

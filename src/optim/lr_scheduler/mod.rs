@@ -333,8 +333,8 @@ fn assert_momentum(schedule: &str, optimizer: &dyn Optimizer) {
 fn set_momentum(optimizer: &mut dyn Optimizer, momentum: &[f64]) {
     for (group, &momentum) in optimizer.param_groups_mut().iter_mut().zip(momentum) {
         match group.get("betas") {
-            Some(OptionValue::Pair(_, second)) => group.options.put("betas", (momentum, second).into(), true),
-            _ => group.options.put("momentum", momentum.into(), true),
+            Some(OptionValue::Pair(_, second)) => group.change(|o| o.put("betas", (momentum, second).into(), true)),
+            _ => group.change(|o| o.put("momentum", momentum.into(), true)),
         }
     }
 }
