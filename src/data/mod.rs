@@ -33,6 +33,8 @@ mod combine;
 mod dataset;
 #[cfg(feature = "download")]
 pub mod download;
+#[cfg(feature = "image")]
+mod folder;
 pub mod idx;
 mod loader;
 mod mnist;
@@ -47,6 +49,8 @@ pub use batch::Batch;
 pub use cifar::Cifar;
 pub use combine::{ConcatDataset, Subset, random_split, random_split_by};
 pub use dataset::{ArrayDataset, Dataset, Field, Sample};
+#[cfg(feature = "image")]
+pub use folder::ImageFolder;
 pub use loader::{DataLoader, Epoch};
 pub use mnist::{Mnist, Split};
 pub use sampler::{Random, RandomSampler, Sampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler};
