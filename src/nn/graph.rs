@@ -86,10 +86,10 @@ impl fmt::Display for Graph {
 }
 
 /// Evaluation mode for a while; then every switch is where it was.
-struct Evaluation(Vec<(Training, bool)>);
+pub(super) struct Evaluation(Vec<(Training, bool)>);
 
 impl Evaluation {
-    fn of(model: &dyn Module) -> Self {
+    pub fn of(model: &dyn Module) -> Self {
         let mut switches = Vec::new();
         model.visit(&mut Visitor::new(&mut |_, part| {
             if let Part::Training(training) = part {
@@ -108,13 +108,17 @@ impl Drop for Evaluation {
 }
 
 /// The tensors in a value, as far as it is known to hold some.
-fn tensors(value: &dyn Any) -> Vec<Tensor> {
+pub(super) fn tensors(value: &dyn Any) -> Vec<Tensor> {
     if let Some(t) = value.downcast_ref::<Tensor>() {
         vec![t.clone()]
     } else if let Some((a, b)) = value.downcast_ref::<(Tensor, Tensor)>() {
         vec![a.clone(), b.clone()]
     } else if let Some((a, b, c)) = value.downcast_ref::<(Tensor, Tensor, Tensor)>() {
         vec![a.clone(), b.clone(), c.clone()]
+    } else if let Some((a, (b, c))) = value.downcast_ref::<(Tensor, (Tensor, Tensor))>() {
+        vec![a.clone(), b.clone(), c.clone()]
+    } else if let Some((a, b)) = value.downcast_ref::<(Tensor, Option<Tensor>)>() {
+        [a].into_iter().chain(b).cloned().collect()
     } else {
         value.downcast_ref::<Vec<Tensor>>().cloned().unwrap_or_default()
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::calls;
 use super::module::identity;
 use super::state::nearest;
 use super::{Forward, Module};
@@ -357,9 +358,32 @@ fn of_called(identity: Identity) -> (SmallVec<[Hook; 2]>, String) {
     (found, full)
 }
 
-/// Runs a module with its hooks round it.
+/// Sends every call of a module by way of [`run`] as long as it lives.
+pub(super) struct Detour(());
+
+impl Detour {
+    pub fn new() -> Self {
+        COUNT.fetch_add(1, Relaxed);
+        Detour(())
+    }
+}
+
+impl Drop for Detour {
+    fn drop(&mut self) {
+        COUNT.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Runs a module with its hooks round it, and tells who lists the calls.
 #[track_caller]
 pub(super) fn run<In: 'static, M: Forward<In> + ?Sized>(module: &M, called: Identity, input: &In) -> M::Output {
+    let output = run_hooked(module, called, input);
+    calls::notice(&output);
+    output
+}
+
+#[track_caller]
+fn run_hooked<In: 'static, M: Forward<In> + ?Sized>(module: &M, called: Identity, input: &In) -> M::Output {
     let (hooks, path) = of_called(called);
     if hooks.is_empty() {
         return module.forward(input);

@@ -6,6 +6,7 @@
 
 mod activation;
 mod attention;
+mod calls;
 mod checkpoint;
 mod conv;
 mod dict;
@@ -28,6 +29,7 @@ mod resample;
 mod sequential;
 mod shape;
 mod state;
+mod summary;
 mod transformer;
 pub mod utils;
 
@@ -74,6 +76,7 @@ pub use resample::{PixelShuffle, PixelUnshuffle, Upsample};
 pub use sequential::Sequential;
 pub use shape::{Identity, Unflatten};
 pub use state::{IncompatibleKeys, LoadOptions, StateDict};
+pub use summary::{Summary, SummaryRow, summary};
 pub use transformer::{TransformerActivation, TransformerEncoder, TransformerEncoderLayer, TransformerMasks};
 
 /// Declares layers without state: a unit struct and the method that it calls.
