@@ -86,13 +86,13 @@ fn training(device: &Device) -> Result<()> {
         device.synchronize()?;
         let seconds = start.elapsed().as_secs_f64();
         let waited: Duration = waits.iter().sum();
-        let first = waits[0];
-        waits.remove(0);
+        let (steps, first) = (waits.len(), waits.remove(0));
+        let long = waits.iter().filter(|wait| wait.as_millis() > 0).count();
         waits.sort();
         println!(
-            "MLP 784-512-256-10, Adam, epoch {epoch}: {:.1} steps/s; waited for batches {:.3}% of the time (the first {:.2} ms, \
-             the others {:.4} ms at the median, {:.2} ms at most)",
-            (waits.len() + 1) as f64 / seconds,
+            "MLP 784-512-256-10, Adam, epoch {epoch}: {:.1} steps/s; waited for batches {:.3}% of the time: {:.3} ms for the \
+             first, {:.4} ms at the median, {:.3} ms at most, more than 1 ms in {long} of {steps} steps",
+            steps as f64 / seconds,
             100.0 * waited.as_secs_f64() / seconds,
             first.as_secs_f64() * 1e3,
             waits[waits.len() / 2].as_secs_f64() * 1e3,

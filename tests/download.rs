@@ -273,7 +273,7 @@ fn a_wrong_sum_is_never_put_in_place() {
     let good = Server::start(move |asked, stream| serve(asked, stream, &truth));
     let e = refused(&downloader(dir.path()), &resource(&[liar.url("x")], &file));
     assert!(e.contains(&sum(&wrong)) && e.contains(&sum(&file)), "{e}");
-    assert_eq!(std::fs::metadata(dir.path().join("file.bin.part")).unwrap().len(), 0);
+    assert_eq!(names(dir.path()), Vec::<String>::new());
     // Asking it again is no use.
     assert_eq!(liar.ranges(), [None]);
     fetched(&downloader(dir.path()), &resource(&[liar.url("x"), good.url("x")], &file), &file);
@@ -457,6 +457,27 @@ fn a_killed_download_goes_on() {
     assert_eq!(names(dir.path()), ["file.bin.part"]);
     fetched(&downloader(dir.path()), &resource(&[server.url("x")], &file), &file);
     assert!(server.ranges()[1].is_some_and(|from| from >= 40_000), "{:?}", server.ranges());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_named_and_costs_only_what_did_not_fit() {
+    let (dir, file) = (tempfile::tempdir().unwrap(), content(100_000));
+    let own = file.clone();
+    let server = Server::start(move |asked, stream| serve(asked, stream, &own));
+    // No file of this process may become longer than 64 blocks of 512 bytes, or of 1,024 in some shells.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" --exact in_a_process_of_its_own --nocapture"]);
+    command.arg(std::env::current_exe().unwrap()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env(CHILD, format!("{}|{}|{}", dir.path().display(), server.url("x"), sum(&file)));
+    let text = output(command.spawn().unwrap());
+    let part = dir.path().join("file.bin.part");
+    assert!(text.contains(&format!("refused {}: File too large", part.display())), "{text}");
+    assert_eq!(server.ranges(), [None], "no other try helps");
+    let length = std::fs::metadata(&part).unwrap().len();
+    assert!(length == 64 * 512 || length == 64 * 1024, "{length}");
+    fetched(&downloader(dir.path()), &resource(&[server.url("x")], &file), &file);
+    assert_eq!(server.ranges(), [None, Some(length as usize)]);
 }
 
 #[test]

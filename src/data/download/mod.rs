@@ -158,7 +158,10 @@ impl Downloader {
                     part.publish(&path)?;
                     return Ok(true);
                 }
-                Err(Failure::Local(error)) => return Err(error),
+                Err(Failure::Local(error)) => {
+                    bar.finish_and_clear();
+                    return Err(error);
+                }
                 Err(Failure::Remote(detail) | Failure::Hopeless(detail)) => {
                     log::warn!("{url}: {detail}");
                     failures.push(format!("{url}: {detail}"));
@@ -166,6 +169,7 @@ impl Downloader {
             }
         }
         bar.finish_and_clear();
+        part.leave()?;
         if failures.is_empty() {
             failures.push("no address is known for it".into());
         }

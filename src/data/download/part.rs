@@ -83,6 +83,15 @@ impl Part {
         }
     }
 
+    /// Stays for the next time, unless it is empty.
+    pub fn leave(self) -> Result<()> {
+        if self.len()? > 0 {
+            return Ok(());
+        }
+        drop(self.file);
+        fs::remove_file(&self.path).map_err(|e| Error::file(&self.path, e))
+    }
+
     /// Puts the whole file in its place, in one step.
     pub fn publish(self, target: &Path) -> Result<()> {
         self.file.sync_all().map_err(|e| self.error(e))?;
