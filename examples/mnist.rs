@@ -109,7 +109,8 @@ fn run(args: &Args) -> Result<()> {
     Device::set_default(&device);
 
     let pixels: usize = train.images().shape()[1..].iter().product();
-    let train = DataLoader::new(train).batch_size(args.batch as usize).shuffle(true).seed(args.seed);
+    // Steps are recorded in bursts, ahead of the device; so are batches.
+    let train = DataLoader::new(train).batch_size(args.batch as usize).shuffle(true).seed(args.seed).prefetch(8);
     let test = DataLoader::new(test).batch_size(500);
     let model = Mlp::new(pixels, &args.hidden, 10);
     let mut optimizer = optim::Adam::new(model.parameters(), args.lr);
