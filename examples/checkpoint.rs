@@ -7,7 +7,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 
 use clap::Parser;
 use lumigrad::data::{DataLoader, Mnist, Split};
@@ -16,8 +15,8 @@ use lumigrad::optim::{
     lr_scheduler::{Schedule, StepLR},
 };
 use lumigrad::train::{
-    Checkpoint, EarlyStopping, Interval, JsonLinesLogger, LearningRateMonitor, LightningModule, Log, Mode,
-    ModelCheckpoint, Optimizers, TensorBatch, Trainer,
+    Checkpoint, CsvLogger, EarlyStopping, Interval, JsonLinesLogger, LearningRateMonitor, LightningModule, Log, Mode,
+    ModelCheckpoint, Optimizers, ProgressWriter, TensorBatch, Trainer,
 };
 use lumigrad::{nn, prelude::*};
 
@@ -64,7 +63,9 @@ impl LightningModule for Digits {
 }
 
 fn main() -> ExitCode {
-    env_logger::init();
+    // Above the progress bar.
+    let terminal = env_logger::Target::Pipe(Box::new(ProgressWriter));
+    env_logger::Builder::from_default_env().target(terminal).init();
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -97,18 +98,17 @@ fn run(args: &Args) -> Result<()> {
         .callback(EarlyStopping::new("val_loss").patience(5))
         .callback(LearningRateMonitor)
         .callback(checkpoints);
-    std::fs::create_dir_all(&args.dir).map_err(|e| Error::file(&args.dir, e))?;
+    trainer = trainer.logger(CsvLogger::new(args.dir.join("log.csv"))?);
     trainer = trainer.logger(JsonLinesLogger::new(args.dir.join("log.jsonl"))?);
     if let Some(path) = Checkpoint::latest(&args.dir)? {
         let found = Checkpoint::load(&path, &device)?;
         println!("going on after step {} of epoch {}", found.global_step(), found.epoch() + 1);
         trainer = trainer.resume(path);
     }
-    let interrupted = trainer.interrupt_handle();
-    ctrlc::set_handler(move || interrupted.store(true, Ordering::Relaxed)).expect("no other handler of Ctrl-C");
+    ctrlc::set_handler(trainer.interrupt_handler()).expect("no other handler of Ctrl-C");
     trainer.fit(&module, &data)?;
     if trainer.was_interrupted() {
-        println!("stopped after step {}; the same command goes on in {}", trainer.global_step(), args.dir.display());
+        println!("stopped after step {}; the same command goes on", trainer.global_step());
         return Ok(());
     }
     println!("weights {:016x} after {} steps", fingerprint(&module)?, trainer.global_step());

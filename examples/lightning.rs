@@ -3,7 +3,7 @@
 //!     cargo run --release --example lightning
 
 use lumigrad::data::{DataLoader, Mnist, Split};
-use lumigrad::train::{DataModule, LightningModule, Log, Optimizers, TensorBatch, Trainer};
+use lumigrad::train::{CsvLogger, DataModule, LightningModule, Log, Optimizers, TensorBatch, Trainer};
 use lumigrad::{nn, optim::Adam, prelude::*};
 
 #[derive(Module)]
@@ -47,5 +47,5 @@ impl DataModule for MnistData {
 fn main() -> Result<()> {
     let model = nn::Sequential::new().add(nn::Linear::new(784, 500)).add(nn::ReLU).add(nn::Linear::new(500, 10));
     let lit = LitModel { model, criterion: nn::CrossEntropyLoss::new() };
-    Trainer::new().max_epochs(5).fit(&lit, &MnistData)
+    Trainer::new().max_epochs(5).logger(CsvLogger::new("out/lightning/metrics.csv")?).fit(&lit, &MnistData)
 }

@@ -4,7 +4,8 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Forward, Module, Part, Training, Visitor};
+use super::parameter::EvaluationMode;
+use super::{Forward, Module, Part, Visitor};
 use crate::autograd::no_grad;
 use crate::ops::observe::{Observed, Scope, observe};
 use crate::ops::{Attr, Attrs};
@@ -59,7 +60,7 @@ impl Graph {
     /// When the model does not take the input.
     #[track_caller]
     pub fn of<M: Forward<In>, In: 'static>(model: &M, input: &In) -> Graph {
-        let _restore = Evaluation::of(model);
+        let _restore = EvaluationMode::of(model);
         let (output, list) = observe(|| no_grad(|| model.call(input)));
         let mut build = Build::new(model);
         for (i, tensor) in tensors(input).iter().enumerate() {
@@ -82,28 +83,6 @@ impl fmt::Display for Graph {
             writeln!(f, "{}{}", if from.is_empty() { "" } else { " ← " }, from.join(", "))?;
         }
         Ok(())
-    }
-}
-
-/// Evaluation mode for a while; then every switch is where it was.
-pub(super) struct Evaluation(Vec<(Training, bool)>);
-
-impl Evaluation {
-    pub fn of(model: &dyn Module) -> Self {
-        let mut switches = Vec::new();
-        model.visit(&mut Visitor::new(&mut |_, part| {
-            if let Part::Training(training) = part {
-                switches.push((training.clone(), training.is_on()));
-                training.switch(false);
-            }
-        }));
-        Evaluation(switches)
-    }
-}
-
-impl Drop for Evaluation {
-    fn drop(&mut self) {
-        self.0.iter().rev().for_each(|(training, on)| training.switch(*on));
     }
 }
 

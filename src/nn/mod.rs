@@ -62,6 +62,7 @@ pub use padding::{
     CircularPad1d, CircularPad2d, ConstantPad1d, ConstantPad2d, Pads, ReflectionPad1d, ReflectionPad2d,
     ReplicationPad1d, ReplicationPad2d, ZeroPad2d,
 };
+pub(crate) use parameter::EvaluationMode;
 pub use parameter::{Buffer, Parameter, Training};
 pub use pooling::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool,

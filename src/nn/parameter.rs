@@ -278,6 +278,28 @@ impl Training {
     }
 }
 
+/// Evaluation mode for a while; then every switch is where it was.
+pub(crate) struct EvaluationMode(Vec<(Training, bool)>);
+
+impl EvaluationMode {
+    pub fn of(model: &dyn Module) -> Self {
+        let mut switches = Vec::new();
+        model.visit(&mut Visitor::new(&mut |_, part| {
+            if let Part::Training(training) = part {
+                switches.push((training.clone(), training.is_on()));
+                training.switch(false);
+            }
+        }));
+        EvaluationMode(switches)
+    }
+}
+
+impl Drop for EvaluationMode {
+    fn drop(&mut self) {
+        self.0.iter().rev().for_each(|(training, on)| training.switch(*on));
+    }
+}
+
 impl Default for Training {
     fn default() -> Self {
         Self::new()

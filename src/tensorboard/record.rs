@@ -2,7 +2,6 @@
 //! <https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details>
 
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prost::Message;
 
 use super::proto::{Event, What};
+use crate::io::append;
 use crate::{Error, Result};
 
 /// An event file that is being written.
@@ -35,10 +35,10 @@ impl EventFile {
         Ok(file)
     }
 
-    /// Appends an event in one write, so that a killed process leaves whole records.
+    /// Appends an event in one write, so that a killed process leaves whole records; a full disk costs only this one.
     pub fn write(&mut self, step: u64, wall_time: f64, what: What) -> Result<()> {
         let event = Event { wall_time, step: step as i64, what: Some(what) };
-        self.file.write_all(&record(&event.encode_to_vec())).map_err(|e| Error::file(&self.path, e))
+        append(&mut self.file, &record(&event.encode_to_vec())).map_err(|e| Error::file(&self.path, e))
     }
 
     /// Waits until everything is on the disk.

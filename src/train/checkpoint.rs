@@ -1,6 +1,6 @@
 //! Everything that a training needs to go on, in one file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
@@ -48,6 +48,10 @@ pub struct Checkpoint {
     pub(super) means: Vec<SavedMean>,
     pub(super) metric_states: StateDict,
     pub(super) metrics: BTreeMap<String, f64>,
+    /// Those of them that come from validations.
+    pub(super) validated: BTreeSet<String>,
+    /// Epoch and batch of the last validation.
+    pub(super) validated_at: (u64, usize),
     pub(super) callbacks: BTreeMap<String, Json>,
 }
 
@@ -95,6 +99,8 @@ impl Checkpoint {
             "random": self.random.counter.to_string(),
             "means": means,
             "metrics": metrics,
+            "validated": self.validated,
+            "validated_at": self.validated_at,
             "callbacks": self.callbacks,
         });
         io::write_checked(&tensors, [("checkpoint".to_string(), rest.to_string())].into(), path.as_ref())
@@ -179,6 +185,8 @@ impl Checkpoint {
                 on_step: row[4].as_bool().unwrap_or(true),
             })
         };
+        let whole = |value: &Json| value.as_u64().unwrap_or(0);
+        let text = |value: &Json| value.as_str().map(str::to_string);
         let rows = json["means"].as_array().ok_or_else(|| wrong("`means` is no list"))?;
         let entries = json["metrics"].as_object().ok_or_else(|| wrong("`metrics` is no object"))?;
         let metrics = entries.iter().map(|(name, value)| Some((name.clone(), bits(value)?))).collect::<Option<_>>();
@@ -200,6 +208,9 @@ impl Checkpoint {
             means: rows.iter().map(mean).collect::<Option<_>>().ok_or_else(|| wrong("`means` is damaged"))?,
             metric_states: part("metric."),
             metrics: metrics.ok_or_else(|| wrong("`metrics` is damaged"))?,
+            // Not in older files.
+            validated: json["validated"].as_array().into_iter().flatten().filter_map(text).collect(),
+            validated_at: (whole(&json["validated_at"][0]), whole(&json["validated_at"][1]) as usize),
             callbacks: callbacks.iter().map(|(name, state)| (name.clone(), state.clone())).collect(),
         })
     }

@@ -20,7 +20,7 @@ pub enum Stage {
 }
 
 /// The data of a task, as Lightning's `LightningDataModule`. A [`DataLoader`] is one, for training only; a pair of them
-/// has a validation too.
+/// has a validation too, and three of them a test.
 pub trait DataModule {
     /// Fetches files. Called first.
     ///
@@ -83,6 +83,21 @@ impl DataModule for (DataLoader, DataLoader) {
 
     fn val_dataloader(&self) -> Result<Option<DataLoader>> {
         Ok(Some(self.1.clone()))
+    }
+}
+
+/// Training, validation and test.
+impl DataModule for (DataLoader, DataLoader, DataLoader) {
+    fn train_dataloader(&self) -> Result<DataLoader> {
+        Ok(self.0.clone())
+    }
+
+    fn val_dataloader(&self) -> Result<Option<DataLoader>> {
+        Ok(Some(self.1.clone()))
+    }
+
+    fn test_dataloader(&self) -> Result<Option<DataLoader>> {
+        Ok(Some(self.2.clone()))
     }
 }
 

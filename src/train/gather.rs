@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 
 use futures::task::noop_waker;
 
-use super::checkpoint::SavedMean;
+use super::checkpoint::{Position, SavedMean};
+use super::progress::suspend_progress;
 use crate::autograd::no_grad;
 use crate::metrics::Metric;
 use crate::nn::StateDict;
@@ -81,9 +82,11 @@ pub struct LogOptions {
     pub prog_bar: bool,
 }
 
-/// Takes what a step logs.
+/// Takes what a step logs, and knows which step it is.
 pub struct Log {
     defaults: LogOptions,
+    batch: usize,
+    at: Position,
     pub(super) entries: Vec<Entry>,
 }
 
@@ -96,13 +99,35 @@ pub(super) struct Entry {
 
 impl Log {
     /// For a training step: values of steps, and their mean at the end of the epoch.
-    pub(super) fn of_training() -> Self {
-        Log { defaults: LogOptions { on_step: true, on_epoch: true, prog_bar: true }, entries: Vec::new() }
+    pub(super) fn of_training(at: Position) -> Self {
+        let defaults = LogOptions { on_step: true, on_epoch: true, prog_bar: true };
+        Log { defaults, batch: at.batch, at, entries: Vec::new() }
     }
 
-    /// For an evaluation: means only.
-    pub(super) fn of_evaluation() -> Self {
-        Log { defaults: LogOptions { on_step: false, on_epoch: true, prog_bar: true }, entries: Vec::new() }
+    /// For batch `batch` of an evaluation, or the end of an epoch: means only.
+    pub(super) fn of_epoch(at: Position, batch: usize) -> Self {
+        let defaults = LogOptions { on_step: false, on_epoch: true, prog_bar: true };
+        Log { defaults, batch, at, entries: Vec::new() }
+    }
+
+    /// The number of the batch in its epoch, from 0: Lightning's `batch_idx`.
+    pub fn batch_idx(&self) -> usize {
+        self.batch
+    }
+
+    /// The epoch of the training, from 0.
+    pub fn current_epoch(&self) -> u64 {
+        self.at.epoch
+    }
+
+    /// Updates so far.
+    pub fn global_step(&self) -> u64 {
+        self.at.global_step
+    }
+
+    /// Writes a line on standard output without breaking the progress bar.
+    pub fn print(&self, text: impl std::fmt::Display) {
+        suspend_progress(|| println!("{text}"));
     }
 
     /// Logs a scalar: in a training step its value every few steps and its mean over the epoch, in an evaluation the mean.
@@ -288,6 +313,9 @@ impl Drop for Means {
 #[derive(Default)]
 pub(super) struct Reads(Vec<(u64, Vec<String>, Read)>);
 
+/// Names with their numbers.
+pub(super) type Values = Vec<(String, f64)>;
+
 type Read = Pin<Box<dyn Future<Output = Result<Vec<f64>>> + Send>>;
 
 impl Reads {
@@ -312,14 +340,14 @@ impl Reads {
     }
 
     /// What has arrived, in order, without waiting.
-    pub fn poll(&mut self) -> Result<Vec<(u64, String, f64)>> {
+    pub fn poll(&mut self) -> Result<Vec<(u64, Values)>> {
         let waker = noop_waker();
         let mut arrived = Vec::new();
         while let Some((step, names, read)) = self.0.first_mut() {
             match read.as_mut().poll(&mut Context::from_waker(&waker)) {
                 Poll::Pending => break,
                 Poll::Ready(values) => {
-                    arrived.extend(names.drain(..).zip(values?).map(|(name, value)| (*step, name, value)));
+                    arrived.push((*step, names.drain(..).zip(values?).collect()));
                     drop(self.0.remove(0));
                 }
             }
@@ -328,12 +356,10 @@ impl Reads {
     }
 
     /// Everything that is still on its way. Waits for the device.
-    pub fn finish(&mut self) -> Result<Vec<(u64, String, f64)>> {
-        let mut arrived = Vec::new();
-        for (step, names, read) in self.0.drain(..) {
-            let values = pollster::block_on(read)?;
-            arrived.extend(names.into_iter().zip(values).map(|(name, value)| (step, name, value)));
-        }
-        Ok(arrived)
+    pub fn finish(&mut self) -> Result<Vec<(u64, Values)>> {
+        let read = |(step, names, read): (u64, Vec<String>, Read)| {
+            Ok((step, names.into_iter().zip(pollster::block_on(read)?).collect()))
+        };
+        self.0.drain(..).map(read).collect()
     }
 }

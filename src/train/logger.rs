@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, json};
 
 use super::HParams;
+use crate::io::append;
 use crate::{Error, Result};
 
 /// Takes the numbers of a training.
@@ -55,15 +55,6 @@ pub(super) fn or_lost(logged: Result<()>) -> Result<()> {
     }
 }
 
-/// Writes to the end of a file, all or nothing.
-fn append(file: &mut File, content: &[u8]) -> io::Result<()> {
-    let before = file.metadata()?.len();
-    file.write_all(content).inspect_err(|_| {
-        // On a full disk, a part of it may be there.
-        let _ = file.set_len(before);
-    })
-}
-
 /// A JSON object a line: `{"epoch":0,"step":50,"train_loss":0.31}`. Numbers that JSON has not (NaN, infinities) are texts.
 pub struct JsonLinesLogger {
     path: PathBuf,
@@ -71,18 +62,24 @@ pub struct JsonLinesLogger {
 }
 
 impl JsonLinesLogger {
-    /// Appends to this file; folders are made.
+    /// Appends to this file; folders are made. A training that goes on from a checkpoint first takes away the lines of
+    /// later steps.
     ///
     /// # Errors
     /// When it can't be written.
     pub fn new(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
-        if let Some(dir) = path.parent() {
-            std::fs::create_dir_all(dir).map_err(|e| Error::file(dir, e))?;
-        }
-        let file = File::options().create(true).append(true).open(&path).map_err(|e| Error::file(&path, e))?;
-        Ok(JsonLinesLogger { path, file })
+        make_parent(&path)?;
+        Ok(JsonLinesLogger { file: append_to(&path)?, path })
     }
+}
+
+fn make_parent(path: &Path) -> Result<()> {
+    path.parent().map_or(Ok(()), |dir| std::fs::create_dir_all(dir).map_err(|e| Error::file(dir, e)))
+}
+
+fn append_to(path: &Path) -> Result<File> {
+    File::options().create(true).append(true).open(path).map_err(|e| Error::file(path, e))
 }
 
 impl Logger for JsonLinesLogger {
@@ -97,80 +94,114 @@ impl Logger for JsonLinesLogger {
         let line = format!("{}\n", serde_json::Value::Object(row));
         append(&mut self.file, line.as_bytes()).map_err(|e| Error::file(&self.path, e))
     }
+
+    fn resume(&mut self, step: u64) -> Result<()> {
+        let text = std::fs::read_to_string(&self.path).map_err(|e| Error::file(&self.path, e))?;
+        let stays = |line: &&str| {
+            let row: Option<serde_json::Value> = serde_json::from_str(line).ok();
+            row.and_then(|row| row["step"].as_u64()).is_some_and(|at| at <= step)
+        };
+        let kept: String = text.lines().filter(stays).flat_map(|line| [line, "\n"]).collect();
+        if kept == text {
+            return Ok(());
+        }
+        crate::io::write_atomically(&self.path, kept.as_bytes())?;
+        self.file = append_to(&self.path)?;
+        Ok(())
+    }
 }
 
 /// A table with a column a metric: `epoch,step,train_loss,val_loss`. Columns that come up later are added to all rows,
 /// so the file is written anew then; cells of what was not logged in a step are empty.
 pub struct CsvLogger {
     path: PathBuf,
-    columns: BTreeSet<String>,
-    rows: Vec<Row>,
-    /// Rows that are in the file, with all columns; 0 when it has to be written anew.
-    written: usize,
+    /// Nothing before the first row, when the file is still that of an earlier run.
+    columns: Option<Vec<String>>,
 }
 
-/// Epoch, step, and what was logged.
-type Row = (u64, u64, Vec<(String, f64)>);
-
 impl CsvLogger {
-    /// To this file, which is written anew; folders are made.
+    /// To this file; folders are made. A new training writes it anew, one that goes on from a checkpoint goes on with the
+    /// rows up to its step.
     ///
     /// # Errors
-    /// When it can't be written.
+    /// When the folder can't be made.
     pub fn new(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
-        if let Some(dir) = path.parent() {
-            std::fs::create_dir_all(dir).map_err(|e| Error::file(dir, e))?;
-        }
-        let mut logger = CsvLogger { path, columns: BTreeSet::new(), rows: Vec::new(), written: 0 };
-        logger.rewrite()?;
-        Ok(logger)
+        make_parent(&path)?;
+        Ok(CsvLogger { path, columns: None })
     }
 
-    fn line(&self, (epoch, step, values): &Row) -> Vec<String> {
-        let cell = |column: &String| {
-            let value = values.iter().rev().find(|(name, _)| name == column);
-            value.map_or(String::new(), |(_, value)| value.to_string())
-        };
-        [epoch.to_string(), step.to_string()].into_iter().chain(self.columns.iter().map(cell)).collect()
+    fn wrong(&self, error: csv::Error) -> Error {
+        Error::format(&self.path, error.to_string())
     }
 
-    fn rewrite(&mut self) -> Result<()> {
+    /// The rows of the file, by column.
+    fn rows(&self) -> Result<(Vec<String>, Vec<csv::StringRecord>)> {
+        let mut reader = csv::Reader::from_path(&self.path).map_err(|e| self.wrong(e))?;
+        let columns = reader.headers().map_err(|e| self.wrong(e))?.iter().map(str::to_string).collect();
+        // A row that a kill has cut off has too few cells.
+        Ok((columns, reader.records().filter_map(|row| row.ok()).collect()))
+    }
+
+    /// Writes these rows of a table with other columns, under those that it has from now on.
+    fn rewrite(&mut self, columns: Vec<String>, rows: &[csv::StringRecord], old: &[String]) -> Result<()> {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let header = ["epoch".to_string(), "step".into()].into_iter().chain(self.columns.iter().cloned());
-        let wrong = |e: csv::Error| Error::format(&self.path, e.to_string());
-        writer.write_record(header).map_err(wrong)?;
-        for row in &self.rows {
-            writer.write_record(self.line(row)).map_err(wrong)?;
+        writer.write_record(&columns).map_err(|e| self.wrong(e))?;
+        let places: Vec<Option<usize>> = columns.iter().map(|name| old.iter().position(|o| o == name)).collect();
+        for row in rows {
+            let cells = places.iter().map(|place| place.and_then(|i| row.get(i)).unwrap_or_default());
+            writer.write_record(cells).map_err(|e| self.wrong(e))?;
         }
         let content = writer.into_inner().map_err(|e| Error::format(&self.path, e.to_string()))?;
         crate::io::write_atomically(&self.path, &content)?;
-        self.written = self.rows.len();
+        self.columns = Some(columns);
         Ok(())
     }
 
-    fn append(&mut self) -> Result<()> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        for row in &self.rows[self.written..] {
-            writer.write_record(self.line(row)).map_err(|e| Error::format(&self.path, e.to_string()))?;
+    /// Sees to it that these metrics have columns: after epoch and step, in the order of their names.
+    fn prepare(&mut self, values: &[(String, f64)]) -> Result<()> {
+        let own = self.columns.as_deref().unwrap_or_default();
+        let new = values.iter().map(|(name, _)| name).filter(|name| !own.contains(name));
+        let mut names: BTreeSet<String> = new.cloned().collect();
+        if self.columns.is_some() && names.is_empty() {
+            return Ok(());
         }
-        let content = writer.into_inner().map_err(|e| Error::format(&self.path, e.to_string()))?;
-        let file = File::options().append(true).open(&self.path);
-        file.and_then(|mut file| append(&mut file, &content)).map_err(|e| Error::file(&self.path, e))?;
-        self.written = self.rows.len();
-        Ok(())
+        names.extend(own.iter().skip(2).cloned());
+        let columns = ["epoch".to_string(), "step".into()].into_iter().chain(names).collect();
+        let (old, rows) = if self.columns.is_some() { self.rows()? } else { (Vec::new(), Vec::new()) };
+        self.rewrite(columns, &rows, &old)
     }
 }
 
 impl Logger for CsvLogger {
     fn log(&mut self, epoch: u64, step: u64, values: &[(String, f64)]) -> Result<()> {
-        let known = self.columns.len();
-        self.columns.extend(values.iter().map(|(name, _)| name.clone()));
-        self.rows.push((epoch, step, values.to_vec()));
-        if self.columns.len() > known {
-            self.written = 0;
+        self.prepare(values)?;
+        let cell = |column: &String| match column.as_str() {
+            "epoch" => epoch.to_string(),
+            "step" => step.to_string(),
+            name => values.iter().rev().find(|(n, _)| n == name).map_or(String::new(), |(_, value)| value.to_string()),
+        };
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let columns = self.columns.iter().flatten();
+        writer.write_record(columns.map(cell)).map_err(|e| self.wrong(e))?;
+        let line = writer.into_inner().map_err(|e| Error::format(&self.path, e.to_string()))?;
+        append(&mut append_to(&self.path)?, &line).map_err(|e| Error::file(&self.path, e))
+    }
+
+    fn resume(&mut self, step: u64) -> Result<()> {
+        if !self.path.exists() {
+            return Ok(());
         }
-        if self.written == 0 { self.rewrite() } else { self.append() }
+        let (columns, mut rows) = self.rows()?;
+        if columns.get(1).is_none_or(|name| name != "step") {
+            return Err(Error::format(
+                &self.path,
+                "is no table that a training has written: its second column is not `step`",
+            ));
+        }
+        self.columns = Some(columns.clone());
+        rows.retain(|row| row.get(1).and_then(|cell| cell.parse::<u64>().ok()).is_some_and(|at| at <= step));
+        self.rewrite(columns.clone(), &rows, &columns)
     }
 }
 
@@ -193,6 +224,18 @@ mod tests {
         logger.log(1, 3, &values(&[("loss", f64::NAN)])).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text, "epoch,step,\"a,b\",loss\n0,1,,0.5\n0,2,,0.25\n0,2,7,\n1,3,,NaN\n");
+
+        // A training that goes on keeps the rows up to its step, and not one that was cut off.
+        std::fs::write(&path, text + "1,4").unwrap();
+        let mut again = CsvLogger::new(&path).unwrap();
+        again.resume(2).unwrap();
+        again.log(1, 3, &values(&[("new", 1.0)])).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "epoch,step,\"a,b\",loss,new\n0,1,,0.5,\n0,2,,0.25,\n0,2,7,,\n1,3,,,1\n");
+
+        // A new one begins anew.
+        CsvLogger::new(&path).unwrap().log(0, 1, &values(&[("loss", 0.5)])).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "epoch,step,loss\n0,1,0.5\n");
     }
 
     #[test]
@@ -205,5 +248,10 @@ mod tests {
         }
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().nth(1).unwrap(), r#"{"bad":"inf","epoch":0,"loss":0.5,"step":2}"#);
+        std::fs::write(&path, text.clone() + "{\"bad").unwrap();
+        let mut again = JsonLinesLogger::new(&path).unwrap();
+        again.resume(1).unwrap();
+        again.log(0, 2, &values(&[("loss", 0.5), ("bad", f64::INFINITY)])).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }
 }

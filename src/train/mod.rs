@@ -34,21 +34,27 @@
 mod callback;
 mod checkpoint;
 mod data;
+mod early_stopping;
+mod evaluate;
 mod gather;
 mod hparams;
 mod logger;
+mod model_checkpoint;
 mod module;
 mod optimizers;
 mod progress;
 mod run;
 mod trainer;
 
-pub use callback::{Callback, EarlyStopping, LearningRateMonitor, Mode, ModelCheckpoint, Moment, Status};
+pub use callback::{Callback, LearningRateMonitor, Mode, Moment, Status};
 pub use checkpoint::Checkpoint;
 pub use data::{DataModule, Stage, TensorBatch};
+pub use early_stopping::EarlyStopping;
 pub use gather::{Log, LogOptions, LogValue};
 pub use hparams::{HParam, HParams};
 pub use logger::{CsvLogger, JsonLinesLogger, Logger};
+pub use model_checkpoint::ModelCheckpoint;
 pub use module::LightningModule;
 pub use optimizers::{Interval, Optimizers};
+pub use progress::{ProgressWriter, suspend_progress};
 pub use trainer::{Clip, Limit, Trainer};

@@ -49,4 +49,76 @@ pub trait LightningModule: Module {
     fn hparams(&self) -> HParams {
         HParams::new()
     }
+
+    /// Before the first step.
+    ///
+    /// # Errors
+    /// Ends the training, as an error of any of these methods.
+    fn on_fit_start(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// After the last step.
+    ///
+    /// # Errors
+    /// As [`LightningModule::on_fit_start`].
+    fn on_fit_end(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Before the first step of an epoch, which counts from 0: the place to freeze layers or to draw data anew.
+    ///
+    /// # Errors
+    /// As [`LightningModule::on_fit_start`].
+    fn on_train_epoch_start(&self, _epoch: u64) -> Result<()> {
+        Ok(())
+    }
+
+    /// After the last step of an epoch, before the validation; what it logs belongs to the epoch.
+    ///
+    /// # Errors
+    /// As [`LightningModule::on_fit_start`].
+    fn on_train_epoch_end(&self, _log: &mut Log) -> Result<()> {
+        Ok(())
+    }
+
+    /// With all gradients there, after they were clipped and before the update: the place to log their norms.
+    ///
+    /// # Errors
+    /// As [`LightningModule::on_fit_start`].
+    fn on_before_optimizer_step(&self, _log: &mut Log) -> Result<()> {
+        Ok(())
+    }
+
+    /// Before the first batch of a validation.
+    ///
+    /// # Errors
+    /// As [`LightningModule::on_fit_start`].
+    fn on_validation_epoch_start(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// After the last batch of a validation; what it logs stands beside the means of the steps.
+    ///
+    /// # Errors
+    /// As [`LightningModule::on_fit_start`].
+    fn on_validation_epoch_end(&self, _log: &mut Log) -> Result<()> {
+        Ok(())
+    }
+
+    /// As [`LightningModule::on_validation_epoch_start`], for a test; the same unless said otherwise.
+    ///
+    /// # Errors
+    /// As [`LightningModule::on_fit_start`].
+    fn on_test_epoch_start(&self) -> Result<()> {
+        self.on_validation_epoch_start()
+    }
+
+    /// As [`LightningModule::on_validation_epoch_end`], for a test; the same unless said otherwise.
+    ///
+    /// # Errors
+    /// As [`LightningModule::on_fit_start`].
+    fn on_test_epoch_end(&self, log: &mut Log) -> Result<()> {
+        self.on_validation_epoch_end(log)
+    }
 }

@@ -1,12 +1,10 @@
 //! What `configure_optimizers` gives.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value as Json;
 
+use crate::Result;
 use crate::optim::lr_scheduler::{LRScheduler, ReduceLROnPlateau};
 use crate::optim::{Optimizer, ParamGroup};
-use crate::{Error, Result};
 
 /// When a schedule makes a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +51,8 @@ impl Optimizers {
         self
     }
 
-    /// With a learning rate that falls when a logged metric no longer becomes better, looked at after every epoch.
+    /// With a learning rate that falls when a logged metric no longer becomes better, looked at after every epoch that
+    /// brings a new value of it.
     pub fn reduce_on_plateau(mut self, schedule: ReduceLROnPlateau, monitor: &str) -> Self {
         self.schedule = Some(Schedule::Plateau(Box::new(schedule), monitor.into()));
         self
@@ -63,17 +62,14 @@ impl Optimizers {
         self.optimizer.param_groups().iter().map(ParamGroup::get_lr).collect()
     }
 
-    /// A step of the schedule, if it makes one now.
-    pub(super) fn step_schedule(&mut self, now: Interval, metrics: &BTreeMap<String, f64>) -> Result<()> {
+    /// A step of the schedule, if it makes one now. `fresh` gives a metric that an epoch has brought.
+    pub(super) fn step_schedule(&mut self, now: Interval, fresh: &dyn Fn(&str) -> Result<Option<f64>>) -> Result<()> {
         match &mut self.schedule {
             Some(Schedule::Plain(schedule, interval)) if *interval == now => schedule.step(&mut *self.optimizer),
             Some(Schedule::Plateau(schedule, monitor)) if now == Interval::Epoch => {
-                let Some(value) = metrics.get(monitor) else {
-                    let known: Vec<_> = metrics.keys().collect();
-                    let detail = format!("nothing was logged as {monitor:?}; there is {known:?}");
-                    return Err(Error::argument("reduce_on_plateau", detail));
-                };
-                schedule.step(*value, &mut *self.optimizer);
+                if let Some(value) = fresh(monitor)? {
+                    schedule.step(value, &mut *self.optimizer);
+                }
             }
             _ => {}
         }

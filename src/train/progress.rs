@@ -1,19 +1,54 @@
 //! What the terminal shows of a training.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use std::sync::LazyLock;
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+
+/// All bars of the process.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Runs `body` while no progress bar is on the terminal: what it prints stays whole, above the bars.
+///
+/// `body` must not call this itself.
+///
+/// ```
+/// lumigrad::train::suspend_progress(|| println!("a line of the program"));
+/// ```
+pub fn suspend_progress<R>(body: impl FnOnce() -> R) -> R {
+    BARS.suspend(body)
+}
+
+/// Standard error, above the progress bars: where a logger of the `log` crate should write.
+///
+/// ```no_run
+/// use env_logger::Target;
+/// let terminal = Box::new(lumigrad::train::ProgressWriter);
+/// env_logger::Builder::from_default_env().target(Target::Pipe(terminal)).init();
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProgressWriter;
+
+impl Write for ProgressWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        suspend_progress(|| std::io::stderr().write_all(bytes)).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
 
 /// A bar on a terminal, a line an epoch elsewhere, or nothing.
 pub(super) struct Progress {
     shown: Shown,
-    bar: ProgressBar,
+    bar: Bar,
+    /// Beside the bar of a training.
+    evaluation: Bar,
     title: String,
     started: Instant,
-    /// When the numbers beside the bar were last written: formatting them at every step costs more than a short step.
-    refreshed: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,8 +58,48 @@ enum Shown {
     Nothing,
 }
 
-/// Seconds between two looks at the numbers.
+/// Seconds between two looks at the numbers beside a bar: formatting them at every step costs more than a short step.
 const REFRESH: f64 = 0.1;
+
+/// One line of the terminal, or nothing.
+struct Bar {
+    bar: ProgressBar,
+    refreshed: Instant,
+}
+
+impl Bar {
+    fn hidden() -> Self {
+        Bar { bar: ProgressBar::hidden(), refreshed: Instant::now() }
+    }
+
+    fn new(title: &str, batches: usize, done: usize) -> Self {
+        let style = "{prefix} {pos}/{len} {bar:12} {rate} {eta} {wide_msg}";
+        let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            let _ = write!(text, "{:.1}/s", state.per_sec());
+        };
+        let style = ProgressStyle::with_template(style).expect("a valid template").with_key("rate", rate);
+        // What was done before is no part of the speed.
+        let bar = ProgressBar::new(batches as u64).with_position(done as u64).with_style(style);
+        let bar = BARS.add(bar.with_prefix(title.to_string()));
+        bar.reset_eta();
+        Bar { bar, refreshed: Instant::now() }
+    }
+
+    fn step(&mut self, metrics: impl FnOnce() -> String) {
+        if self.refreshed.elapsed().as_secs_f64() >= REFRESH {
+            self.refreshed = Instant::now();
+            self.bar.set_message(metrics());
+        }
+        self.bar.inc(1);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+        BARS.remove(&self.bar);
+    }
+}
 
 impl Progress {
     pub fn new(wanted: bool) -> Self {
@@ -33,8 +108,8 @@ impl Progress {
             (true, true) => Shown::Bar,
             (true, false) => Shown::Lines,
         };
-        let (bar, title, now) = (ProgressBar::hidden(), String::new(), Instant::now());
-        Progress { shown, bar, title, started: now, refreshed: now }
+        let (bar, evaluation, started) = (Bar::hidden(), Bar::hidden(), Instant::now());
+        Progress { shown, bar, evaluation, title: String::new(), started }
     }
 
     /// An epoch begins, or goes on after `done` batches.
@@ -43,49 +118,59 @@ impl Progress {
         self.title = format!("epoch {}{of}", epoch + 1);
         self.started = Instant::now();
         if self.shown == Shown::Bar {
-            let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {per_sec} {eta} {msg}");
-            self.bar = ProgressBar::new(batches as u64).with_style(style.expect("a valid template"));
-            self.bar.set_prefix(self.title.clone());
-            self.bar.set_position(done as u64);
+            self.bar = Bar::new(&self.title, batches, done);
         }
     }
 
-    /// A batch is done.
-    pub fn step(&mut self, metrics: &BTreeMap<String, f64>) {
-        if self.shown != Shown::Bar {
-            return;
+    /// A batch is done. Shows the latest value of these metrics.
+    pub fn step<'a>(&mut self, metrics: &BTreeMap<String, f64>, names: impl Iterator<Item = &'a String>) {
+        if self.shown == Shown::Bar {
+            let values = || text(names.filter_map(|name| Some((name, *metrics.get(name)?))));
+            self.bar.step(values);
         }
-        self.bar.inc(1);
-        if self.refreshed.elapsed().as_secs_f64() >= REFRESH {
-            self.refreshed = Instant::now();
-            self.bar.set_message(text(metrics));
+    }
+
+    /// A validation or another evaluation begins.
+    pub fn start_evaluation(&mut self, title: &str, batches: usize) {
+        if self.shown == Shown::Bar {
+            self.evaluation = Bar::new(title, batches, 0);
         }
+    }
+
+    /// A batch of it is done.
+    pub fn step_evaluation(&mut self) {
+        if self.shown == Shown::Bar {
+            self.evaluation.step(String::new);
+        }
+    }
+
+    /// It is over.
+    pub fn end_evaluation(&mut self) {
+        self.evaluation = Bar::hidden();
     }
 
     /// An epoch is done.
     pub fn epoch(&mut self, means: &BTreeMap<String, f64>) {
-        let line = format!("{}: {}, {:.1} s", self.title, text(means), self.started.elapsed().as_secs_f64());
-        match self.shown {
-            Shown::Nothing => {}
-            Shown::Lines => eprintln!("{line}"),
-            Shown::Bar => {
-                self.bar.finish_and_clear();
-                eprintln!("{line}");
-            }
-        }
+        self.bar = Bar::hidden();
+        let values = text(means.iter().map(|(name, value)| (name, *value)));
+        let comma = if values.is_empty() { "" } else { ", " };
+        self.print(&format!("{}: {values}{comma}{:.1} s", self.title, self.started.elapsed().as_secs_f64()));
     }
 
-    pub fn finish(&mut self) {
-        self.bar.finish_and_clear();
+    /// A line that stays.
+    pub fn print(&self, line: &str) {
+        if self.shown != Shown::Nothing {
+            suspend_progress(|| eprintln!("{line}"));
+        }
     }
 }
 
-fn text(metrics: &BTreeMap<String, f64>) -> String {
+fn text<'a>(metrics: impl Iterator<Item = (&'a String, f64)>) -> String {
     let number = |value: f64| match value.abs() {
         x if x != 0.0 && !(1e-3..1e5).contains(&x) => format!("{value:.2e}"),
         _ => format!("{value:.4}"),
     };
-    metrics.iter().map(|(name, value)| format!("{name} {}", number(*value))).collect::<Vec<_>>().join(", ")
+    metrics.map(|(name, value)| format!("{name} {}", number(value))).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -95,7 +180,8 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         let metrics = [("loss", 0.123456), ("lr", 1e-4), ("steps", 250_000.0), ("zero", 0.0)];
-        let metrics = metrics.map(|(name, value)| (name.to_string(), value)).into();
-        assert_eq!(text(&metrics), "loss 0.1235, lr 1.00e-4, steps 2.50e5, zero 0.0000");
+        let metrics = metrics.map(|(name, value)| (name.to_string(), value));
+        let shown = text(metrics.iter().map(|(name, value)| (name, *value)));
+        assert_eq!(shown, "loss 0.1235, lr 1.00e-4, steps 2.50e5, zero 0.0000");
     }
 }

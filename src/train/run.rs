@@ -1,50 +1,24 @@
 //! The loop itself.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use serde_json::Value as Json;
 
+use super::callback::News;
 use super::checkpoint::{Checkpoint, Position};
-use super::gather::{Means, Reads};
+use super::evaluate::Evaluation;
+use super::gather::{Means, Reads, Values};
 use super::logger::or_lost;
 use super::progress::Progress;
-use super::{Clip, Interval, LightningModule, Log, Moment, Optimizers, Status, TensorBatch, Trainer};
-use crate::autograd::no_grad;
+use super::{Clip, Interval, LightningModule, Limit, Log, Logger, Moment, Optimizers, Status, TensorBatch, Trainer};
+use crate::autograd::detect_anomaly;
 use crate::data::DataLoader;
 use crate::nn::utils::{clip_grad_norm_, clip_grad_value_};
 use crate::{Device, Error, Result};
-
-/// Batches that are not trained on.
-pub(super) struct Evaluation<'a, M: ?Sized> {
-    pub module: &'a M,
-    pub device: &'a Device,
-    pub limit: usize,
-}
-
-impl<M: LightningModule> Evaluation<'_, M> {
-    /// The means of what the steps log.
-    pub fn run(
-        &self,
-        loader: &DataLoader,
-        step: &dyn Fn(&TensorBatch, &mut Log) -> Result<()>,
-    ) -> Result<BTreeMap<String, f64>> {
-        self.module.eval();
-        let mut means = Means::default();
-        let all = (|| {
-            for batch in loader.epoch(0).take(self.limit) {
-                let batch = TensorBatch::upload(&batch?, self.device)?;
-                let mut log = Log::of_evaluation();
-                no_grad(|| step(&batch, &mut log))?;
-                means.add(&log.entries, batch.len())?;
-            }
-            Ok(means.finish()?.into_iter().map(|(name, finished)| (name, finished.value)).collect())
-        })();
-        self.module.train();
-        all
-    }
-}
 
 /// A training in progress.
 pub(super) struct Fit<'a, M> {
@@ -58,7 +32,19 @@ pub(super) struct Fit<'a, M> {
     means: Means,
     reads: Reads,
     progress: Progress,
+    /// What is shown beside the bar.
+    shown: BTreeSet<String>,
+    /// Metrics that come from validations, and epoch and batch of the last one.
+    validated: BTreeSet<String>,
+    validated_at: (u64, usize),
+    /// Whether the last batch of the epoch is followed by a validation, and whether there was any so far.
+    validates_at_end: bool,
+    has_validated: bool,
+    /// What the last update was made with.
+    learning_rates: Vec<f64>,
+    is_logged_step: bool,
     should_stop: bool,
+    started: Instant,
 }
 
 impl<'a, M: LightningModule> Fit<'a, M> {
@@ -70,27 +56,69 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         val: Option<DataLoader>,
     ) -> Result<Self> {
         let optimizers = device.scope(|| module.configure_optimizers())?;
-        let progress = Progress::new(trainer.progress);
-        let (at, means, reads) = (Position::default(), Means::default(), Reads::default());
-        trainer.interrupted.store(false, Ordering::Relaxed);
-        Ok(Fit { trainer, module, device, train, val, optimizers, at, means, reads, progress, should_stop: false })
+        let learning_rates = optimizers.learning_rates();
+        trainer.last_checkpoint = None;
+        Ok(Fit {
+            progress: Progress::new(trainer.progress),
+            trainer,
+            module,
+            device,
+            train,
+            val,
+            optimizers,
+            at: Position::default(),
+            means: Means::default(),
+            reads: Reads::default(),
+            shown: BTreeSet::new(),
+            validated: BTreeSet::new(),
+            validated_at: (0, 0),
+            validates_at_end: false,
+            has_validated: false,
+            learning_rates,
+            is_logged_step: false,
+            should_stop: false,
+            started: Instant::now(),
+        })
     }
 
     /// Everything, from the checkpoint on if there is one. What was logged reaches the loggers also after an error.
     pub fn run(mut self, resume: Option<Checkpoint>) -> Result<()> {
-        if let Some(checkpoint) = resume {
-            self.restore(&checkpoint)?;
-            let step = self.at.global_step;
-            self.trainer.loggers.iter_mut().try_for_each(|logger| logger.resume(step))?;
-        }
-        let hparams = self.module.hparams();
-        if !hparams.is_empty() {
-            self.trainer.loggers.iter_mut().try_for_each(|logger| logger.log_hparams(&hparams))?;
-        }
-        let result = self.epochs();
+        let quick = self.trainer.is_fast_dev_run;
+        // In a quick run they are as if they were not there.
+        let (away, loggers): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.trainer.loggers).into_iter().partition(|_| quick);
+        self.trainer.loggers = loggers;
+        let result = match resume {
+            Some(checkpoint) => self.restore(&checkpoint),
+            None => self.check_sanity(),
+        };
+        let result = result.and_then(|()| self.log_hparams()).and_then(|()| self.epochs());
         let finished = self.trainer.loggers.iter_mut().try_for_each(|logger| logger.finish(result.is_ok()));
-        self.progress.finish();
+        self.trainer.loggers.extend(away);
         result.and(finished)
+    }
+
+    fn log_hparams(&mut self) -> Result<()> {
+        let hparams = self.module.hparams();
+        if hparams.is_empty() {
+            return Ok(());
+        }
+        self.trainer.loggers.iter_mut().try_for_each(|logger| or_lost(logger.log_hparams(&hparams)))
+    }
+
+    /// A few batches of validation, of which nothing is left.
+    fn check_sanity(&mut self) -> Result<()> {
+        let limit = self.trainer.sanity_batches;
+        let Some(loader) = self.val.as_ref().filter(|_| limit > 0 && !self.trainer.is_fast_dev_run) else {
+            return Ok(());
+        };
+        let limit = limit.min(self.trainer.limit_val.of(loader.len()));
+        let random = self.device.random_state();
+        let (module, device) = (self.module, &self.device);
+        let evaluation = Evaluation { module, device, limit, at: self.at, title: "sanity check" };
+        evaluation.validate(loader, &mut self.progress)?;
+        self.device.set_random_state(random);
+        Ok(())
     }
 
     fn epochs(&mut self) -> Result<()> {
@@ -103,6 +131,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
             ));
         }
         self.module.train();
+        self.module.on_fit_start()?;
         self.call(Moment::FitStart)?;
         while self.at.epoch < epochs && !self.is_over() {
             let complete = self.epoch(batches)?;
@@ -111,94 +140,173 @@ impl<'a, M: LightningModule> Fit<'a, M> {
             }
         }
         self.collect(true)?;
-        self.call(Moment::FitEnd)
+        self.module.on_fit_end()?;
+        self.call(Moment::FitEnd)?;
+        if self.is_interrupted() { self.say_how_to_go_on() } else { Ok(()) }
     }
 
-    /// Whether steps, a callback or an interruption say that it is enough.
+    fn is_interrupted(&self) -> bool {
+        self.trainer.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Whether steps, time, a callback or an interruption say that it is enough.
     fn is_over(&self) -> bool {
         let enough = self.trainer.max_steps.is_some_and(|max| self.at.global_step >= max);
-        enough || self.should_stop || self.trainer.interrupted.load(Ordering::Relaxed)
+        let late = self.trainer.max_time.is_some_and(|max| self.started.elapsed() >= max);
+        let stopped = self.should_stop && self.at.epoch >= self.trainer.min_epochs;
+        enough || late || stopped || self.is_interrupted()
+    }
+
+    /// After an interruption there is a checkpoint, whether or not a callback writes some.
+    fn say_how_to_go_on(&mut self) -> Result<()> {
+        if self.trainer.last_checkpoint.is_none() {
+            let path = self.trainer.root.join("interrupted.ckpt");
+            let callbacks = self.trainer.callbacks.iter().map(|c| (c.name(), c.state())).collect();
+            self.checkpoint(callbacks, BTreeMap::new())?.save(&path)?;
+            self.trainer.last_checkpoint = Some(path);
+        }
+        if let Some(path) = &self.trainer.last_checkpoint {
+            let (step, epoch) = (self.at.global_step, self.at.epoch + 1);
+            let line = format!("interrupted after step {step}, in epoch {epoch}: Trainer::resume({path:?}) goes on");
+            log::info!("{line}");
+            self.progress.print(&line);
+        }
+        Ok(())
     }
 
     /// One epoch, or what is left of it; false when it was broken off.
     fn epoch(&mut self, batches: usize) -> Result<bool> {
         if self.at.batch == 0 {
+            self.module.on_train_epoch_start(self.at.epoch)?;
             self.call(Moment::EpochStart)?;
         }
         self.progress.start(self.at.epoch, self.trainer.max_epochs, batches, self.at.batch);
+        let every = match self.trainer.val_check_interval {
+            Limit::Batches(n) => n,
+            share => share.of(batches).max(1),
+        };
+        if every == 0 || every > batches {
+            let detail = format!("val_check_interval: {every} given, an epoch has {batches} batches");
+            return Err(Error::argument("Trainer", detail));
+        }
+        let checked = (self.at.epoch + 1).is_multiple_of(self.trainer.check_val_every) && self.val.is_some();
+        let validates_after = |batch: usize| checked && batch.is_multiple_of(every);
         let loader = self.train.epoch_from(self.at.epoch, self.at.batch).take(batches.saturating_sub(self.at.batch));
+        self.validates_at_end = false;
+        // A checkpoint of a step whose validation was still to come.
+        let (at, here) = (self.at.batch, (self.at.epoch, self.at.batch));
+        if (1..batches).contains(&at) && validates_after(at) && self.validated_at != here {
+            self.validate()?;
+        }
         for batch in loader {
             let batch = TensorBatch::upload(&batch?, &self.device)?;
             let last = self.at.batch + 1 == batches;
             self.step(&batch, last)?;
+            if !last && validates_after(self.at.batch) {
+                self.validate()?;
+            }
             if !last && self.is_over() {
                 return Ok(false);
             }
         }
+        self.end_epoch(validates_after(batches))?;
+        Ok(true)
+    }
+
+    fn end_epoch(&mut self, validates: bool) -> Result<()> {
+        let mut log = Log::of_epoch(self.at, self.at.batch);
+        self.module.on_train_epoch_end(&mut log)?;
+        self.means.add(&log.entries, 1)?;
         let finished = self.means.finish()?;
         self.collect(true)?;
         let mut means: BTreeMap<String, f64> = finished.iter().map(|(name, f)| (name.clone(), f.value)).collect();
-        let validates = (self.at.epoch + 1).is_multiple_of(self.trainer.check_val_every);
+        self.validates_at_end = validates;
         if validates {
             means.extend(self.validate()?);
         }
         let suffix = |on_step| if on_step { "_epoch" } else { "" };
         let epoch_means = finished.into_iter().map(|(name, f)| (format!("{name}{}", suffix(f.on_step)), f.value));
         self.write(epoch_means.collect())?;
-        (self.at.epoch, self.at.batch) = (self.at.epoch + 1, 0);
+        let ended = self.at.epoch;
+        (self.at.epoch, self.at.batch) = (ended + 1, 0);
         self.trainer.epoch = self.at.epoch;
         self.progress.epoch(&means);
-        self.optimizers.step_schedule(Interval::Epoch, &self.trainer.metrics)?;
-        self.call(Moment::EpochEnd)?;
-        Ok(true)
+        let (trainer, optimizers) = (&*self.trainer, &mut self.optimizers);
+        let news = News {
+            validated: &self.validated,
+            at_epoch_end: validates,
+            more_to_come: self.val.is_some() && !self.has_validated,
+        };
+        let fresh = |name: &str| news.of_epoch(&trainer.metrics, name, "reduce_on_plateau");
+        optimizers.step_schedule(Interval::Epoch, &fresh)?;
+        self.call_in(Moment::EpochEnd, ended)
     }
 
     /// One batch, and an update when enough gradients have come together.
     fn step(&mut self, batch: &TensorBatch, last: bool) -> Result<()> {
-        let mut log = Log::of_training();
-        let loss = self.module.training_step(batch, &mut log)?;
+        let mut log = Log::of_training(self.at);
         let share = 1.0 / self.trainer.accumulate as f64;
-        let scaled = if self.trainer.accumulate == 1 { loss } else { loss.try_mul_scalar(share)? };
-        scaled.backward()?;
+        let mut run = || {
+            let loss = self.module.training_step(batch, &mut log)?;
+            if share == 1.0 { loss.backward() } else { loss.try_mul_scalar(share)?.backward() }
+        };
+        if self.trainer.detects_anomalies {
+            detect_anomaly(run)?
+        } else {
+            run()?
+        }
+        let updates = (self.at.batch + 1).is_multiple_of(self.trainer.accumulate) || last;
+        if updates {
+            self.clip()?;
+            self.module.on_before_optimizer_step(&mut log)?;
+            self.call(Moment::BeforeUpdate)?;
+        }
+        self.shown.extend(log.entries.iter().filter(|e| e.options.prog_bar).map(|e| e.name.clone()));
         self.means.add(&log.entries, batch.len())?;
         self.at.batch += 1;
-        if self.at.batch.is_multiple_of(self.trainer.accumulate) || last {
+        if updates {
             self.update(&log)?;
         }
-        self.progress.step(&self.trainer.metrics);
-        match self.trainer.val_check_interval {
-            Some(n) if self.at.batch.is_multiple_of(n) && !last => self.validate().map(|_| ()),
-            _ => Ok(()),
+        self.progress.step(&self.trainer.metrics, self.shown.iter());
+        Ok(())
+    }
+
+    fn clip(&mut self) -> Result<()> {
+        match self.trainer.clip {
+            Some(Clip::Norm(max)) => clip_grad_norm_(self.module.parameters(), max).map(|_| ()),
+            Some(Clip::Value(max)) => clip_grad_value_(self.module.parameters(), max),
+            None => Ok(()),
         }
     }
 
     fn update(&mut self, log: &Log) -> Result<()> {
-        match self.trainer.clip {
-            Some(Clip::Norm(max)) => {
-                clip_grad_norm_(self.module.parameters(), max)?;
-            }
-            Some(Clip::Value(max)) => clip_grad_value_(self.module.parameters(), max)?,
-            None => {}
-        }
+        self.learning_rates = self.optimizers.learning_rates();
         self.optimizers.optimizer.step()?;
         self.optimizers.optimizer.zero_grad();
         self.at.global_step += 1;
         self.trainer.global_step = self.at.global_step;
-        if self.at.global_step.is_multiple_of(self.trainer.log_every) || self.at.global_step == 1 {
+        self.is_logged_step = self.at.global_step.is_multiple_of(self.trainer.log_every) || self.at.global_step == 1;
+        if self.is_logged_step {
             let here = self.reads.begin(self.at.global_step, &log.entries)?;
             self.write(here)?;
         }
         self.collect(false)?;
-        self.optimizers.step_schedule(Interval::Step, &self.trainer.metrics)?;
+        self.optimizers.step_schedule(Interval::Step, &|_| Ok(None))?;
         self.call(Moment::StepEnd)
     }
 
-    /// Runs the validation, if there is one; its means are metrics from then on.
+    /// Runs the validation; its means are metrics from then on.
     fn validate(&mut self) -> Result<BTreeMap<String, f64>> {
+        self.call(Moment::ValidationStart)?;
         let Some(loader) = &self.val else { return Ok(BTreeMap::new()) };
         let limit = self.trainer.limit_val.of(loader.len());
-        let evaluation = Evaluation { module: self.module, device: &self.device, limit };
-        let means = evaluation.run(loader, &|batch, log| self.module.validation_step(batch, log))?;
+        let (module, device) = (self.module, &self.device);
+        let evaluation = Evaluation { module, device, limit, at: self.at, title: "validation" };
+        let means = evaluation.validate(loader, &mut self.progress)?;
+        self.has_validated = true;
+        self.validated_at = (self.at.epoch, self.at.batch);
+        self.validated.extend(means.keys().cloned());
+        self.shown.extend(means.keys().cloned());
         self.write(means.iter().map(|(name, mean)| (name.clone(), *mean)).collect())?;
         self.call(Moment::ValidationEnd)?;
         Ok(means)
@@ -206,63 +314,90 @@ impl<'a, M: LightningModule> Fit<'a, M> {
 
     /// Hands on what has arrived from the device, or all of it.
     fn collect(&mut self, wait: bool) -> Result<()> {
-        let arrived = if wait { self.reads.finish()? } else { self.reads.poll()? };
-        for (step, name, value) in arrived {
-            self.trainer.metrics.insert(name.clone(), value);
-            for logger in &mut self.trainer.loggers {
-                or_lost(logger.log(self.at.epoch, step, &[(name.clone(), value)]))?;
-            }
+        for (step, values) in if wait { self.reads.finish()? } else { self.reads.poll()? } {
+            let loggers = &mut self.trainer.loggers;
+            loggers.iter_mut().try_for_each(|logger| or_lost(logger.log(self.at.epoch, step, &values)))?;
+            self.trainer.metrics.extend(values);
         }
         Ok(())
     }
 
     /// Makes metrics of values that are here, and hands them to the loggers.
-    fn write(&mut self, values: Vec<(String, f64)>) -> Result<()> {
+    fn write(&mut self, values: Values) -> Result<()> {
         if values.is_empty() {
             return Ok(());
         }
-        for logger in &mut self.trainer.loggers {
-            or_lost(logger.log(self.at.epoch, self.at.global_step, &values))?;
-        }
+        let (epoch, step) = (self.at.epoch, self.at.global_step);
+        let loggers = &mut self.trainer.loggers;
+        loggers.iter_mut().try_for_each(|logger| or_lost(logger.log(epoch, step, &values)))?;
         self.trainer.metrics.extend(values);
         Ok(())
     }
 
     fn call(&mut self, moment: Moment) -> Result<()> {
+        self.call_in(moment, self.at.epoch)
+    }
+
+    fn call_in(&mut self, moment: Moment, epoch: u64) -> Result<()> {
         if self.trainer.callbacks.is_empty() {
             return Ok(());
         }
         let mut callbacks = std::mem::take(&mut self.trainer.callbacks);
         let mut to_log = Vec::new();
         let mut should_stop = self.should_stop;
+        let pending = RefCell::new(Pending {
+            reads: std::mem::take(&mut self.reads),
+            loggers: std::mem::take(&mut self.trainer.loggers),
+            arrived: BTreeMap::new(),
+            saved: None,
+        });
+        let quick = self.trainer.is_fast_dev_run;
         let outcome = (0..callbacks.len()).try_for_each(|i| {
             let (before, rest) = callbacks.split_at_mut(i);
             let (callback, after) = rest.split_first_mut().expect("i is below the length");
+            if quick && !callback.is_in_fast_dev_run() {
+                return Ok(());
+            }
             // The state of the callback that saves is the one that it has then, which it gives along.
             let save = |path: &Path, name: String, own: Json| {
                 let others = before.iter().chain(after.iter()).map(|c| (c.name(), c.state()));
-                self.checkpoint(others.chain([(name, own)]).collect())?.save(path)
+                let mut pending = pending.borrow_mut();
+                pending.collect(self.at.epoch)?;
+                self.checkpoint(others.chain([(name, own)]).collect(), pending.arrived.clone())?.save(path)?;
+                pending.saved = Some(path.to_path_buf());
+                Ok(())
             };
             let mut status = Status {
-                epoch: self.at.epoch,
+                epoch,
                 global_step: self.at.global_step,
                 metrics: &self.trainer.metrics,
-                learning_rates: self.optimizers.learning_rates(),
+                learning_rates: &self.learning_rates,
+                is_logged_step: self.is_logged_step,
                 module: self.module,
                 should_stop: &mut should_stop,
                 to_log: &mut to_log,
+                news: News {
+                    validated: &self.validated,
+                    at_epoch_end: self.validates_at_end,
+                    more_to_come: self.val.is_some() && !self.has_validated,
+                },
                 save: &save,
             };
             callback.on(moment, &mut status)
         });
-        self.trainer.callbacks = callbacks;
+        let Pending { reads, loggers, arrived, saved } = pending.into_inner();
+        (self.reads, self.trainer.loggers, self.trainer.callbacks) = (reads, loggers, callbacks);
+        self.trainer.metrics.extend(arrived);
+        self.trainer.last_checkpoint = saved.or(self.trainer.last_checkpoint.take());
         self.should_stop = should_stop;
         outcome?;
         self.write(to_log)
     }
 
-    /// Everything that is needed to go on from here.
-    fn checkpoint(&self, callbacks: BTreeMap<String, Json>) -> Result<Checkpoint> {
+    /// Everything that is needed to go on from here; `arrived` are metrics that are not among the trainer's yet.
+    fn checkpoint(&self, callbacks: BTreeMap<String, Json>, arrived: BTreeMap<String, f64>) -> Result<Checkpoint> {
+        let mut metrics = self.trainer.metrics.clone();
+        metrics.extend(arrived);
         Ok(Checkpoint {
             module: self.module.state_dict(),
             optimizer: self.optimizers.optimizer.state_dict()?,
@@ -271,7 +406,9 @@ impl<'a, M: LightningModule> Fit<'a, M> {
             random: self.device.random_state(),
             means: self.means.save()?,
             metric_states: self.means.save_metrics()?,
-            metrics: self.trainer.metrics.clone(),
+            metrics,
+            validated: self.validated.clone(),
+            validated_at: self.validated_at,
             callbacks,
         })
     }
@@ -289,8 +426,31 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         self.means.load_metrics(&checkpoint.metric_states);
         self.at = checkpoint.position;
         self.trainer.metrics = checkpoint.metrics.clone();
+        (self.validated, self.validated_at) = (checkpoint.validated.clone(), checkpoint.validated_at);
+        self.has_validated = !self.validated.is_empty();
         (self.trainer.global_step, self.trainer.epoch) = (self.at.global_step, self.at.epoch);
+        self.learning_rates = self.optimizers.learning_rates();
         self.device.set_random_state(checkpoint.random);
+        let step = self.at.global_step;
+        self.trainer.loggers.iter_mut().try_for_each(|logger| or_lost(logger.resume(step)))
+    }
+}
+
+/// What callbacks may ask for while they run: values on their way must be written before a checkpoint is, or a run that
+/// goes on from it would miss them.
+struct Pending {
+    reads: Reads,
+    loggers: Vec<Box<dyn Logger>>,
+    arrived: BTreeMap<String, f64>,
+    saved: Option<PathBuf>,
+}
+
+impl Pending {
+    fn collect(&mut self, epoch: u64) -> Result<()> {
+        for (step, values) in self.reads.finish()? {
+            self.loggers.iter_mut().try_for_each(|logger| or_lost(logger.log(epoch, step, &values)))?;
+            self.arrived.extend(values);
+        }
         Ok(())
     }
 }

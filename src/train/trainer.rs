@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use super::run::{Evaluation, Fit};
+use super::checkpoint::Position;
+use super::evaluate::Evaluation;
+use super::progress::{Progress, suspend_progress};
+use super::run::Fit;
 use super::{Callback, Checkpoint, DataModule, LightningModule, Log, Logger, Stage, TensorBatch};
-use crate::autograd::no_grad;
 use crate::data::DataLoader;
 use crate::tensor::Tensor;
 use crate::{Device, Error, Result};
@@ -59,7 +62,9 @@ pub enum Clip {
 /// See [the module](super) for an example.
 pub struct Trainer {
     pub(super) max_epochs: Option<u64>,
+    pub(super) min_epochs: u64,
     pub(super) max_steps: Option<u64>,
+    pub(super) max_time: Option<Duration>,
     pub(super) limit_train: Limit,
     pub(super) limit_val: Limit,
     pub(super) limit_test: Limit,
@@ -67,14 +72,21 @@ pub struct Trainer {
     pub(super) accumulate: usize,
     pub(super) clip: Option<Clip>,
     pub(super) check_val_every: u64,
-    pub(super) val_check_interval: Option<usize>,
+    pub(super) val_check_interval: Limit,
+    pub(super) sanity_batches: usize,
+    pub(super) overfits: bool,
+    pub(super) detects_anomalies: bool,
+    pub(super) root: PathBuf,
     pub(super) log_every: u64,
     pub(super) callbacks: Vec<Box<dyn Callback>>,
     pub(super) loggers: Vec<Box<dyn Logger>>,
     pub(super) progress: bool,
     pub(super) resume: Option<PathBuf>,
+    pub(super) last_checkpoint: Option<PathBuf>,
+    pub(super) is_fast_dev_run: bool,
     pub(super) device: Option<Device>,
     pub(super) interrupted: Arc<AtomicBool>,
+    pub(super) running: Arc<AtomicBool>,
     pub(super) metrics: BTreeMap<String, f64>,
     pub(super) global_step: u64,
     pub(super) epoch: u64,
@@ -85,7 +97,9 @@ impl Trainer {
     pub fn new() -> Self {
         Trainer {
             max_epochs: None,
+            min_epochs: 0,
             max_steps: None,
+            max_time: None,
             limit_train: Limit::All,
             limit_val: Limit::All,
             limit_test: Limit::All,
@@ -93,14 +107,21 @@ impl Trainer {
             accumulate: 1,
             clip: None,
             check_val_every: 1,
-            val_check_interval: None,
+            val_check_interval: Limit::All,
+            sanity_batches: 2,
+            overfits: false,
+            detects_anomalies: false,
+            root: PathBuf::new(),
             log_every: 50,
             callbacks: Vec::new(),
             loggers: Vec::new(),
             progress: true,
             resume: None,
+            last_checkpoint: None,
+            is_fast_dev_run: false,
             device: None,
             interrupted: Arc::default(),
+            running: Arc::default(),
             metrics: BTreeMap::new(),
             global_step: 0,
             epoch: 0,
@@ -116,6 +137,18 @@ impl Trainer {
     /// Ends after so many updates.
     pub fn max_steps(mut self, steps: u64) -> Self {
         self.max_steps = Some(steps);
+        self
+    }
+
+    /// Trains for so many epochs at least, whatever a callback says.
+    pub fn min_epochs(mut self, epochs: u64) -> Self {
+        self.min_epochs = epochs;
+        self
+    }
+
+    /// Ends after the step in progress when this time is over, counted from the call of [`Trainer::fit`].
+    pub fn max_time(mut self, time: Duration) -> Self {
+        self.max_time = Some(time);
         self
     }
 
@@ -143,10 +176,20 @@ impl Trainer {
         self
     }
 
-    /// One epoch of this many batches of everything, to see whether a program runs.
-    pub fn fast_dev_run(self, batches: usize) -> Self {
+    /// One epoch of this many batches of everything, to see whether a program runs: without loggers, checkpoints or early
+    /// stopping.
+    pub fn fast_dev_run(mut self, batches: usize) -> Self {
+        self.is_fast_dev_run = true;
         let run = self.max_epochs(1).limit_train_batches(batches).limit_val_batches(batches);
         run.limit_test_batches(batches).limit_predict_batches(batches)
+    }
+
+    /// Trains on so few batches (a number or a share), the same in every epoch, that a model which can learn at all learns
+    /// them by heart.
+    pub fn overfit_batches(mut self, limit: impl Into<Limit>) -> Self {
+        let limit = limit.into();
+        self.overfits = true;
+        self.limit_train_batches(limit).limit_val_batches(limit)
     }
 
     /// Adds up the gradients of this many batches before an update (1). The loss is divided by it.
@@ -160,21 +203,46 @@ impl Trainer {
         self
     }
 
+    /// Clips the norm of all gradients together before an update.
+    pub fn gradient_clip_val(self, max_norm: f64) -> Self {
+        self.gradient_clip(Clip::Norm(max_norm))
+    }
+
     /// Clips gradients before an update.
     pub fn gradient_clip(mut self, clip: Clip) -> Self {
         self.clip = Some(clip);
         self
     }
 
-    /// Validates after every so many epochs (1).
+    /// Validates only in every so many epochs (1).
     pub fn check_val_every_n_epoch(mut self, epochs: u64) -> Self {
         self.check_val_every = epochs.max(1);
         self
     }
 
-    /// Validates after every so many training batches too.
-    pub fn val_check_interval(mut self, batches: usize) -> Self {
-        self.val_check_interval = Some(batches.max(1));
+    /// Validates after every so many training batches, or after every such share of an epoch, in place of its end.
+    pub fn val_check_interval(mut self, interval: impl Into<Limit>) -> Self {
+        self.val_check_interval = interval.into();
+        self
+    }
+
+    /// How many batches are validated before the first step, so that a mistake there does not show after hours (2). What
+    /// they give is forgotten.
+    pub fn num_sanity_val_steps(mut self, batches: usize) -> Self {
+        self.sanity_batches = batches;
+        self
+    }
+
+    /// Whether every step looks for the operation that makes the first NaN or infinity, which is slow; see
+    /// [`detect_anomaly`](crate::autograd::detect_anomaly) (false).
+    pub fn detect_anomaly(mut self, detect: bool) -> Self {
+        self.detects_anomalies = detect;
+        self
+    }
+
+    /// Where an interrupted training is saved if no callback does it (the working directory).
+    pub fn default_root_dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.root = dir.as_ref().to_path_buf();
         self
     }
 
@@ -184,9 +252,11 @@ impl Trainer {
         self
     }
 
-    /// Adds a callback.
+    /// Adds a callback. Those that write checkpoints come after all others.
     pub fn callback(mut self, callback: impl Callback + 'static) -> Self {
-        self.callbacks.push(Box::new(callback));
+        let saving = self.callbacks.iter().position(|c| c.saves_checkpoints());
+        let place = saving.filter(|_| !callback.saves_checkpoints()).unwrap_or(self.callbacks.len());
+        self.callbacks.insert(place, Box::new(callback));
         self
     }
 
@@ -215,14 +285,46 @@ impl Trainer {
         self
     }
 
-    /// A switch that ends the training after the step in progress, for a signal handler or another thread.
+    /// A switch that ends the training after the step in progress, for another thread.
     pub fn interrupt_handle(&self) -> Arc<AtomicBool> {
         self.interrupted.clone()
     }
 
-    /// Whether the last training was ended by [`Trainer::interrupt_handle`].
+    /// What Ctrl-C should do: the first time, the training ends after the step in progress (or the validation), writes a
+    /// checkpoint and says how to go on; the second time, or when nothing is trained, the program ends at once. With the
+    /// crate `ctrlc`:
+    ///
+    /// ```ignore
+    /// ctrlc::set_handler(trainer.interrupt_handler())?;
+    /// ```
+    ///
+    /// Without a callback that writes checkpoints there is one in [`Trainer::default_root_dir`], as `interrupted.ckpt`.
+    pub fn interrupt_handler(&self) -> impl FnMut() + Send + 'static {
+        let (running, interrupted) = (self.running.clone(), self.interrupted.clone());
+        move || {
+            let first = !interrupted.swap(true, Ordering::Relaxed);
+            if first && running.load(Ordering::Relaxed) {
+                suspend_progress(|| eprintln!("ending after this step; Ctrl-C once more ends at once"));
+            } else {
+                // What a shell says of a program that SIGINT has ended.
+                suspend_progress(|| std::process::exit(130));
+            }
+        }
+    }
+
+    /// Whether the last training was ended by [`Trainer::interrupt_handle`] or [`Trainer::interrupt_handler`].
     pub fn was_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// The best checkpoint of the callback that keeps some, and its value: Lightning's `best_model_path`.
+    pub fn best_model(&self) -> Option<(PathBuf, f64)> {
+        self.callbacks.iter().find_map(|callback| callback.best_model())
+    }
+
+    /// The checkpoint that was written last.
+    pub fn last_checkpoint(&self) -> Option<&Path> {
+        self.last_checkpoint.as_deref()
     }
 
     /// The latest value of everything that was logged.
@@ -246,10 +348,18 @@ impl Trainer {
     /// The first failure of data, module, device, files or a callback.
     pub fn fit(&mut self, module: &impl LightningModule, data: &dyn DataModule) -> Result<()> {
         data.prepare_data()?;
-        let (train, val) = (data.train_dataloader()?, data.val_dataloader()?);
+        let (mut train, val) = (data.train_dataloader()?, data.val_dataloader()?);
+        if self.overfits {
+            train = train.shuffle(false);
+        }
         let device = self.place(module)?;
         let resume = self.resume.take().map(|path| Checkpoint::load(path, &device)).transpose()?;
-        Fit::new(self, module, device, train, val)?.run(resume)
+        self.interrupted.store(false, Ordering::Relaxed);
+        self.running.store(true, Ordering::Relaxed);
+        let running = self.running.clone();
+        let result = Fit::new(self, module, device, train, val).and_then(|fit| fit.run(resume));
+        running.store(false, Ordering::Relaxed);
+        result
     }
 
     /// Validates, and gives the means of what was logged.
@@ -261,8 +371,8 @@ impl Trainer {
         let loader = needed(data.val_dataloader()?, Stage::Validate)?;
         let device = self.place(module)?;
         let limit = self.limit_val.of(loader.len());
-        let step = |batch: &TensorBatch, log: &mut Log| module.validation_step(batch, log);
-        Evaluation { module, device: &device, limit }.run(&loader, &step)
+        let evaluation = Evaluation { module, device: &device, limit, at: self.position(), title: "validate" };
+        evaluation.validate(&loader, &mut Progress::new(self.progress))
     }
 
     /// Tests, and gives the means of what was logged.
@@ -275,7 +385,10 @@ impl Trainer {
         let device = self.place(module)?;
         let limit = self.limit_test.of(loader.len());
         let step = |batch: &TensorBatch, log: &mut Log| module.test_step(batch, log);
-        Evaluation { module, device: &device, limit }.run(&loader, &step)
+        let end = |log: &mut Log| module.on_test_epoch_end(log);
+        module.on_test_epoch_start()?;
+        let evaluation = Evaluation { module, device: &device, limit, at: self.position(), title: "test" };
+        evaluation.run(&loader, &step, &end, &mut Progress::new(self.progress))
     }
 
     /// What the module predicts for each batch.
@@ -286,15 +399,19 @@ impl Trainer {
         data.prepare_data()?;
         let loader = needed(data.predict_dataloader()?, Stage::Predict)?;
         let device = self.place(module)?;
-        module.eval();
-        let batches = loader.epoch(0).take(self.limit_predict.of(loader.len()));
-        let predict = |batch: Result<crate::data::Batch>| {
-            let batch = TensorBatch::upload(&batch?, &device)?;
-            no_grad(|| module.predict_step(&batch))
-        };
-        let all = batches.map(predict).collect();
-        module.train();
-        all
+        let limit = self.limit_predict.of(loader.len());
+        let mut all = Vec::new();
+        let mut progress = Progress::new(self.progress);
+        let evaluation = Evaluation { module, device: &device, limit, at: self.position(), title: "predict" };
+        evaluation.each(&loader, &mut progress, &mut |batch, _| {
+            all.push(module.predict_step(batch)?);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    fn position(&self) -> Position {
+        Position { epoch: self.epoch, batch: 0, global_step: self.global_step }
     }
 
     fn place(&self, module: &impl LightningModule) -> Result<Device> {

@@ -5,8 +5,9 @@ mod table;
 
 use rustc_hash::FxHashSet;
 
+use super::EvaluationMode;
 use super::calls::{Called, record};
-use super::graph::{Evaluation, tensors};
+use super::graph::tensors;
 use super::{Forward, Module, Part, Visitor};
 use crate::autograd::no_grad;
 use crate::dtype::DType;
@@ -58,7 +59,7 @@ use crate::ops::observe::{Observed, observe};
 /// When the model does not take the input.
 #[track_caller]
 pub fn summary<M: Forward<In>, In: 'static>(model: &M, input: &In) -> Summary {
-    let _restore = Evaluation::of(model);
+    let _restore = EvaluationMode::of(model);
     let ((_, called), operations) = observe(|| record(|| no_grad(|| model.call(input))));
     let mut rows = tree(model);
     rows.iter_mut().for_each(|row| row.take_calls(&called));

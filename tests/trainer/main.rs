@@ -1,5 +1,7 @@
 //! The trainer: what it counts, logs, stops at, and that a training that was taken up again ends with the same bits.
 
+mod options;
+
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
