@@ -3,8 +3,10 @@
 //!     cargo run --release --example mnist
 //!     cargo run --release --example mnist -- --device reference --epochs 1
 //!
-//! Trains 784-512-256-10 with ReLU, cross-entropy and Adam, tests it, and writes the weights and a picture of the
-//! training to `--out`.
+//!     cargo run --release --example mnist -- --hidden 500
+//!
+//! Trains 784-512-256-10 with ReLU, cross-entropy and Adam, tests it, and writes the weights and pictures of the training,
+//! of the confusion matrix and of the misclassified images to `--out`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,8 +15,9 @@ use std::time::Instant;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use lumigrad::data::{DataLoader, Mnist, Split};
+use lumigrad::metrics::{Confusion, ConfusionMatrix, Metric};
+use lumigrad::plot::{self, Chart};
 use lumigrad::{io, nn, optim, prelude::*};
-use plotters::prelude::*;
 
 /// Trains a multi-layer perceptron on MNIST.
 #[derive(Parser)]
@@ -28,7 +31,7 @@ struct Args {
     /// Learning rate of Adam.
     #[arg(long, default_value_t = 0.001, value_parser = learning_rate)]
     lr: f64,
-    /// Widths of the hidden layers.
+    /// Widths of the hidden layers: `500` for one, `512,256` for two.
     #[arg(long, default_value = "512,256", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     hidden: Vec<u32>,
     /// Seed of the weights and of the order of the images.
@@ -40,7 +43,7 @@ struct Args {
     /// A folder with the four IDX files of MNIST or a data set like it, plain or gzipped.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/data/mnist-10k"))]
     data: PathBuf,
-    /// Where the weights and the picture go.
+    /// Where the weights and the pictures go.
     #[arg(long, default_value = "out/mnist")]
     out: PathBuf,
     /// Steps of an epoch at most, for a quick look.
@@ -81,10 +84,11 @@ impl Forward for Mlp {
     }
 }
 
-/// What one epoch came to.
-struct Epoch {
-    loss: f64,
-    accuracy: f64,
+/// The mean loss and the test accuracy of each epoch.
+#[derive(Default)]
+struct History {
+    loss: Vec<f64>,
+    accuracy: Vec<f64>,
 }
 
 fn main() -> ExitCode {
@@ -114,28 +118,33 @@ fn run(args: &Args) -> Result<()> {
     let test = DataLoader::new(test).batch_size(500);
     let model = Mlp::new(pixels, &args.hidden, 10);
     let mut optimizer = optim::Adam::new(model.parameters(), args.lr);
-    println!("{} parameters", model.num_parameters());
+    println!("{}\n", nn::summary(&model, &Tensor::zeros(&[1, pixels])));
 
-    let mut history = Vec::new();
+    let mut history = History::default();
+    let mut confusion = None;
     for epoch in 1..=args.epochs {
         let start = Instant::now();
         let loss = train_epoch(&model, &mut optimizer, &train, &device, args, epoch)?;
         let seconds = start.elapsed().as_secs_f64();
-        let accuracy = accuracy(&model, &test, &device)?;
+        let tested = evaluate(&model, &test, &device)?;
+        let accuracy = 100.0 * tested.accuracy();
         println!("epoch {epoch}: loss {loss:.4}, test accuracy {accuracy:.2}%, {seconds:.1} s");
-        history.push(Epoch { loss, accuracy });
+        history.loss.push(loss);
+        history.accuracy.push(accuracy);
+        confusion = Some(tested);
     }
+    let confusion = match confusion {
+        Some(confusion) => confusion,
+        None => evaluate(&model, &test, &device)?,
+    };
 
     io::save_safetensors(&model.state_dict(), args.out.join("mnist.safetensors"))?;
-    if !history.is_empty() {
-        draw(&history, &args.out.join("training.svg"))?;
-    }
-    let last = match history.last() {
-        Some(epoch) => epoch.accuracy,
-        None => accuracy(&model, &test, &device)?,
-    };
-    println!("weights and picture are in {}", args.out.display());
-    println!("test accuracy: {last:.2}%");
+    draw(&history, &args.out)?;
+    plot::confusion_matrix(&confusion, &[], args.out.join("confusion.svg"))?;
+    draw_mistakes(&model, &test, &device, &args.out.join("misclassified.svg"))?;
+    println!("weights and pictures are in {}", args.out.display());
+    println!("lowest recall: {}; lowest precision: {}", lowest(&confusion.recall()), lowest(&confusion.precision()));
+    println!("test accuracy: {:.2}%", 100.0 * confusion.accuracy());
     Ok(())
 }
 
@@ -184,20 +193,28 @@ fn progress_bar(steps: usize, epoch: usize, args: &Args) -> ProgressBar {
     bar.with_prefix(format!("epoch {epoch}/{}", args.epochs))
 }
 
-/// The share of test images whose digit the model names, in percent.
-fn accuracy(model: &Mlp, loader: &DataLoader, device: &Device) -> Result<f64> {
+/// How often the model takes each digit of the test images for each.
+fn evaluate(model: &Mlp, loader: &DataLoader, device: &Device) -> Result<Confusion> {
+    let confusion = ConfusionMatrix::new(10);
     model.eval();
-    let correct = no_grad(|| -> Result<f64> {
-        let mut correct = Tensor::full_on(&[], 0.0, DType::I32, device);
+    no_grad(|| -> Result<()> {
         for batch in loader.epoch(0) {
             let batch = batch?;
             let (images, labels) = (batch["images"].to_tensor(device)?, batch["labels"].to_tensor(device)?);
-            correct += model.call(&images).argmax(Some(1), false).eq(&labels).sum();
+            confusion.update(&model.call(&images), &labels)?;
         }
-        correct.item()
+        Ok(())
     })?;
     model.train();
-    Ok(100.0 * correct / loader.dataset().len() as f64)
+    confusion.compute()
+}
+
+/// The three classes with the lowest values.
+fn lowest(values: &[f64]) -> String {
+    let mut classes: Vec<usize> = (0..values.len()).collect();
+    classes.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+    let worst = classes.iter().take(3).map(|&class| format!("{class} ({:.1}%)", 100.0 * values[class]));
+    worst.collect::<Vec<_>>().join(", ")
 }
 
 fn create_folder(folder: &Path) -> Result<()> {
@@ -208,42 +225,28 @@ fn create_folder(folder: &Path) -> Result<()> {
 }
 
 /// Loss and accuracy over the epochs, side by side.
-fn draw(history: &[Epoch], path: &Path) -> Result<()> {
-    let failed = |e: &dyn std::fmt::Display| Error::format(path, format!("can't be drawn: {e}"));
-    let root = SVGBackend::new(path, (900, 360)).into_drawing_area();
-    let panels = {
-        root.fill(&WHITE).map_err(|e| failed(&e))?;
-        root.split_evenly((1, 2))
-    };
-    let loss: Vec<f64> = history.iter().map(|e| e.loss).collect();
-    let accuracy: Vec<f64> = history.iter().map(|e| e.accuracy).collect();
-    let highest = loss.iter().copied().fold(0.0, f64::max).max(1e-6);
-    let lowest = accuracy.iter().copied().fold(100.0, f64::min);
-    curve(&panels[0], "training loss", &loss, 0.0..highest * 1.1, &BLUE).map_err(|e| failed(&e))?;
-    curve(&panels[1], "test accuracy, %", &accuracy, (lowest - 1.0).max(0.0)..100.0, &RED).map_err(|e| failed(&e))?;
-    root.present().map_err(|e| failed(&e))
+fn draw(history: &History, out: &Path) -> Result<()> {
+    if history.loss.is_empty() {
+        return Ok(());
+    }
+    let loss = Chart::new("loss").x_label("epoch").values("training loss", &history.loss);
+    let accuracy = Chart::new("accuracy, %").x_label("epoch").values("test accuracy", &history.accuracy);
+    plot::curves(&[loss, accuracy], out.join("training.svg"))
 }
 
-fn curve(
-    area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
-    title: &str,
-    values: &[f64],
-    range: std::ops::Range<f64>,
-    color: &RGBColor,
-) -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let epochs = 1.0..values.len().max(2) as f64;
-    let mut chart = ChartBuilder::on(area)
-        .caption(title, ("sans-serif", 18))
-        .margin(12)
-        .x_label_area_size(32)
-        .y_label_area_size(48)
-        .build_cartesian_2d(epochs, range)?;
-    let whole = |epoch: &f64| format!("{epoch:.0}");
-    let labels = values.len().clamp(2, 10);
-    let mut mesh = chart.configure_mesh();
-    mesh.x_desc("epoch").x_labels(labels).x_label_formatter(&whole).light_line_style(WHITE).draw()?;
-    let points: Vec<(f64, f64)> = (1..).map(f64::from).zip(values.iter().copied()).collect();
-    chart.draw_series(LineSeries::new(points.clone(), color.stroke_width(2)))?;
-    chart.draw_series(points.iter().map(|&p| Circle::new(p, 3, color.filled())))?;
-    Ok(())
+/// The test images that the model takes for another digit.
+fn draw_mistakes(model: &Mlp, loader: &DataLoader, device: &Device, path: &Path) -> Result<()> {
+    let (mut images, mut truth, mut predicted) = (Vec::new(), Vec::new(), Vec::new());
+    model.eval();
+    for batch in loader.epoch(0) {
+        let batch = batch?;
+        let pictures = batch["images"].to_tensor(device)?;
+        let classes = no_grad(|| model.call(&pictures).argmax(Some(1), false));
+        predicted.extend(classes.to_vec::<i32>()?.into_iter().map(|class| class as usize));
+        truth.extend(batch["labels"].to_tensor(device)?.to_vec::<i32>()?.into_iter().map(|class| class as usize));
+        images.push(pictures);
+    }
+    model.train();
+    let images = Tensor::try_cat(&images.iter().collect::<Vec<_>>(), 0)?;
+    plot::misclassified(&images, &truth, &predicted, &[], path)
 }

@@ -31,6 +31,8 @@ pub mod metrics;
 pub mod nn;
 pub mod ops;
 pub mod optim;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod random;
 mod tensor;
 #[cfg(feature = "tensorboard")]

@@ -40,7 +40,7 @@ fn assert_refused(output: &Output, parts: &[&str]) {
 }
 
 #[test]
-fn it_trains_and_leaves_weights_and_a_picture() {
+fn it_trains_and_leaves_weights_and_pictures() {
     let dir = tempfile::tempdir().unwrap();
     let output = short(dir.path()).output().unwrap();
     let stdout = text(&output.stdout);
@@ -54,7 +54,11 @@ fn it_trains_and_leaves_weights_and_a_picture() {
     let weights = lumigrad::io::load_safetensors(dir.path().join("mnist.safetensors"), &lumigrad::Device::reference());
     let weights = weights.unwrap();
     assert_eq!(weights.get("linear_relu_stack.0.weight").unwrap().shape(), [16, 784]);
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing else is left");
+    for name in ["confusion.svg", "misclassified.svg"] {
+        assert!(std::fs::read_to_string(dir.path().join(name)).unwrap().contains("<svg"), "{name}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4, "nothing else is left");
+    assert!(stdout.contains("12,730 parameters") && stdout.contains("lowest recall: "), "{stdout}");
 
     let again = short(dir.path()).output().unwrap();
     let losses = |o: &Output| {
