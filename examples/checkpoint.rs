@@ -63,9 +63,10 @@ impl LightningModule for Digits {
 }
 
 fn main() -> ExitCode {
-    // Above the progress bar.
+    // What is logged stands above the progress bar.
     let terminal = env_logger::Target::Pipe(Box::new(ProgressWriter));
-    env_logger::Builder::from_default_env().target(terminal).init();
+    let level = env_logger::Env::default().default_filter_or("lumigrad=warn");
+    env_logger::Builder::from_env(level).target(terminal).init();
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -51,6 +51,7 @@ pub struct Status<'a> {
     pub to_log: &'a mut Vec<(String, f64)>,
     pub(super) news: News<'a>,
     pub(super) save: &'a Save<'a>,
+    pub(super) say: &'a dyn Fn(&str),
 }
 
 /// What is new among the metrics.

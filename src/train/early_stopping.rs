@@ -111,7 +111,7 @@ impl Callback for EarlyStopping {
     fn on(&mut self, moment: Moment, status: &mut Status<'_>) -> Result<()> {
         let fresh = status.fresh(moment, &self.monitor, "EarlyStopping")?;
         if let Some(reason) = fresh.and_then(|value| self.judge(value)) {
-            log::info!("{reason}: stopping");
+            (status.say)(&format!("{reason}: stopping"));
             *status.should_stop = true;
         }
         Ok(())

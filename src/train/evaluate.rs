@@ -22,7 +22,7 @@ pub(super) struct Evaluation<'a, M> {
 }
 
 impl<M: LightningModule> Evaluation<'_, M> {
-    /// Calls `step` with each batch and its number. What was in training mode is so afterwards, also after an error.
+    /// Calls `step` with each batch and its number; the bar stays, as the device is still at work. What was in training mode is so afterwards, also after an error.
     pub fn each(
         &self,
         loader: &DataLoader,
@@ -37,7 +37,9 @@ impl<M: LightningModule> Evaluation<'_, M> {
             progress.step_evaluation();
             Ok(())
         });
-        progress.end_evaluation();
+        if all.is_err() {
+            progress.end_evaluation();
+        }
         all
     }
 
@@ -45,10 +47,13 @@ impl<M: LightningModule> Evaluation<'_, M> {
     pub fn run(
         &self,
         loader: &DataLoader,
+        start: &dyn Fn() -> Result<()>,
         step: &dyn Fn(&TensorBatch, &mut Log) -> Result<()>,
         end: &dyn Fn(&mut Log) -> Result<()>,
         progress: &mut Progress,
     ) -> Result<BTreeMap<String, f64>> {
+        let _restore = EvaluationMode::of(self.module);
+        no_grad(start)?;
         let mut means = Means::default();
         self.each(loader, progress, &mut |batch, i| {
             let mut log = Log::of_epoch(self.at, i);
@@ -56,15 +61,16 @@ impl<M: LightningModule> Evaluation<'_, M> {
             means.add(&log.entries, batch.len())
         })?;
         let mut log = Log::of_epoch(self.at, self.limit);
-        end(&mut log)?;
-        means.add(&log.entries, 1)?;
-        Ok(means.finish()?.into_iter().map(|(name, finished)| (name, finished.value)).collect())
+        let ended = no_grad(|| end(&mut log)).and_then(|()| means.add(&log.entries, 1));
+        let finished = ended.and_then(|()| means.finish());
+        progress.end_evaluation();
+        Ok(finished?.into_iter().map(|(name, finished)| (name, finished.value)).collect())
     }
 
     /// The module's validation.
     pub fn validate(&self, loader: &DataLoader, progress: &mut Progress) -> Result<BTreeMap<String, f64>> {
-        self.module.on_validation_epoch_start()?;
+        let start = || self.module.on_validation_epoch_start();
         let step = |batch: &TensorBatch, log: &mut Log| self.module.validation_step(batch, log);
-        self.run(loader, &step, &|log| self.module.on_validation_epoch_end(log), progress)
+        self.run(loader, &start, &step, &|log| self.module.on_validation_epoch_end(log), progress)
     }
 }

@@ -90,7 +90,7 @@ pub trait LightningModule: Module {
         Ok(())
     }
 
-    /// Before the first batch of a validation.
+    /// Before the first batch of a validation, in evaluation mode and without recording for gradients as all of it.
     ///
     /// # Errors
     /// As [`LightningModule::on_fit_start`].

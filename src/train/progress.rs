@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::sync::LazyLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 /// All bars of the process.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
@@ -61,6 +61,9 @@ enum Shown {
 /// Seconds between two looks at the numbers beside a bar: formatting them at every step costs more than a short step.
 const REFRESH: f64 = 0.1;
 
+/// How long a bar says nothing of its speed: at first steps only fill the device's queue.
+const FIRST_LOOK: Duration = Duration::from_millis(700);
+
 /// One line of the terminal, or nothing.
 struct Bar {
     bar: ProgressBar,
@@ -73,16 +76,26 @@ impl Bar {
     }
 
     fn new(title: &str, batches: usize, done: usize) -> Self {
-        let style = "{prefix} {pos}/{len} {bar:12} {rate} {eta} {wide_msg}";
-        let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
-            let _ = write!(text, "{:.1}/s", state.per_sec());
+        let style = "{prefix} {pos}/{len} {bar:12} {rate} {left} {wide_msg}";
+        // Over the whole of the bar, without what was done before: steps come in bursts, as a device has a queue.
+        let speed = move |state: &ProgressState| {
+            (state.pos().saturating_sub(done as u64)) as f64 / state.elapsed().as_secs_f64()
         };
-        let style = ProgressStyle::with_template(style).expect("a valid template").with_key("rate", rate);
-        // What was done before is no part of the speed.
+        let known = |state: &ProgressState| state.elapsed() >= FIRST_LOOK;
+        let rate = move |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            let _ = if known(state) { write!(text, "{:.1}/s", speed(state)) } else { write!(text, "…") };
+        };
+        let left = move |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            let seconds = (batches as u64).saturating_sub(state.pos()) as f64 / speed(state);
+            let _ = match Duration::try_from_secs_f64(seconds) {
+                Ok(time) if known(state) => write!(text, "{:#}", HumanDuration(time)),
+                _ => Ok(()),
+            };
+        };
+        let style = ProgressStyle::with_template(style).expect("a valid template");
+        let style = style.with_key("rate", rate).with_key("left", left);
         let bar = ProgressBar::new(batches as u64).with_position(done as u64).with_style(style);
-        let bar = BARS.add(bar.with_prefix(title.to_string()));
-        bar.reset_eta();
-        Bar { bar, refreshed: Instant::now() }
+        Bar { bar: BARS.add(bar.with_prefix(title.to_string())), refreshed: Instant::now() }
     }
 
     fn step(&mut self, metrics: impl FnOnce() -> String) {
@@ -154,13 +167,16 @@ impl Progress {
         self.bar = Bar::hidden();
         let values = text(means.iter().map(|(name, value)| (name, *value)));
         let comma = if values.is_empty() { "" } else { ", " };
-        self.print(&format!("{}: {values}{comma}{:.1} s", self.title, self.started.elapsed().as_secs_f64()));
+        if self.shown != Shown::Nothing {
+            self.say(&format!("{}: {values}{comma}{:.1} s", self.title, self.started.elapsed().as_secs_f64()));
+        }
     }
 
-    /// A line that stays.
-    pub fn print(&self, line: &str) {
-        if self.shown != Shown::Nothing {
-            suspend_progress(|| eprintln!("{line}"));
+    /// A line that stays; to the log when nothing is shown.
+    pub fn say(&self, line: &str) {
+        match self.shown {
+            Shown::Nothing => log::info!("{line}"),
+            _ => suspend_progress(|| eprintln!("{line}")),
         }
     }
 }

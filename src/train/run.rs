@@ -168,8 +168,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         if let Some(path) = &self.trainer.last_checkpoint {
             let (step, epoch) = (self.at.global_step, self.at.epoch + 1);
             let line = format!("interrupted after step {step}, in epoch {epoch}: Trainer::resume({path:?}) goes on");
-            log::info!("{line}");
-            self.progress.print(&line);
+            self.progress.say(&line);
         }
         Ok(())
     }
@@ -382,6 +381,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
                     more_to_come: self.val.is_some() && !self.has_validated,
                 },
                 save: &save,
+                say: &|line| self.progress.say(line),
             };
             callback.on(moment, &mut status)
         });

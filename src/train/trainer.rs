@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::checkpoint::Position;
 use super::evaluate::Evaluation;
+use super::logger::or_lost;
 use super::progress::{Progress, suspend_progress};
 use super::run::Fit;
 use super::{Callback, Checkpoint, DataModule, LightningModule, Log, Logger, Stage, TensorBatch};
@@ -362,7 +363,7 @@ impl Trainer {
         result
     }
 
-    /// Validates, and gives the means of what was logged.
+    /// Validates, and gives the means of what was logged; loggers get them after a training.
     ///
     /// # Errors
     /// When there is no data to validate on, and as [`Trainer::fit`].
@@ -371,11 +372,12 @@ impl Trainer {
         let loader = needed(data.val_dataloader()?, Stage::Validate)?;
         let device = self.place(module)?;
         let limit = self.limit_val.of(loader.len());
-        let evaluation = Evaluation { module, device: &device, limit, at: self.position(), title: "validate" };
-        evaluation.validate(&loader, &mut Progress::new(self.progress))
+        let evaluation = Evaluation { module, device: &device, limit, at: self.position(), title: "validation" };
+        let means = evaluation.validate(&loader, &mut Progress::new(self.progress))?;
+        self.keep(means)
     }
 
-    /// Tests, and gives the means of what was logged.
+    /// Tests, and gives the means of what was logged; loggers get them after a training.
     ///
     /// # Errors
     /// When there is no data to test on, and as [`Trainer::fit`].
@@ -386,9 +388,21 @@ impl Trainer {
         let limit = self.limit_test.of(loader.len());
         let step = |batch: &TensorBatch, log: &mut Log| module.test_step(batch, log);
         let end = |log: &mut Log| module.on_test_epoch_end(log);
-        module.on_test_epoch_start()?;
+        let start = || module.on_test_epoch_start();
         let evaluation = Evaluation { module, device: &device, limit, at: self.position(), title: "test" };
-        evaluation.run(&loader, &step, &end, &mut Progress::new(self.progress))
+        let means = evaluation.run(&loader, &start, &step, &end, &mut Progress::new(self.progress))?;
+        self.keep(means)
+    }
+
+    /// What an evaluation gave are metrics, which belong into the logs of a training that was before it.
+    fn keep(&mut self, means: BTreeMap<String, f64>) -> Result<BTreeMap<String, f64>> {
+        let values: Vec<(String, f64)> = means.iter().map(|(name, mean)| (name.clone(), *mean)).collect();
+        let trained = self.global_step > 0 && !self.is_fast_dev_run && !values.is_empty();
+        for logger in self.loggers.iter_mut().filter(|_| trained) {
+            or_lost(logger.log(self.epoch, self.global_step, &values))?;
+        }
+        self.metrics.extend(values);
+        Ok(means)
     }
 
     /// What the module predicts for each batch.
@@ -407,6 +421,7 @@ impl Trainer {
             all.push(module.predict_step(batch)?);
             Ok(())
         })?;
+        progress.end_evaluation();
         Ok(all)
     }
 

@@ -77,6 +77,7 @@ impl LightningModule for Watched {
         self.note("before_update")
     }
     fn on_validation_epoch_end(&self, log: &mut Log) -> Result<()> {
+        assert!(!self.parameters()[0].get().exp().is_requires_grad(), "a validation is not recorded");
         let validations = self.count("validation_end").min(self.losses.len() - 1);
         log.log("val_loss", self.losses[validations]);
         self.note("validation_end")
@@ -102,6 +103,9 @@ fn a_module_is_told_what_happens() {
     assert_eq!(trainer.metrics()["of_epoch"], 7.0);
     assert!(trainer.metrics()["grad_norm"] > 0.0);
     trainer.validate(&net, &moons()).unwrap();
+    assert_eq!(net.events(), ["validation_step", "validation_end"]);
+    let data = (moons().0, moons().1, moons().1);
+    assert_eq!(trainer.test(&net, &data).unwrap()["val_loss"], 1.0);
     assert_eq!(net.events(), ["validation_step", "validation_end"]);
 }
 
