@@ -393,7 +393,7 @@ fn in_a_process_of_its_own() {
     let Ok(task) = std::env::var(CHILD) else { return };
     let [dir, url, md5] = task.split('|').collect::<Vec<_>>().try_into().unwrap();
     let resource = Resource { name: "file.bin".into(), urls: vec![url.into()], md5: md5.into() };
-    match Downloader::new(dir).progress(false).fetch(&resource) {
+    match Downloader::new(dir).fetch(&resource) {
         Ok(path) => println!("fetched {}", path.display()),
         Err(e) => println!("refused {e}"),
     }
