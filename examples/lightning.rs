@@ -3,6 +3,7 @@
 //!     cargo run --release --example lightning
 
 use lumigrad::data::{DataLoader, Mnist, Split};
+use lumigrad::metrics::{Accuracy, Metric};
 use lumigrad::train::{CsvLogger, DataModule, LightningModule, Log, Optimizers, TensorBatch, Trainer};
 use lumigrad::{nn, optim::Adam, prelude::*};
 
@@ -10,6 +11,7 @@ use lumigrad::{nn, optim::Adam, prelude::*};
 struct LitModel {
     model: nn::Sequential,
     criterion: nn::CrossEntropyLoss,
+    val_accuracy: Accuracy,
 }
 
 impl LightningModule for LitModel {
@@ -23,7 +25,8 @@ impl LightningModule for LitModel {
     fn validation_step(&self, batch: &TensorBatch, log: &mut Log) -> Result<()> {
         let outputs = self.model.call(&batch["images"].reshape([-1, 28 * 28]));
         log.log("val_loss", self.criterion.loss(&outputs, &batch["labels"]));
-        log.log("val_accuracy", outputs.argmax(Some(1), false).eq(&batch["labels"]).to_dtype(DType::F32).mean());
+        self.val_accuracy.update(&outputs, &batch["labels"])?;
+        log.log("val_accuracy", &self.val_accuracy);
         Ok(())
     }
 
@@ -46,6 +49,6 @@ impl DataModule for MnistData {
 
 fn main() -> Result<()> {
     let model = nn::Sequential::new().add(nn::Linear::new(784, 500)).add(nn::ReLU).add(nn::Linear::new(500, 10));
-    let lit = LitModel { model, criterion: nn::CrossEntropyLoss::new() };
+    let lit = LitModel { model, criterion: nn::CrossEntropyLoss::new(), val_accuracy: Accuracy::new(10) };
     Trainer::new().max_epochs(5).logger(CsvLogger::new("out/lightning/metrics.csv")?).fit(&lit, &MnistData)
 }

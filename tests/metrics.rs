@@ -320,8 +320,11 @@ fn data() -> (DataLoader, DataLoader) {
 fn a_trainer_logs_the_metric_of_the_whole_epoch() {
     for device in devices() {
         let lit = Lit::new(&device);
-        let mut trainer = Trainer::new().device(&device).progress(false).max_epochs(2);
+        let mut trainer = Trainer::new().device(&device).progress(false).max_epochs(2).log_every_n_steps(1);
+        trainer = trainer.callback(ThroughputMonitor::new(8));
         trainer.fit(&lit, &data()).unwrap();
+        let rates = ["samples_per_second", "steps_per_second"].map(|name| trainer.metrics()[name]);
+        assert!(rates[1] > 0.0 && rates[0] == 8.0 * rates[1], "{rates:?}");
         let direct = F1Score::new(2).average(Average::Macro);
         for batch in data().1.epoch(0) {
             let batch = TensorBatch::upload(&batch.unwrap(), &device).unwrap();

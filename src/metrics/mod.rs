@@ -22,7 +22,8 @@
 //!
 //! [`Metric::update`] adds to counts and sums on the device and waits for nothing; [`Metric::compute`] reads them. Counts
 //! are whole numbers, exact however many samples there are. A metric is a handle: a clone is the same metric, so a
-//! module can hold one that the program reads.
+//! module can hold one that the program reads. What an update adds up in changes with each one, so update outside of the
+//! closure of a [`Capture`](crate::Capture), with what that returns.
 //!
 //! # In a training
 //!
@@ -75,7 +76,7 @@
 //! | `ConfusionMatrix(normalize="true")` | [`ConfusionMatrix`], and [`Confusion::normalized`] |
 //! | `AUROC` | [`Auroc`]: exact, `thresholds=None` |
 //! | `Perplexity`, `MeanSquaredError`, `MeanAbsoluteError` | [`Perplexity`], [`MeanSquaredError`], [`MeanAbsoluteError`] |
-//! | Lightning's `Throughput` | [`Throughput`] |
+//! | Lightning's `Throughput` | [`Throughput`], and [`ThroughputMonitor`](crate::train::ThroughputMonitor) |
 
 mod auroc;
 mod classes;

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use web_time::Instant;
 
-use super::lock;
+use super::{lock, module};
 
 /// Samples, or whatever is counted, a second, over the last steps: Lightning's `Throughput`.
 ///
-/// The device works behind the program, but never far: over many steps both are as fast.
+/// The device works behind the program, but never far: over many steps both are as fast. A
+/// [`ThroughputMonitor`](crate::train::ThroughputMonitor) logs it.
 ///
 /// ```
 /// use lumigrad::metrics::Throughput;
@@ -72,6 +73,14 @@ impl Throughput {
         lock(&self.0).steps.back().map_or(0, |(_, done)| *done)
     }
 
+    /// Goes on with the next step: the time until now does not count.
+    pub fn pause(&self) {
+        let mut state = lock(&self.0);
+        let done = state.steps.back().map_or(0, |(_, done)| *done);
+        state.steps.clear();
+        state.steps.push_back((Instant::now(), done));
+    }
+
     /// Begins anew, now.
     pub fn reset(&self) {
         let mut state = lock(&self.0);
@@ -79,6 +88,8 @@ impl Throughput {
         state.steps.push_back((Instant::now(), 0));
     }
 }
+
+module!(Throughput);
 
 impl Default for Throughput {
     fn default() -> Self {
@@ -101,6 +112,8 @@ mod tests {
         assert_eq!(throughput.total(), 1_000_000_002);
         let rate = throughput.compute().unwrap();
         assert!(rate > 0.0 && rate <= 2.0 / 0.02, "{rate}");
+        throughput.pause();
+        assert_eq!((throughput.compute(), throughput.total()), (None, 1_000_000_002));
         throughput.reset();
         assert_eq!(throughput.total(), 0);
     }

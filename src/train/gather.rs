@@ -183,10 +183,12 @@ impl Means {
     pub fn add(&mut self, entries: &[Entry], samples: usize) -> Result<()> {
         for entry in entries.iter().filter(|e| e.options.on_epoch) {
             let weighted = match &entry.value {
-                LogValue::Metric(metric) => {
+                LogValue::Metric(metric) if !self.means.contains_key(&entry.name) => {
                     self.metric(&entry.name, metric)?;
                     continue;
                 }
+                LogValue::Metric(_) => return Err(two_kinds(&entry.name)),
+                _ if self.metrics.contains_key(&entry.name) => return Err(two_kinds(&entry.name)),
                 LogValue::Number(x) => LogValue::Number(x * samples as f64),
                 LogValue::Tensor(x) => {
                     LogValue::Tensor(no_grad(|| x.try_mul_scalar(samples as f64)?.try_reshape([1usize]))?)
@@ -201,10 +203,7 @@ impl Means {
             mean.sum = match (&mean.sum, weighted) {
                 (LogValue::Number(a), LogValue::Number(b)) => LogValue::Number(a + b),
                 (LogValue::Tensor(a), LogValue::Tensor(b)) => LogValue::Tensor(no_grad(|| a.try_add(&b))?),
-                _ => {
-                    let detail = format!("{:?} is a tensor in one step and a number in another", entry.name);
-                    return Err(Error::argument("log", detail));
-                }
+                _ => return Err(two_kinds(&entry.name)),
             };
         }
         Ok(())
@@ -300,6 +299,10 @@ impl Means {
         }
         Ok(())
     }
+}
+
+fn two_kinds(name: &str) -> Error {
+    Error::argument("log", format!("{name:?} must be a tensor in all steps, or a number, or a metric"))
 }
 
 /// Metrics of an epoch that was broken off are of no use to another one.

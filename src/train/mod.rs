@@ -44,6 +44,7 @@ mod module;
 mod optimizers;
 mod progress;
 mod run;
+mod throughput;
 mod trainer;
 
 pub use callback::{Callback, LearningRateMonitor, Mode, Moment, Status};
@@ -57,4 +58,5 @@ pub use model_checkpoint::ModelCheckpoint;
 pub use module::LightningModule;
 pub use optimizers::{Interval, Optimizers};
 pub use progress::{ProgressWriter, suspend_progress};
+pub use throughput::ThroughputMonitor;
 pub use trainer::{Clip, Limit, Trainer};
