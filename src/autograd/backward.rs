@@ -13,6 +13,7 @@ use super::hooks;
 use super::leaf::Leaf;
 use super::node::{Edge, Node, RecomputeFunction, Step, Target};
 use super::{enable_grad, no_grad};
+use crate::engine::profile::{self, SpanKind};
 use crate::ops::{Gradients, Vjp, add_gradients, ones_like, sum_to_shape};
 use crate::tensor::{Gradient, Tensor};
 use crate::{Error, Result};
@@ -59,6 +60,7 @@ impl Backward {
     /// # Errors
     /// When `output` needs no gradient or is no scalar, a saved tensor was changed or freed, or the device failed.
     pub fn run(self, output: &Tensor) -> Result<()> {
+        let _span = profile::span(SpanKind::Phase, "backward");
         no_grad(|| {
             let seed = self.seed(output)?;
             let mut walk = Walk { retain_graph: self.retain_graph, into_destinations: true, ..Walk::default() };
@@ -118,6 +120,7 @@ fn check_gradient(op: &str, gradient: &Tensor, of: &Tensor) -> Result<()> {
 /// # Errors
 /// As [`Backward::run`], and when `output` does not depend on one of the inputs.
 pub fn grad(output: &Tensor, inputs: &[&Tensor], options: Backward) -> Result<Vec<Tensor>> {
+    let _span = profile::span(SpanKind::Phase, "backward");
     no_grad(|| {
         let seed = options.seed(output)?;
         let mut walk = Walk { retain_graph: options.retain_graph, ..Walk::default() };
@@ -220,6 +223,7 @@ impl Walk {
     /// One vector-Jacobian product.
     fn step(&mut self, node: &Arc<Node>, gradients: &OutputGradients) -> Result<()> {
         let saved = node.take_saved(self.retain_graph)?;
+        let _span = profile::backward(node.operation.name, node.origin.as_ref());
         let destination = |leaf: &Arc<Leaf>| self.destination(leaf);
         let run = |saved| -> Result<Gradients> {
             let mut vjp = Vjp::new(node, gradients, saved, &destination);

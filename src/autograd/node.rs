@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::anomaly::Place;
 use super::hooks::{Hooks, TensorHook};
 use super::leaf::Leaf;
+use crate::engine::profile::{self, Origin};
 use crate::ops::{Attrs, Gradients, Operation, Vjp};
 use crate::tensor::{Gradient, Shape, Tensor};
 use crate::{Error, Result};
@@ -30,6 +31,8 @@ pub(crate) struct Node {
     pub step: Option<Step>,
     /// Where it was called, when anomalies are looked for.
     pub place: Option<Box<Place>>,
+    /// Where it was called, for profiles.
+    pub origin: Option<Arc<Origin>>,
 }
 
 /// A way back that is a closure.
@@ -118,6 +121,7 @@ impl Node {
             hooks,
             step,
             place: Place::here(),
+            origin: profile::origin(),
         })
     }
 

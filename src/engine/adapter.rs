@@ -11,6 +11,8 @@ use crate::{Error, Result};
 pub struct GpuOptions {
     /// Ask for exactly WebGPU's guaranteed limits and no optional feature, instead of all that the adapter offers.
     pub webgpu_minimum: bool,
+    /// Do without timestamps inside of passes, which Apple's GPUs don't have: [`Timing::PassTimestamps`](super::Timing).
+    pub no_timestamps_in_passes: bool,
 }
 
 impl GpuOptions {
@@ -22,7 +24,7 @@ impl GpuOptions {
     /// WebGPU's guaranteed limits and no optional feature: what any adapter can run, and the setting that tests use to
     /// see that everything works there.
     pub fn webgpu_minimum() -> Self {
-        GpuOptions { webgpu_minimum: true }
+        GpuOptions { webgpu_minimum: true, ..Self::default() }
     }
 }
 
@@ -212,7 +214,10 @@ pub(crate) async fn request_device(
     adapter: &wgpu::Adapter,
     options: &GpuOptions,
 ) -> Result<(wgpu::Device, wgpu::Queue)> {
-    let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+    let mut wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+    if !options.no_timestamps_in_passes {
+        wanted |= wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
+    }
     let (required_limits, required_features) = if options.webgpu_minimum {
         (wgpu::Limits::default(), wgpu::Features::empty())
     } else {

@@ -11,9 +11,11 @@ use super::gpu::Gpu;
 use super::host::{self, HostBuffer};
 use super::kernel::{Binding, Grid, Kernel, Operands, Params, ParamsBlock};
 use super::pool::{Buffer, Memory};
+use super::profile::{self, Events};
 use super::recording::{self, Live, Recorder, Recording};
 use super::shadow::{self, Observer, Shadow};
 use super::tape;
+use super::timer::Timing;
 use crate::dtype::{DType, HostData, Packed};
 use crate::{Error, Result};
 
@@ -352,6 +354,38 @@ impl Device {
         Ok(fits)
     }
 
+    /// Identity of the device, for profiles.
+    fn number(&self) -> usize {
+        Arc::as_ptr(self.atomic_counters()) as usize
+    }
+
+    /// How the dispatches of this device are timed by [`Device::profile`].
+    pub fn timing(&self) -> Timing {
+        self.open_gpu().map_or(Timing::Host, |gpu| gpu.timing)
+    }
+
+    /// Nanoseconds of a tick of the clock that times dispatches.
+    pub(crate) fn tick(&self) -> f64 {
+        self.open_gpu().filter(|gpu| gpu.timing != Timing::Host).map_or(1.0, Gpu::tick)
+    }
+
+    /// Runs `body` with a session of a profile. Gives what it heard, and when `body` began, when it ended, and when the
+    /// device was done.
+    pub(crate) fn listen<R>(&self, body: impl FnOnce() -> R) -> (R, Events, [u64; 3]) {
+        profile::listen(self.number(), |session| {
+            if let Some(gpu) = self.open_gpu() {
+                profile::unheard(|| gpu.begin_profile(session));
+            }
+            let start = profile::now();
+            let result = body();
+            let end = profile::now();
+            if let Some(gpu) = self.open_gpu() {
+                profile::unheard(|| gpu.end_profile(session));
+            }
+            (result, session.take(), [start, end, profile::now()])
+        })
+    }
+
     /// Receives every comparison of a shadow device; with an observer a divergence is reported and not an error.
     /// Has no effect on other devices.
     pub fn observe(&self, observer: Option<Observer>) {
@@ -505,7 +539,13 @@ impl Device {
                 AtomicCounters::add(&counters.dispatches, 1);
                 let buffers: Operands<&HostBuffer> = operands.iter().map(|b| host_memory(b)).collect();
                 let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-                host::dispatch(kernel, variant, &buffers, params, *rounding)
+                let timed = profile::work(kernel, variant, operands, grid).zip(profile::session(self.number()));
+                let start = if timed.is_some() { profile::now() } else { 0 };
+                let result = host::dispatch(kernel, variant, &buffers, params, *rounding);
+                if let Some((work, session)) = timed {
+                    session.ran(work, Some((start, profile::now())));
+                }
+                result
             }
             Body::Gpu(gpu) if shadow::is_comparing() => shadow::compare(gpu, kernel, variant, operands, params, grid),
             Body::Gpu(gpu) => gpu.dispatch(kernel, variant, operands, params, grid),

@@ -3,9 +3,11 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::time::Duration;
 
 use futures::channel::oneshot;
 use smallvec::SmallVec;
+use web_time::Instant;
 
 use super::adapter::{self, AdapterFacts};
 use super::counters::AtomicCounters;
@@ -13,8 +15,10 @@ use super::device::RandomState;
 use super::fault;
 use super::kernel::{Grid, Kernel, Params};
 use super::pool::{Buffer, Memory, RawBuffer, size_class};
+use super::profile::{self, Session, SpanKind, Work};
 use super::recording::{Live, Recorder, Recording};
 use super::stream::Stream;
+use super::timer::Timing;
 use crate::dtype::DType;
 use crate::{Error, Result};
 
@@ -29,6 +33,9 @@ const SENTINEL: u32 = 0x7fc5_0000;
 /// Bytes that are staged at a time.
 const UPLOAD_PIECE: usize = 8 << 20;
 
+/// How long the end of a profile waits for times after the device has done everything.
+const PROFILE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Usages of every tensor buffer.
 const USAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
@@ -39,6 +46,8 @@ pub(crate) struct Gpu {
     pub facts: AdapterFacts,
     pub limits: wgpu::Limits,
     pub counters: Arc<AtomicCounters>,
+    /// How dispatches are timed for a profile.
+    pub timing: Timing,
     stream: Mutex<Stream>,
     returns: mpsc::Sender<RawBuffer>,
     faults: wgpu::Buffer,
@@ -80,7 +89,8 @@ impl Gpu {
             mapped_at_creation: false,
         });
         let limits = device.limits();
-        let stream = Mutex::new(Stream::new(&device, facts.stream_limits(), returned));
+        let timing = Timing::of(device.features());
+        let stream = Mutex::new(Stream::new(&device, facts.stream_limits(), timing, returned));
         let counters = Arc::default();
         let budget = AtomicU64::new(u64::MAX);
         Ok(Gpu {
@@ -89,6 +99,7 @@ impl Gpu {
             facts,
             limits,
             counters,
+            timing,
             stream,
             returns,
             faults,
@@ -224,6 +235,7 @@ impl Gpu {
     /// Writes into a buffer from the host, in recording order: a write takes place before the recorded commands, so if
     /// one of them uses the buffer, they are submitted first.
     pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) {
+        let _span = profile::span(SpanKind::Upload, "upload");
         let Memory::Gpu { id, wgpu, last_use, .. } = &buffer.memory else {
             unreachable!("a GPU writes to its own buffers")
         };
@@ -265,6 +277,9 @@ impl Gpu {
         params: Params<'_>,
         grid: Grid,
     ) -> Result<()> {
+        let work = profile::work(kernel, variant, operands, grid);
+        let session = profile::session(self.number());
+        let start = self.start_clock(session.is_some(), (kernel, variant))?;
         let mut guard = self.stream();
         let stream = &mut *guard;
         let pipeline = stream.pipelines.get(&self.device, kernel, variant, &self.counters)?;
@@ -279,11 +294,20 @@ impl Gpu {
             }
         }
         if let Some(recorder) = stream.recorder_here() {
-            let met = recorder.dispatched((kernel, variant), &pipeline.wgpu, &group, &ids, params.0, grid);
+            let met = recorder.dispatched((kernel, variant), &pipeline.wgpu, &group, &ids, (params.0, grid), &work);
             met.into_iter().for_each(|id| stream.pool.pin(id));
         }
         stream.dispatch(pipeline.wgpu, group, params.0, grid);
         AtomicCounters::add(&self.counters.dispatches, 1);
+        if let (Some(session), Some(work)) = (session, work) {
+            match start {
+                None => stream.mark(session, work),
+                Some(start) => {
+                    drop(guard);
+                    return self.stop_clock(start, &session, work);
+                }
+            }
+        }
         if stream.is_full() {
             stream.submit(&self.device, &self.queue, &self.counters);
             let overdue = stream.overdue();
@@ -291,6 +315,65 @@ impl Gpu {
             self.keep_up(overdue);
         }
         Ok(())
+    }
+
+    /// Identity of the device, for profiles.
+    pub fn number(&self) -> usize {
+        Arc::as_ptr(&self.counters) as usize
+    }
+
+    /// For a dispatch that is to be timed on a device without timestamps: waits until it can run at once.
+    fn start_clock(&self, profiled: bool, (kernel, variant): (&'static Kernel, usize)) -> Result<Option<u64>> {
+        if !profiled || self.timing != Timing::Host {
+            return Ok(None);
+        }
+        self.prepare(kernel, variant)?;
+        self.flush();
+        self.wait(None)?;
+        Ok(Some(profile::now()))
+    }
+
+    /// Waits for the dispatch that was recorded after [`Self::start_clock`].
+    fn stop_clock(&self, start: u64, session: &Session, work: Work) -> Result<()> {
+        self.flush();
+        let result = self.wait(None);
+        session.ran(work, result.is_ok().then(|| (start, profile::now())));
+        result
+    }
+
+    /// Runs everything recorded so far, and asks how the device's clock stands to the host's.
+    pub fn begin_profile(&self, session: &Arc<Session>) {
+        self.flush();
+        let _ = self.wait(None);
+        if self.timing != Timing::Host {
+            let mut stream = self.stream();
+            stream.timer.anchors.push(session.clone());
+            stream.submit_with(&self.device, &self.queue, &self.counters, |_| ());
+        }
+    }
+
+    /// Waits until everything has run and all times are there.
+    pub fn end_profile(&self, session: &Arc<Session>) {
+        self.flush();
+        let deadline = Instant::now() + PROFILE_PATIENCE;
+        loop {
+            let waited = self.wait(None);
+            let timer = &mut self.stream().timer;
+            timer.collect();
+            if !timer.is_waiting(session) {
+                return;
+            }
+            // When another thread polled, its callbacks are under way.
+            if waited.is_err() || self.health.lost.get().is_some() || Instant::now() > deadline {
+                return timer.give_up();
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Nanoseconds of a tick of the device's clock.
+    pub fn tick(&self) -> f64 {
+        f64::from(self.queue.get_timestamp_period())
     }
 
     /// Listens to this thread from here on. False when it or another thread is being listened to.
@@ -331,10 +414,31 @@ impl Gpu {
 
     /// Records all dispatches of a recording again.
     pub fn replay(&self, recording: &Recording) {
+        let _span = profile::span(SpanKind::Replay, "replay");
+        let session = profile::session(self.number());
+        let by_clock = session.is_some() && self.timing == Timing::Host;
         let mut stream = self.stream();
         stream.note_replay(recording.used());
         for command in recording.commands() {
+            if by_clock {
+                drop(stream);
+                self.flush();
+                let _ = self.wait(None);
+                stream = self.stream();
+                stream.note_replay(recording.used());
+            }
+            let start = if by_clock { profile::now() } else { 0 };
             stream.dispatch(command.pipeline.clone(), command.group.clone(), command.params, command.grid);
+            if let (Some(session), Some(work)) = (&session, command.work) {
+                if by_clock {
+                    drop(stream);
+                    let _ = self.stop_clock(start, session, work.clone());
+                    stream = self.stream();
+                    stream.note_replay(recording.used());
+                } else {
+                    stream.mark(session.clone(), work.clone());
+                }
+            }
             if stream.is_full() {
                 stream.submit(&self.device, &self.queue, &self.counters);
                 let overdue = stream.overdue();
@@ -376,6 +480,7 @@ impl Gpu {
     }
 
     fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let _span = profile::span(SpanKind::Wait, "wait for the device");
         let poll = self.device.poll(wgpu::PollType::Wait { submission_index, timeout: None });
         poll.map(|_| ()).map_err(|e| Error::Driver(format!("waiting for the device: {e}")))
     }

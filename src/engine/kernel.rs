@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::host::HostCall;
 use crate::Result;
+use crate::dtype::DType;
 
 /// One computation, declared once as a `static` in its operation's page.
 ///
@@ -149,27 +150,46 @@ pub struct Grid {
     pub groups: [u32; 3],
     /// Scalar operations of the whole dispatch, roughly: the stream slices its submissions by it.
     pub work: u64,
+    /// Floating-point operations by the usual count (two a term of a sum of products), for profiles; `None` where there is
+    /// no such count.
+    pub flops: Option<u64>,
+    /// Bytes that the kernel must read and write at least, where they are not those of its operands.
+    pub bytes: Option<u64>,
 }
 
 impl Grid {
     /// One thread an element.
     pub fn elements(n: u32) -> Grid {
-        Grid { groups: fold(u64::from(n).div_ceil(u64::from(WORKGROUP))), work: u64::from(n) * 8 }
+        Grid::folded(u64::from(n).div_ceil(u64::from(WORKGROUP)), u64::from(n) * 8)
     }
 
     /// One workgroup a row.
     pub fn rows(rows: u32) -> Grid {
-        Grid { groups: fold(u64::from(rows)), work: u64::from(rows) * u64::from(WORKGROUP) * 8 }
+        Grid::groups(u64::from(rows))
     }
 
     /// Any number of workgroups; the kernel uses `linear_group` to find which it is.
     pub fn groups(groups: u64) -> Grid {
-        Grid { groups: fold(groups), work: groups * u64::from(WORKGROUP) * 8 }
+        Grid::folded(groups, groups * u64::from(WORKGROUP) * 8)
+    }
+
+    fn folded(groups: u64, work: u64) -> Grid {
+        Grid { groups: fold(groups), work, flops: None, bytes: None }
     }
 
     /// States the work of the dispatch.
     pub fn work(self, work: u64) -> Grid {
         Grid { work, ..self }
+    }
+
+    /// States the floating-point operations.
+    pub fn flops(self, flops: u64) -> Grid {
+        Grid { flops: Some(flops), ..self }
+    }
+
+    /// States the elements that are read and written at least, where they are not those of the operands.
+    pub fn elements_moved(self, elements: u64) -> Grid {
+        Grid { bytes: Some(elements * DType::SIZE as u64), ..self }
     }
 
     /// Whether there is nothing to launch.

@@ -13,12 +13,14 @@ pub(crate) mod kernel;
 mod pipelines;
 pub(crate) mod place;
 mod pool;
+pub(crate) mod profile;
 pub(crate) mod recording;
 pub(crate) mod reflect;
 pub(crate) mod shader;
 pub(crate) mod shadow;
 mod stream;
 pub(crate) mod tape;
+mod timer;
 
 pub use adapter::{AdapterFacts, AdapterKind, AdapterLimits, GpuOptions};
 pub use compare::{Comparison, Worst};
@@ -30,5 +32,6 @@ pub use kernel::{
 };
 pub use shader::{assemble, imports};
 pub use shadow::Observer;
+pub use timer::Timing;
 
 pub(crate) use pool::Buffer;

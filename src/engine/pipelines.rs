@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use super::counters::AtomicCounters;
 use super::kernel::{Binding, Kernel};
 use super::pool::Buffer;
+use super::profile::{self, SpanKind};
 use super::{pool::Memory, shader};
 use crate::{Error, Result};
 
@@ -124,6 +125,7 @@ impl Pipelines {
     }
 
     fn compile(&mut self, device: &wgpu::Device, kernel: &'static Kernel, variant: usize) -> Result<Pipeline> {
+        let _span = profile::span(SpanKind::Compile, "compile");
         let label = kernel.label(variant);
         if kernel.bindings.len() > self.max_storage_buffers as usize {
             let (needed, max) = (kernel.bindings.len(), self.max_storage_buffers);

@@ -115,6 +115,11 @@ pub(crate) fn frames() -> Vec<Frame> {
     FRAMES.with_borrow(|frames| frames.clone())
 }
 
+/// Which modules are running, as a key.
+pub(crate) fn modules() -> super::profile::Modules {
+    FRAMES.with_borrow(|frames| frames.iter().map(|frame| (frame.identity, frame.before)).collect())
+}
+
 /// The tree of the outermost module that is running.
 #[expect(unsafe_code, reason = "see `ModuleScope`")]
 fn tree() -> Vec<Seen> {

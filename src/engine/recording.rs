@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 
 use super::device::{Device, RandomState};
 use super::kernel::{Grid, Kernel};
+use super::profile::{self, Work};
 use crate::{Error, Result};
 
 /// Params of a dispatch that depend on something that may change between replays.
@@ -91,7 +92,7 @@ pub(crate) fn capturing<R>(body: impl FnOnce() -> R) -> (R, Seen) {
     let _scope = ModeScope::enter(Mode::Capture);
     SWITCHES.take();
     let before = MOVES.get();
-    let result = body();
+    let result = profile::noting(body);
     (result, Seen { switches: SWITCHES.take(), moves: MOVES.get() != before })
 }
 
@@ -160,6 +161,8 @@ struct Command {
     grid: Grid,
     operands: SmallVec<[Operand; 8]>,
     params: Range<usize>,
+    /// What it is, for profiles.
+    work: Option<Work>,
 }
 
 /// Host data that the step made a tensor of.
@@ -233,8 +236,8 @@ impl Recorder {
         pipeline: &wgpu::ComputePipeline,
         group: &wgpu::BindGroup,
         ids: &[u64],
-        params: &[u8],
-        grid: Grid,
+        (params, grid): (&[u8], Grid),
+        work: &Option<Work>,
     ) -> SmallVec<[u64; 8]> {
         let start = self.params.len();
         self.params.extend_from_slice(params);
@@ -256,6 +259,7 @@ impl Recorder {
             grid,
             operands,
             params: start..self.params.len(),
+            work: work.clone(),
         });
         ids.iter().copied().filter(|id| self.used.insert(*id)).collect()
     }
@@ -401,6 +405,7 @@ pub(crate) struct Replayed<'a> {
     pub group: &'a wgpu::BindGroup,
     pub params: &'a [u8],
     pub grid: Grid,
+    pub work: Option<&'a Work>,
 }
 
 impl Recording {
@@ -446,6 +451,7 @@ impl Recording {
             group: &c.group,
             params: &self.recorder.params[c.params.clone()],
             grid: c.grid,
+            work: c.work.as_ref(),
         })
     }
 

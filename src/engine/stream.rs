@@ -13,7 +13,9 @@ use super::counters::AtomicCounters;
 use super::kernel::Grid;
 use super::pipelines::{PARAMS_BYTES, Pipelines};
 use super::pool::{Pool, RawBuffer};
+use super::profile::{self, Session, SpanKind, Work};
 use super::recording::Recorder;
+use super::timer::{Encoding, Mark, Timer, Timing};
 
 /// When a stream submits, a property of the adapter.
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +45,23 @@ struct Dispatch {
     groups: [u32; 3],
 }
 
+impl Dispatch {
+    /// Puts it into a pass that has its pipeline.
+    fn encode(&self, pass: &mut wgpu::ComputePass<'_>, params: &wgpu::BindGroup) {
+        pass.set_bind_group(0, &self.group, &[]);
+        pass.set_bind_group(1, params, &[self.params]);
+        let [x, y, z] = self.groups;
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
 pub(crate) struct Stream {
     pub pool: Pool,
     pub pipelines: Pipelines,
     /// Listens to a step that is to be replayed.
     pub recorder: Option<Recorder>,
+    pub timer: Timer,
+    timing: Timing,
     /// The memory of replays among the recorded commands.
     replayed: Vec<Arc<FxHashSet<u64>>>,
     commands: Vec<Dispatch>,
@@ -65,7 +79,12 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub fn new(device: &wgpu::Device, limits: StreamLimits, returned: mpsc::Receiver<RawBuffer>) -> Self {
+    pub fn new(
+        device: &wgpu::Device,
+        limits: StreamLimits,
+        timing: Timing,
+        returned: mpsc::Receiver<RawBuffer>,
+    ) -> Self {
         let arena = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("params arena"),
             size: limits.dispatches as u64 * PARAMS_BYTES,
@@ -78,6 +97,8 @@ impl Stream {
             pool: Pool::new(returned),
             pipelines,
             recorder: None,
+            timer: Timer::default(),
+            timing,
             replayed: Vec::new(),
             commands: Vec::with_capacity(limits.dispatches),
             params: Vec::with_capacity(limits.dispatches * PARAMS_BYTES as usize),
@@ -109,6 +130,12 @@ impl Stream {
         self.params.resize(offset + PARAMS_BYTES as usize, 0);
         self.commands.push(Dispatch { pipeline, group, params: offset as u32, groups: grid.groups });
         self.work += grid.work;
+    }
+
+    /// The last recorded command is to be timed.
+    pub fn mark(&mut self, session: Arc<Session>, work: Work) {
+        let command = self.commands.len() - 1;
+        self.timer.marks.push(Mark { command, session, work });
     }
 
     /// The recorder, when it listens to this thread.
@@ -158,15 +185,21 @@ impl Stream {
         counters: &AtomicCounters,
         tail: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> wgpu::SubmissionIndex {
+        let _span = profile::span(SpanKind::Submit, "submit");
         let uploads = self.uploads.take().map(|encoder| {
             self.belt.finish_and_recall_on_submit(&encoder);
             encoder.finish()
         });
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
-        self.encode(queue, &mut encoder);
+        let times = self.encode(device, queue, &mut encoder);
         tail(&mut encoder);
+        let before = if times.is_some() { profile::now() } else { 0 };
         let index = queue.submit(uploads.into_iter().chain([encoder.finish()]));
         AtomicCounters::add(&counters.submits, 1);
+        if let Some(times) = times {
+            self.timer.submitted(times, before);
+        }
+        self.timer.collect();
         self.work = 0;
         self.staged = 0;
         self.replayed.clear();
@@ -175,25 +208,61 @@ impl Stream {
         index
     }
 
-    fn encode(&mut self, queue: &wgpu::Queue, encoder: &mut wgpu::CommandEncoder) {
-        if self.commands.is_empty() {
-            return;
+    /// Encodes the recorded commands. Gives the queries of their times, if somebody wants them.
+    fn encode(
+        &mut self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Option<Encoding> {
+        let mut times = self.timer.is_wanted().then(|| self.timer.begin(device, self.limits.dispatches));
+        if !self.commands.is_empty() {
+            // Queue writes run before the submission that follows and after the one before: one arena is enough.
+            queue.write_buffer(&self.arena, 0, &self.params);
+            match &mut times {
+                None => self.encode_pass(encoder),
+                Some(times) => self.encode_timed(encoder, times),
+            }
+            self.params.clear();
+        } else if let Some(times) = &mut times {
+            times.ask(encoder);
         }
-        // Queue writes run before the submission that follows and after the one before: one arena is enough.
-        queue.write_buffer(&self.arena, 0, &self.params);
+        if let Some(times) = &times {
+            times.finish(encoder);
+        }
+        times
+    }
+
+    fn encode_pass(&mut self, encoder: &mut wgpu::CommandEncoder) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         let mut current: Option<wgpu::ComputePipeline> = None;
         for command in self.commands.drain(..) {
             if current.as_ref() != Some(&command.pipeline) {
                 pass.set_pipeline(&command.pipeline);
-                current = Some(command.pipeline);
             }
-            pass.set_bind_group(0, &command.group, &[]);
-            pass.set_bind_group(1, &self.params_group, &[command.params]);
-            let [x, y, z] = command.groups;
-            pass.dispatch_workgroups(x, y, z);
+            command.encode(&mut pass, &self.params_group);
+            current = Some(command.pipeline);
         }
-        self.params.clear();
+    }
+
+    /// [`Self::encode_pass`] with timestamps round the marked commands.
+    fn encode_timed(&mut self, encoder: &mut wgpu::CommandEncoder, times: &mut Encoding) {
+        let mut marks = std::mem::take(&mut self.timer.marks).into_iter().peekable();
+        let commands = self.commands.drain(..).enumerate();
+        let marked = commands.map(|(i, command)| (command, marks.next_if(|mark| mark.command == i)));
+        if self.timing == Timing::Timestamps {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            marked.for_each(|(command, mark)| {
+                pass.set_pipeline(&command.pipeline);
+                times.inside(&mut pass, mark, |pass| command.encode(pass, &self.params_group));
+            });
+        } else {
+            marked.for_each(|(command, mark)| {
+                let mut pass = times.pass(encoder, mark);
+                pass.set_pipeline(&command.pipeline);
+                command.encode(&mut pass, &self.params_group);
+            });
+        }
     }
 
     /// The submission that the host should wait for before it records on, if too many are under way.

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::{Attrs, Operation, observe};
 use crate::autograd::{self, Edge, Leaf, Node, SavedTensor, Step, Target};
 use crate::dtype::DType;
-use crate::engine::{Buffer, Device, Grid, Kernel, ParamsBlock, place};
+use crate::engine::{Binding, Buffer, Device, Grid, Kernel, ParamsBlock, place, profile};
 use crate::tensor::{Gradient, Shape, Tensor};
 use crate::{Error, Result};
 
@@ -59,6 +59,9 @@ impl<'a> Run<'a> {
         if self.poison.is_some() {
             return;
         }
+        if profile::is_on() {
+            note_bytes(kernel, operands);
+        }
         let buffers: Result<SmallVec<[&Buffer; 8]>> = operands.iter().map(|t| t.buffer().map(|b| &**b)).collect();
         let result = buffers.and_then(|buffers| self.device.dispatch(kernel, variant, &buffers, params));
         if let Err(error) = result {
@@ -70,6 +73,9 @@ impl<'a> Run<'a> {
     pub(crate) fn dispatch_grid(&mut self, kernel: &'static Kernel, operands: &[&Tensor], params: &[u8], grid: Grid) {
         if self.poison.is_some() {
             return;
+        }
+        if profile::is_on() {
+            note_bytes(kernel, operands);
         }
         let buffers: Result<SmallVec<[&Buffer; 8]>> = operands.iter().map(|t| t.buffer().map(|b| &**b)).collect();
         let run = |buffers: SmallVec<[&Buffer; 8]>| {
@@ -108,6 +114,19 @@ impl<'a> Run<'a> {
             _ => tensor,
         }
     }
+}
+
+/// Tells a profile what a dispatch reads and writes: each element of its operands once, and twice what it updates. A
+/// tensor that is bound twice counts once.
+#[cold]
+fn note_bytes(kernel: &Kernel, operands: &[&Tensor]) {
+    let bindings = kernel.bindings.iter().filter(|b| b.is_operand());
+    let bytes = bindings.zip(operands).enumerate().map(|(i, (binding, tensor))| {
+        let again = operands[..i].iter().any(|other| other.is_same_place(tensor));
+        let times = if again { 0 } else { 1 + u64::from(matches!(binding, Binding::ReadWrite(_))) };
+        times * (tensor.distinct() * DType::SIZE) as u64
+    });
+    profile::note_bytes(bytes.sum());
 }
 
 /// One forward run: inputs, arguments, and what is saved for the gradient.
@@ -316,6 +335,7 @@ pub(crate) fn apply_with(
     has_gradient: bool,
     step: &dyn Fn() -> Option<Step>,
 ) -> Result<Outputs> {
+    let _span = profile::operation(operation.name);
     if observe::is_on() {
         let run = || run(device, operation, inputs, attrs.clone(), forward, has_gradient, step);
         let outputs = observe::paused(run)?;

@@ -86,7 +86,21 @@ fn grid(params: &Params<'_>, rows: u32, columns: u32) -> Grid {
     let p: &MatmulParams = params.get();
     let tiles = u64::from(p.m.div_ceil(rows)) * u64::from(p.n.div_ceil(columns));
     let work = u64::from(p.m) * u64::from(p.n) * u64::from(p.k.max(1)) * u64::from(p.batches);
-    Grid::groups(tiles * u64::from(p.batches)).work(work)
+    let terms = u64::from(p.m) * u64::from(p.n) * u64::from(p.k) * u64::from(p.batches);
+    Grid::groups(tiles * u64::from(p.batches)).work(work).flops(2 * terms).elements_moved(p.moved())
+}
+
+impl MatmulParams {
+    /// Elements of both operands, the bias and the result; matrices that are used for several products count once.
+    fn moved(&self) -> u64 {
+        let [m, n, k] = [self.m, self.n, self.k].map(u64::from);
+        let matrices = |strides: &[u32; 8]| -> u64 {
+            let dims = self.shape.iter().zip(strides).take(self.rank as usize);
+            dims.filter(|(_, step)| **step > 0).map(|(size, _)| u64::from(*size)).product()
+        };
+        let bias = if self.has_bias != 0 { n } else { 0 };
+        matrices(&self.a_batch) * m * k + matrices(&self.b_batch) * k * n + bias + u64::from(self.batches) * m * n
+    }
 }
 
 /// Sums of products: each rounding is at most half an ulp of a partial sum, and there are k of them at worst. The

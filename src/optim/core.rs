@@ -4,6 +4,7 @@ use super::arena::{Arenas, Update};
 use super::group::ParamGroup;
 use super::options::{OptionSpec, OptionValue, Options};
 use super::state::{self, OptimizerState};
+use crate::engine::profile::{self, SpanKind};
 use crate::nn::Parameter;
 use crate::ops::optim::clock::Numbers;
 use crate::{Error, Result};
@@ -77,6 +78,7 @@ impl Core {
     }
 
     pub fn step(&mut self) -> Result<()> {
+        let _span = profile::span(SpanKind::Phase, "optimizer step");
         for group in &self.groups {
             if let Some(problem) = (self.rule.check)(group.settings()) {
                 return Err(Error::argument(self.rule.name, problem));

@@ -166,6 +166,14 @@ impl Tensor {
         self.0.offset
     }
 
+    /// The number of elements in memory that this is a view of: those of expanded dims count once.
+    pub(crate) fn distinct(&self) -> usize {
+        let sizes = self.0.shape.iter().zip(&self.0.strides);
+        let all = if self.numel() == 0 { 0 } else { sizes.filter(|(_, step)| **step > 0).map(|(n, _)| n).product() };
+        // Windows that overlap have no more than their storage.
+        self.buffer().map_or(all, |buffer| all.min(buffer.len))
+    }
+
     /// The element type.
     pub fn dtype(&self) -> DType {
         self.0.dtype

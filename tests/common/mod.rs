@@ -27,6 +27,11 @@ impl Gpu {
         Gpu::from(Device::gpu())
     }
 
+    /// The best adapter, opened with these options.
+    pub fn open_with(options: &GpuOptions) -> Gpu {
+        Gpu::from(Device::gpu_with(None, options))
+    }
+
     /// The best adapter, with the reference behind it.
     pub fn open_shadow(options: &GpuOptions) -> Gpu {
         Gpu::from(Device::shadow_with(None, options))

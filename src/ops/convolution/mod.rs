@@ -102,7 +102,8 @@ macro_rules! kernel {
             variants: $variants,
             grid: |p| {
                 let grid: fn(&$block) -> Grid = $grid;
-                grid(p.get()).work(p.get::<$block>().work())
+                let p: &$block = p.get();
+                grid(p).work(p.work()).flops(p.flops()).elements_moved(p.moved())
             },
             reference: $twin,
             bound: |p| p.get::<$block>().bound(),
@@ -179,6 +180,17 @@ impl ConvParams {
         u64::from(self.elements()) * self.terms().max(1)
     }
 
+    fn flops(&self) -> u64 {
+        2 * u64::from(self.elements()) * self.terms()
+    }
+
+    /// Elements of input, weight, bias and result. With a stride, taps that are fewer leave some of the input out.
+    fn moved(&self) -> u64 {
+        let lines = u64::from(self.groups) * u64::from(self.rows);
+        let x = u64::from(self.batch) * u64::from(self.groups) * u64::from(self.channels) * area(self.in_size);
+        x + lines * self.terms() + lines * u64::from(self.has_bias) + u64::from(self.elements())
+    }
+
     /// Whether a square tile would be more than half empty.
     fn is_narrow(&self) -> bool {
         self.rows <= 32
@@ -219,10 +231,32 @@ impl WeightParams {
         u64::from(self.weights()) * u64::from(self.places.max(1))
     }
 
+    /// Places of the parts of this dispatch.
+    fn dispatched(&self) -> u64 {
+        (u64::from(self.part) * u64::from(self.splits)).min(u64::from(self.places.saturating_sub(self.first)))
+    }
+
+    fn flops(&self) -> u64 {
+        2 * u64::from(self.weights()) * self.dispatched()
+    }
+
+    /// Elements of the gradient, the input and the parts of the result.
+    fn moved(&self) -> u64 {
+        let groups = u64::from(self.groups);
+        let images = self.dispatched().div_ceil(area(self.out_size).max(1));
+        let g = groups * u64::from(self.rows) * self.dispatched();
+        let x = groups * u64::from(self.channels) * area(self.in_size) * images;
+        g + x + u64::from(self.weights()) * u64::from(self.splits)
+    }
+
     /// Sums of products, as for a matrix product.
     fn bound(&self) -> Bound {
         Bound::Magnitude { ulps: 2.0 + 4.0 * f64::from(self.part).sqrt() }
     }
+}
+
+fn area(size: [u32; 2]) -> u64 {
+    u64::from(size[0]) * u64::from(size[1])
 }
 
 fn words(sizes: [usize; 2]) -> [u32; 2] {

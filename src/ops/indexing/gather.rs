@@ -30,7 +30,10 @@ static FORWARD: Kernel = Kernel {
     bindings: &[Binding::Read("x"), Binding::Read("index"), Binding::Write("y"), Binding::Faults],
     params: ParamsLayout::of::<ElementwiseParams>(),
     variants: VARIANTS,
-    grid,
+    grid: |p| {
+        // Of the operand only what is asked for: as much as there are indices.
+        grid(p).elements_moved(3 * u64::from(p.get::<ElementwiseParams>().n))
+    },
     reference: twin,
     bound: |_| Bound::Exact,
 };

@@ -11,7 +11,7 @@ use smallvec::smallvec;
 use super::{Span, clock, sign};
 use crate::Result;
 use crate::engine::kernel::params;
-use crate::engine::{Binding, Bound, Grid, HostCall, Kernel, Params, ParamsLayout, Variant};
+use crate::engine::{Binding, Bound, HostCall, Kernel, ParamsLayout, Variant};
 use crate::ops::{Attrs, Operation, apply};
 use crate::tensor::Tensor;
 
@@ -46,7 +46,7 @@ macro_rules! adam_kernel {
             ],
             params: ParamsLayout::of::<AdamParams>(),
             variants: Variant::ONLY,
-            grid,
+            grid: |p| super::grid(p.get::<AdamParams>().n, 3 + { const MORE: &[&str] = &[$($more),*]; MORE.len() as u64 }),
             reference: |call| twin(call, false),
             // A handful of roundings of each term; the terms can cancel.
             bound: |_| Bound::Scaled { ulps: 8.0, magnitude: |call| twin(call, true) },
@@ -55,11 +55,6 @@ macro_rules! adam_kernel {
 }
 adam_kernel!(PLAIN, "plain", []);
 adam_kernel!(AMSGRAD, "amsgrad", ["largest"]);
-
-fn grid(params: &Params<'_>) -> Grid {
-    let n = params.get::<AdamParams>().n;
-    Grid::elements(n / 4).work(u64::from(n) * 40)
-}
 
 fn twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
     let p: &AdamParams = call.params();

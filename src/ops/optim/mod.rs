@@ -14,6 +14,7 @@ pub(crate) mod rprop;
 pub(crate) mod sgd;
 
 use super::Attrs;
+use crate::engine::Grid;
 
 /// Where an update takes place: elements of an arena, from and to a multiple of four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,12 @@ fn sign(attrs: &Attrs) -> f32 {
     if attrs.get_bool("maximize") { -1.0 } else { 1.0 }
 }
 
+/// Updates `n` elements of a gradient's parameter and state, `changed` tensors together: four a thread.
+fn grid(n: u32, changed: u64) -> Grid {
+    let n = u64::from(n);
+    Grid::elements(n as u32 / 4).work(n * 40).elements_moved(n * (1 + 2 * changed))
+}
+
 /// Declares the kernel and the operation of an optimiser that has one of each: inputs gradient, parameter, the state
 /// and the clock; all but the first and the last are changed.
 macro_rules! update {
@@ -69,7 +76,8 @@ macro_rules! update {
             variants: $crate::engine::Variant::ONLY,
             grid: |p| {
                 let n = p.get::<$params>().n;
-                $crate::engine::Grid::elements(n / 4).work(u64::from(n) * 40)
+                let changed = 1 + [$($state),*].len() as u64;
+                $crate::ops::optim::grid(n, changed)
             },
             reference: |call| $twin(call, false),
             bound: |_| $crate::engine::Bound::Scaled { ulps: $ulps, magnitude: |call| $twin(call, true) },

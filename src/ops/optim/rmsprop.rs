@@ -8,7 +8,7 @@ use smallvec::smallvec;
 use super::{Span, clock, sign};
 use crate::Result;
 use crate::engine::kernel::params;
-use crate::engine::{Binding, Bound, Grid, HostCall, Kernel, Params, ParamsLayout, Variant};
+use crate::engine::{Binding, Bound, HostCall, Kernel, ParamsLayout, Variant};
 use crate::ops::{Attrs, Operation, apply};
 use crate::tensor::Tensor;
 
@@ -42,7 +42,7 @@ macro_rules! rmsprop_kernel {
             ],
             params: ParamsLayout::of::<RmspropParams>(),
             variants: Variant::ONLY,
-            grid,
+            grid: |p| super::grid(p.get::<RmspropParams>().n, 2 + { const MORE: &[&str] = &[$($more),*]; MORE.len() as u64 }),
             reference: |call| twin(call, $centered, $momentum, false),
             // A root, 4 ulp, a quotient, 2.5, and a handful of roundings of terms that can cancel.
             bound: |_| Bound::Scaled { ulps: 8.0, magnitude: |call| twin(call, $centered, $momentum, true) },
@@ -53,11 +53,6 @@ rmsprop_kernel!(PLAIN, "plain", centered: false, momentum: false, []);
 rmsprop_kernel!(CENTERED, "centered", centered: true, momentum: false, ["more"]);
 rmsprop_kernel!(MOMENTUM, "momentum", centered: false, momentum: true, ["more"]);
 rmsprop_kernel!(CENTERED_MOMENTUM, "centered_momentum", centered: true, momentum: true, ["more", "velocity"]);
-
-fn grid(params: &Params<'_>) -> Grid {
-    let n = params.get::<RmspropParams>().n;
-    Grid::elements(n / 4).work(u64::from(n) * 40)
-}
 
 fn twin(call: &HostCall<'_>, centered: bool, with_momentum: bool, magnitude: bool) -> Result<()> {
     let p: &RmspropParams = call.params();

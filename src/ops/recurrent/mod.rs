@@ -141,7 +141,15 @@ pub(crate) fn grid(params: &Params<'_>, [rows, columns]: [u32; 2], gates: u32) -
     let p: &StepParams = params.get();
     let groups = u64::from(p.batch.div_ceil(rows)) * u64::from(p.hidden.div_ceil(columns));
     // What the gates' functions cost counts as some terms of the product.
-    Grid::groups(groups).work(u64::from(p.batch) * u64::from(p.hidden) * u64::from(gates) * u64::from(p.depth + 40))
+    let (units, hidden, gates) = (u64::from(p.batch) * u64::from(p.hidden), u64::from(p.hidden), u64::from(gates));
+    // On the way back the gates are what is summed over.
+    let sums = if p.depth > p.hidden { units } else { units * gates };
+    // The weight, if there is a state to multiply, what comes in for the gates and what is saved of them, and the state.
+    let weight = if p.depth > 0 { gates * hidden * hidden } else { 0 };
+    Grid::groups(groups)
+        .work(units * gates * u64::from(p.depth + 40))
+        .flops(2 * sums * u64::from(p.depth))
+        .elements_moved(weight + units * (2 * gates + 1))
 }
 
 /// A sum of `depth` products, as in a matrix product, and then functions whose slope is at most 1 and whose own errors are
