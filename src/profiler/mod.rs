@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn clocks_meet_at_the_submission_that_began_soonest() {
-        let kernel = crate::ops::registry::all().next().expect("there are operations").kernels[0];
+        let kernel = crate::ops::kernel("matmul.tiled").expect("it is registered");
         let work =
             || crate::engine::profile::Work { kernel, variant: 0, groups: [1; 3], bytes: 0, flops: None, origin: None };
         let event = |begin, end| GpuEvent { work: work(), begin, end };
