@@ -97,7 +97,7 @@ fn main() -> Result<()> {
 
         let first = data.1.epoch(0).next().expect("the test images make a batch")?;
         let batch = TensorBatch::upload(&first, &device)?;
-        writer.add_images("digits", &batch["images"].slice(0, 0, 32), 0)?;
+        writer.add_images("digits", batch["images"].slice(0, 0, 32), 0)?;
         let filters = module.model.state_dict().get("0.weight").expect("the first layer").reshape([64, 1, 28, 28]);
         writer.add_images("filters", (filters * 4.0 + 0.5).clamp(Some(0.0), Some(1.0)), 0)?;
         println!("{}", dir.display());

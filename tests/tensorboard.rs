@@ -19,8 +19,7 @@ fn crc(bytes: &[u8]) -> u32 {
 }
 
 fn masked(bytes: &[u8]) -> u32 {
-    let crc = crc(bytes);
-    ((crc >> 15) | (crc << 17)).wrapping_add(0xa282_ead8)
+    crc(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 /// A field of a protobuf message.

@@ -142,6 +142,17 @@ impl Log {
         self.log_with(name, value, self.defaults);
     }
 
+    /// [`Log::log`] of several values: Lightning's `log_dict`.
+    ///
+    /// # Panics
+    /// When a tensor has more than one element.
+    #[track_caller]
+    pub fn log_dict<V: Into<LogValue>>(&mut self, values: impl IntoIterator<Item = (impl AsRef<str>, V)>) {
+        for (name, value) in values {
+            self.log(name.as_ref(), value);
+        }
+    }
+
     /// [`Log::log`] with a say in what becomes of it.
     ///
     /// # Panics

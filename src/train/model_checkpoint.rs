@@ -53,7 +53,7 @@ impl ModelCheckpoint {
         }
     }
 
-    /// Keeps the `keep` best by this metric too, as `epoch=3-val_loss=0.1234.ckpt`. It looks after every validation that
+    /// Keeps the `keep` best by this metric too (`usize::MAX` keeps all), as `epoch=3-val_loss=0.1234.ckpt`. It looks after every validation that
     /// brings the metric, or after every epoch for a metric of the training.
     pub fn monitor(mut self, metric: &str, mode: Mode, keep: usize) -> Self {
         (self.monitor, self.mode, self.keep) = (Some(metric.into()), mode, keep);

@@ -295,8 +295,9 @@ impl Trainer {
     /// checkpoint and says how to go on; the second time, or when nothing is trained, the program ends at once. With the
     /// crate `ctrlc`:
     ///
-    /// ```ignore
-    /// ctrlc::set_handler(trainer.interrupt_handler())?;
+    /// ```no_run
+    /// # let trainer = lumigrad::train::Trainer::new();
+    /// ctrlc::set_handler(trainer.interrupt_handler()).expect("there is no other handler");
     /// ```
     ///
     /// Without a callback that writes checkpoints there is one in [`Trainer::default_root_dir`], as `interrupted.ckpt`.

@@ -68,7 +68,7 @@ impl LightningModule for Watched {
         self.note(format!("epoch_start {epoch}"))
     }
     fn on_train_epoch_end(&self, log: &mut Log) -> Result<()> {
-        log.log("of_epoch", 7.0);
+        log.log_dict([("of_epoch", 7.0), ("other", 8.0)]);
         self.note("epoch_end")
     }
     fn on_before_optimizer_step(&self, log: &mut Log) -> Result<()> {
