@@ -17,6 +17,7 @@ const COMMON: &[(&str, &str)] = &[
     ("common/loss", include_str!("../../shaders/common/loss.wgsl")),
     ("common/math", include_str!("../../shaders/common/math.wgsl")),
     ("common/matmul", include_str!("../../shaders/common/matmul.wgsl")),
+    ("common/matmul_params", include_str!("../../shaders/common/matmul_params.wgsl")),
     ("common/norm", include_str!("../../shaders/common/norm.wgsl")),
     ("common/order", include_str!("../../shaders/common/order.wgsl")),
     ("common/pool", include_str!("../../shaders/common/pool.wgsl")),
