@@ -116,3 +116,19 @@ Tied                          [3, 3]                30         10        138   3
         assert!(dropped.contains(&0.0), "it is in training as before");
     });
 }
+
+#[test]
+fn a_wrong_input_is_told_and_leaves_nothing_behind() {
+    Device::new_reference(true).scope(|| {
+        let net =
+            nn::Sequential::new().add(nn::Linear::new(4, 2)).add(nn::Dropout::new(0.9)).add(nn::Linear::new(3, 1));
+        let live = Device::current().counters().live_bytes;
+        let failed =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| nn::summary(&net, &Tensor::ones(&[1, 4]))));
+        let message = failed.unwrap_err().downcast::<String>().unwrap();
+        assert!(message.starts_with("2: linear: "), "{message}");
+        assert_eq!(Device::current().counters().live_bytes, live, "the list of the run is gone");
+        let half = nn::Sequential::new().add(nn::Dropout::new(0.9)).add(nn::Linear::new(4, 2));
+        assert_eq!(nn::summary(&half, &Tensor::ones(&[1, 4])).mult_adds(), 8);
+    });
+}

@@ -34,11 +34,20 @@ pub struct Auroc {
     scores: usize,
     average: Average,
     ignore_index: Option<i64>,
-    /// Scores `[n, scores]` and labels `[n]` of each batch.
-    batches: Arc<Mutex<Vec<(Tensor, Tensor)>>>,
+    kept: Arc<Mutex<Vec<Kept>>>,
+}
+
+/// Scores `[n, scores]` and labels `[n]` of `2^level` batches.
+#[derive(Clone, Debug)]
+struct Kept {
+    level: u32,
+    scores: Tensor,
+    labels: Tensor,
 }
 
 const OP: &str = "Auroc";
+/// Scores up to which what is kept is joined, so that many small batches are few tensors, and none is too large.
+const JOINED: usize = 1 << 22;
 
 impl Auroc {
     /// Of each class against all others, with the mean over the classes as value. Takes scores `[n, classes, …]`,
@@ -49,7 +58,7 @@ impl Auroc {
     #[track_caller]
     pub fn new(classes: usize) -> Self {
         assert!(classes >= 2, "{OP}: {classes} classes, expected 2 or more (see `binary`)");
-        Auroc { scores: classes, average: Average::Macro, ignore_index: None, batches: Arc::default() }
+        Auroc { scores: classes, average: Average::Macro, ignore_index: None, kept: Arc::default() }
     }
 
     /// Of two classes by one score. Takes scores and labels `[n, …]`.
@@ -57,7 +66,7 @@ impl Auroc {
     /// As in torchmetrics a batch with a score outside of 0 to 1 is taken for logits; give `x.sigmoid()` where some
     /// batches of logits might lie within.
     pub fn binary() -> Self {
-        Auroc { scores: 1, average: Average::Macro, ignore_index: None, batches: Arc::default() }
+        Auroc { scores: 1, average: Average::Macro, ignore_index: None, kept: Arc::default() }
     }
 
     /// How the classes become one number: [`Average::Macro`] or [`Average::Weighted`].
@@ -109,21 +118,33 @@ impl Auroc {
         let labels = target.try_to_dtype(DType::I32)?.try_reshape([-1])?;
         // The caller may write into what it gave.
         let kept = |t: Tensor, from: &Tensor| if t.shares_storage(from) { t.try_copy() } else { Ok(t) };
-        let batch = (kept(scores.detach(), preds)?, kept(labels, target)?);
-        lock(&self.batches).push(batch);
+        let mut new = Kept { level: 0, scores: kept(scores.detach(), preds)?, labels: kept(labels, target)? };
+        let mut all = lock(&self.kept);
+        let mut whole = all.len();
+        while let Some(last) = whole.checked_sub(1).map(|i| &all[i])
+            && last.level == new.level
+            && last.scores.numel() + new.scores.numel() <= JOINED
+        {
+            let scores = Tensor::try_cat(&[&last.scores, &new.scores], 0)?;
+            let labels = Tensor::try_cat(&[&last.labels, &new.labels], 0)?;
+            new = Kept { level: new.level + 1, scores, labels };
+            whole -= 1;
+        }
+        all.truncate(whole);
+        all.push(new);
         Ok(())
     }
 
     /// The area of each class, and how many samples it has.
     fn areas(&self) -> Result<Vec<(f64, f64)>> {
-        let batches = lock(&self.batches).clone();
-        if batches.is_empty() {
+        let all = lock(&self.kept).clone();
+        if all.is_empty() {
             return Err(not_updated(OP));
         }
         let (mut scores, mut labels) = (Vec::new(), Vec::new());
-        for (batch, targets) in &batches {
-            scores.extend(batch.to_vec::<f32>()?);
-            labels.extend(targets.to_vec::<i32>()?);
+        for kept in &all {
+            scores.extend(kept.scores.to_vec::<f32>()?);
+            labels.extend(kept.labels.to_vec::<i32>()?);
         }
         let classes = self.scores.max(2) as i64;
         let counts = |label: i32| Some(i64::from(label)) != self.ignore_index;
@@ -181,28 +202,51 @@ impl Metric for Auroc {
     }
 
     fn reset(&self) {
-        lock(&self.batches).clear();
+        lock(&self.kept).clear();
     }
 
     fn state(&self) -> Result<Vec<Tensor>> {
-        let batches = lock(&self.batches).clone();
-        if batches.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (scores, labels): (Vec<&Tensor>, Vec<&Tensor>) = batches.iter().map(|(s, l)| (s, l)).unzip();
-        no_grad(|| Ok(vec![Tensor::try_cat(&scores, 0)?, Tensor::try_cat(&labels, 0)?]))
+        Ok(lock(&self.kept).iter().flat_map(|kept| [kept.scores.clone(), kept.labels.clone()]).collect())
     }
 
     fn prepend_state(&self, state: &[Tensor]) -> Result<()> {
-        match state {
-            [] => Ok(()),
+        let pair = |pair: &[Tensor]| match pair {
             [scores, labels] if scores.shape() == [labels.numel(), self.scores] && labels.dtype() == DType::I32 => {
-                lock(&self.batches).insert(0, (scores.clone(), labels.clone()));
-                Ok(())
+                // Of a level of its own: it is not joined with what comes.
+                Ok(Kept { level: u32::MAX, scores: scores.clone(), labels: labels.clone() })
             }
             _ => Err(not_a_state(OP)),
-        }
+        };
+        let saved: Vec<Kept> = state.chunks(2).map(pair).collect::<Result<_>>()?;
+        lock(&self.kept).splice(0..0, saved);
+        Ok(())
     }
 }
 
 module!(Auroc);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Device;
+
+    #[test]
+    fn many_batches_are_few_tensors() {
+        Device::reference().scope(|| {
+            let (small, whole) = (Auroc::binary(), Auroc::binary());
+            let scores: Vec<f32> = (0..100).map(|i| (i * 37 % 64) as f32 / 64.0).collect();
+            let labels: Vec<i32> = (0..100).map(|i| i * 7 % 3 % 2).collect();
+            for i in 0..100 {
+                let batch = (Tensor::from_slice(&scores[i..=i], &[1]), Tensor::from_slice(&labels[i..=i], &[1]));
+                small.update(&batch.0, &batch.1).unwrap();
+            }
+            whole.update(&Tensor::from_slice(&scores, &[100]), &Tensor::from_slice(&labels, &[100])).unwrap();
+            assert_eq!(lock(&small.kept).len(), 3, "64, 32 and 4 batches");
+            assert_eq!(small.compute().unwrap(), whole.compute().unwrap());
+            let resumed = Auroc::binary();
+            resumed.prepend_state(&small.state().unwrap()).unwrap();
+            assert_eq!(resumed.compute().unwrap(), whole.compute().unwrap());
+            assert!(Auroc::new(3).prepend_state(&small.state().unwrap()).is_err());
+        });
+    }
+}

@@ -38,9 +38,16 @@ thread_local! {
 /// Runs `body` and lists the operations that this thread runs in it, in order. What an operation does inside is its own
 /// affair, and what a backward pass runs is listed too.
 pub(crate) fn observe<R>(body: impl FnOnce() -> R) -> (R, Vec<Observed>) {
-    let outer = LIST.take();
+    /// Puts the outer list back, also after a panic: a list keeps its tensors.
+    struct Outer(Vec<Observed>);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            LIST.set(std::mem::take(&mut self.0));
+        }
+    }
+    let _outer = Outer(LIST.take());
     let result = switched(true, body);
-    (result, LIST.replace(outer))
+    (result, LIST.take())
 }
 
 fn switched<R>(on: bool, body: impl FnOnce() -> R) -> R {
