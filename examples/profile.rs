@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     }
     let (result, profile) = lumigrad::profile(|| (2..12).try_for_each(|i| step(&tensors(i)?).map(drop)));
     result?;
-    println!("{profile}");
+    println!("{profile}\n{}", profile.memory());
     profile.save_trace("out/profile.json")?;
 
     let mut capture = device.capture();

@@ -68,7 +68,7 @@ pub use ops::pooling::avg_pool::AvgPoolOptions;
 pub use ops::pooling::max_pool::MaxPoolOptions;
 pub use ops::pooling::max_unpool::MaxUnpoolOptions;
 pub use ops::recurrent::layers::RecurrentOptions;
-pub use profiler::{KernelTime, OperationTime, Profile, profile};
+pub use profiler::{KernelTime, MemoryReport, MemoryRow, OperationTime, Profile, profile};
 pub use tensor::{Ellipsis, Index, IntoIndex, IntoShape, NewAxis, Shape, Slice, Tensor, Value};
 
 /// What most programs use.

@@ -8,7 +8,7 @@ use common::Gpu;
 use libtest_mimic::{Failed, Trial};
 use lumigrad::engine::{GpuOptions, Timing};
 use lumigrad::optim::Adam;
-use lumigrad::{Profile, nn, prelude::*};
+use lumigrad::{MemoryReport, Profile, nn, prelude::*};
 use serde_json::Value;
 
 type Outcome = std::result::Result<(), Failed>;
@@ -27,6 +27,8 @@ const TESTS: &[(&str, Test)] = &[
     ("nothing_is_heard_outside", outside),
     ("places_are_named", places),
     ("traces_are_well_formed", traces),
+    ("memory_has_owners", memory),
+    ("memory_of_operations_shows_in_a_profile", memory_of_operations),
 ];
 
 fn main() {
@@ -339,6 +341,78 @@ fn traces(device: &Device) -> Outcome {
     }
     let dispatches = complete.iter().filter(|e| e["cat"] == "dispatch").count();
     same("dispatches", dispatches, all_calls(&profile))
+}
+
+/// Live and peak bytes of a row.
+fn row_of(report: &MemoryReport, label: &str) -> (u64, u64) {
+    report.rows.iter().find(|row| row.label == label).map_or((0, 0), |row| (row.live, row.peak))
+}
+
+/// Rows that are no parts make up all that is live; parts are no more than what they are a part of.
+fn adds_up(report: &MemoryReport) -> Outcome {
+    let whole = |part: bool| report.rows.iter().filter(|r| r.is_part == part).map(|r| r.live).sum::<u64>();
+    same("rows", whole(false), report.live)?;
+    ensure(whole(true) <= whole(false) && report.live <= report.peak, || report.to_string())?;
+    let grown = report.rows.iter().find(|row| row.live > row.peak);
+    ensure(grown.is_none(), || format!("{grown:?}"))
+}
+
+fn memory(device: &Device) -> Outcome {
+    let before = device.memory_report();
+    adds_up(&before)?;
+    let more = |label: &str| row_of(&device.memory_report(), label).0 - row_of(&before, label).0;
+    let model = network(device);
+    // Allocations are larger than tensors.
+    let (least, most) = (4 * (6 * 16 + 16 + 16 * 4 + 4), 4 * 2048);
+    let fits = |what: &str, bytes: u64, times: u64| {
+        ensure((times * least..=times * most).contains(&bytes), || format!("{what}: {bytes} bytes"))
+    };
+    fits("parameters", more("parameters"), 1)?;
+    same("no gradients yet", more("gradients of parameters"), 0)?;
+    let x = Tensor::from_slice_on(&[0.5f32; 48], &[8, 6], device);
+    ensure(more("inputs") >= 48 * 4, || format!("inputs: {}", more("inputs")))?;
+    model.call(&x).sum().backward()?;
+    fits("gradients", more("gradients of parameters"), 1)?;
+    let mut optimizer = Adam::new(model.parameters(), 1e-3);
+    train(&model, &mut optimizer, &x)?;
+    fits("moments", more("optimizer state"), 2)?;
+    fits("parameters in an arena", more("parameters"), 1)?;
+    fits("gradients in an arena", more("gradients of parameters"), 1)?;
+    let norm = device.scope(|| nn::BatchNorm1d::new(16));
+    ensure(more("buffers of modules") >= 2 * 16 * 4, || device.memory_report().to_string())?;
+    adds_up(&device.memory_report())?;
+    drop((model, optimizer, x, norm));
+    let after = device.memory_report();
+    for label in ["parameters", "gradients of parameters", "optimizer state", "buffers of modules", "inputs"] {
+        same(label, row_of(&after, label).0, row_of(&before, label).0)?;
+    }
+    ensure(row_of(&after, "optimizer state").1 >= 2 * least, || after.to_string())
+}
+
+fn memory_of_operations(device: &Device) -> Outcome {
+    let model = network(device);
+    let x = input(device, &[64, 6]);
+    let (loss, profile) = device.profile(|| {
+        let loss = model.call(&x).square().mean();
+        loss.backward().map(|()| loss)
+    });
+    let loss = loss?;
+    let report = profile.memory();
+    adds_up(report)?;
+    let hidden = 64 * 16 * 4;
+    for (label, bytes) in [("linear of 0", hidden), ("relu of 1", hidden), ("linear of 2", 64 * 4 * 4)] {
+        let (_, peak) = row_of(report, label);
+        ensure((bytes..=bytes * 5 / 4).contains(&peak), || format!("{label}: {peak} bytes of {bytes}\n{report}"))?;
+    }
+    ensure(row_of(report, "made on the way back").1 >= hidden, || report.to_string())?;
+    ensure(report.peak >= report.live + hidden, || report.to_string())?;
+    // A backward pass lets go of what was saved.
+    same("relu, afterwards", row_of(report, "relu of 1").0, 0)?;
+    ensure(row_of(report, "mean").0 >= 4, || report.to_string())?;
+    drop(loss);
+    // The next profile's peaks are its own.
+    let (_, profile) = device.profile(|| x.exp());
+    same("relu, in another profile", row_of(profile.memory(), "relu of 1"), (0, 0))
 }
 
 fn timestamps(device: &Device) -> Outcome {

@@ -7,6 +7,7 @@ use super::hooks::{self, Hooks, PostHook, TensorHook};
 use super::node::lock;
 use crate::Result;
 use crate::engine::Device;
+use crate::engine::memory::Class;
 use crate::ops::{add_gradients, copy_into};
 use crate::tensor::Tensor;
 
@@ -71,6 +72,7 @@ impl Leaf {
     fn store(&self, collected: &mut Collected, grad: Option<Tensor>) {
         if let Some(grad) = &grad {
             self.faults.store(grad.device().reported_faults(), Relaxed);
+            grad.set_label(Class::Gradients);
         }
         collected.grad = grad;
     }

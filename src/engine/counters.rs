@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::memory::Ledger;
+
 /// A snapshot of a device's counters; all but the live ones only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -35,7 +37,11 @@ pub struct Counters {
 macro_rules! atomics {
     ($($field:ident),*) => {
         #[derive(Default, Debug)]
-        pub(crate) struct AtomicCounters { $(pub $field: AtomicU64),* }
+        pub(crate) struct AtomicCounters {
+            $(pub $field: AtomicU64,)*
+            /// Who holds the memory.
+            pub ledger: Ledger,
+        }
         impl AtomicCounters {
             pub fn snapshot(&self) -> Counters {
                 Counters { $($field: self.$field.load(Relaxed)),* }

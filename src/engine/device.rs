@@ -1,5 +1,7 @@
 //! The device: a value that every tensor carries, and the one branch between GPU and reference.
 
+mod report;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -10,12 +12,12 @@ use super::counters::{AtomicCounters, Counters};
 use super::gpu::Gpu;
 use super::host::{self, HostBuffer};
 use super::kernel::{Binding, Grid, Kernel, Operands, Params, ParamsBlock};
+use super::memory::Class;
 use super::pool::{Buffer, Memory};
-use super::profile::{self, Events};
+use super::profile;
 use super::recording::{self, Live, Recorder, Recording};
 use super::shadow::{self, Observer, Shadow};
 use super::tape;
-use super::timer::Timing;
 use crate::dtype::{DType, HostData, Packed};
 use crate::{Error, Result};
 
@@ -354,38 +356,6 @@ impl Device {
         Ok(fits)
     }
 
-    /// Identity of the device, for profiles.
-    fn number(&self) -> usize {
-        Arc::as_ptr(self.atomic_counters()) as usize
-    }
-
-    /// How the dispatches of this device are timed by [`Device::profile`].
-    pub fn timing(&self) -> Timing {
-        self.open_gpu().map_or(Timing::Host, |gpu| gpu.timing)
-    }
-
-    /// Nanoseconds of a tick of the clock that times dispatches.
-    pub(crate) fn tick(&self) -> f64 {
-        self.open_gpu().filter(|gpu| gpu.timing != Timing::Host).map_or(1.0, Gpu::tick)
-    }
-
-    /// Runs `body` with a session of a profile. Gives what it heard, and when `body` began, when it ended, and when the
-    /// device was done.
-    pub(crate) fn listen<R>(&self, body: impl FnOnce() -> R) -> (R, Events, [u64; 3]) {
-        profile::listen(self.number(), |session| {
-            if let Some(gpu) = self.open_gpu() {
-                profile::unheard(|| gpu.begin_profile(session));
-            }
-            let start = profile::now();
-            let result = body();
-            let end = profile::now();
-            if let Some(gpu) = self.open_gpu() {
-                profile::unheard(|| gpu.end_profile(session));
-            }
-            (result, session.take(), [start, end, profile::now()])
-        })
-    }
-
     /// Receives every comparison of a shadow device; with an observer a divergence is reported and not an error.
     /// Has no effect on other devices.
     pub fn observe(&self, observer: Option<Observer>) {
@@ -442,26 +412,29 @@ impl Device {
     }
 
     pub(crate) fn alloc(&self, dtype: DType, len: usize) -> Result<Buffer> {
-        match &self.0.body {
+        let buffer = match &self.0.body {
             Body::Reference { counters, .. } => {
-                Ok(Buffer::host(dtype, HostBuffer::new(HostData::zeros(dtype, len)), len, counters))
+                Buffer::host(dtype, HostBuffer::new(HostData::zeros(dtype, len)), len, counters)
             }
-            Body::Gpu(gpu) | Body::Shadow(gpu, _) => gpu.alloc(dtype, len, false),
-        }
+            Body::Gpu(gpu) | Body::Shadow(gpu, _) => gpu.alloc(dtype, len, false)?,
+        };
+        Ok(self.labelled(buffer))
     }
 
     pub(crate) fn upload(&self, dtype: DType, data: &Packed<'_>) -> Result<Buffer> {
-        match &self.0.body {
+        let buffer = match &self.0.body {
             Body::Reference { rounding, counters, .. } => {
                 let mut host = data.host(dtype);
                 if *rounding {
                     host.round();
                 }
                 let len = host.len();
-                Ok(Buffer::host(dtype, HostBuffer::new(host), len, counters))
+                Buffer::host(dtype, HostBuffer::new(host), len, counters)
             }
-            Body::Gpu(gpu) | Body::Shadow(gpu, _) => data.with_bytes(|bytes| gpu.upload(dtype, bytes)),
-        }
+            Body::Gpu(gpu) | Body::Shadow(gpu, _) => data.with_bytes(|bytes| gpu.upload(dtype, bytes))?,
+        };
+        buffer.set_label(Class::Inputs.label());
+        Ok(buffer)
     }
 
     /// Elements `start..start + len` of a buffer.

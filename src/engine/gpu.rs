@@ -1,13 +1,13 @@
 //! A GPU opened through wgpu: allocation, upload, dispatch, read-back.
 
+mod timing;
+
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
-use std::time::Duration;
 
 use futures::channel::oneshot;
 use smallvec::SmallVec;
-use web_time::Instant;
 
 use super::adapter::{self, AdapterFacts};
 use super::counters::AtomicCounters;
@@ -15,7 +15,7 @@ use super::device::RandomState;
 use super::fault;
 use super::kernel::{Grid, Kernel, Params};
 use super::pool::{Buffer, Memory, RawBuffer, size_class};
-use super::profile::{self, Session, SpanKind, Work};
+use super::profile::{self, SpanKind};
 use super::recording::{Live, Recorder, Recording};
 use super::stream::Stream;
 use super::timer::Timing;
@@ -32,9 +32,6 @@ const SENTINEL: u32 = 0x7fc5_0000;
 
 /// Bytes that are staged at a time.
 const UPLOAD_PIECE: usize = 8 << 20;
-
-/// How long the end of a profile waits for times after the device has done everything.
-const PROFILE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Usages of every tensor buffer.
 const USAGE: wgpu::BufferUsages =
@@ -315,65 +312,6 @@ impl Gpu {
             self.keep_up(overdue);
         }
         Ok(())
-    }
-
-    /// Identity of the device, for profiles.
-    pub fn number(&self) -> usize {
-        Arc::as_ptr(&self.counters) as usize
-    }
-
-    /// For a dispatch that is to be timed on a device without timestamps: waits until it can run at once.
-    fn start_clock(&self, profiled: bool, (kernel, variant): (&'static Kernel, usize)) -> Result<Option<u64>> {
-        if !profiled || self.timing != Timing::Host {
-            return Ok(None);
-        }
-        self.prepare(kernel, variant)?;
-        self.flush();
-        self.wait(None)?;
-        Ok(Some(profile::now()))
-    }
-
-    /// Waits for the dispatch that was recorded after [`Self::start_clock`].
-    fn stop_clock(&self, start: u64, session: &Session, work: Work) -> Result<()> {
-        self.flush();
-        let result = self.wait(None);
-        session.ran(work, result.is_ok().then(|| (start, profile::now())));
-        result
-    }
-
-    /// Runs everything recorded so far, and asks how the device's clock stands to the host's.
-    pub fn begin_profile(&self, session: &Arc<Session>) {
-        self.flush();
-        let _ = self.wait(None);
-        if self.timing != Timing::Host {
-            let mut stream = self.stream();
-            stream.timer.anchors.push(session.clone());
-            stream.submit_with(&self.device, &self.queue, &self.counters, |_| ());
-        }
-    }
-
-    /// Waits until everything has run and all times are there.
-    pub fn end_profile(&self, session: &Arc<Session>) {
-        self.flush();
-        let deadline = Instant::now() + PROFILE_PATIENCE;
-        loop {
-            let waited = self.wait(None);
-            let timer = &mut self.stream().timer;
-            timer.collect();
-            if !timer.is_waiting(session) {
-                return;
-            }
-            // When another thread polled, its callbacks are under way.
-            if waited.is_err() || self.health.lost.get().is_some() || Instant::now() > deadline {
-                return timer.give_up();
-            }
-            std::thread::yield_now();
-        }
-    }
-
-    /// Nanoseconds of a tick of the device's clock.
-    pub fn tick(&self) -> f64 {
-        f64::from(self.queue.get_timestamp_period())
     }
 
     /// Listens to this thread from here on. False when it or another thread is being listened to.

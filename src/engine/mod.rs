@@ -10,6 +10,7 @@ pub(crate) mod fault;
 mod gpu;
 mod host;
 pub(crate) mod kernel;
+pub(crate) mod memory;
 mod pipelines;
 pub(crate) mod place;
 mod pool;

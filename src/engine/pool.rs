@@ -8,13 +8,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::counters::AtomicCounters;
 use super::host::HostBuffer;
+use super::memory::Label;
 use crate::dtype::DType;
 
 /// The smallest buffer; WebGPU's dynamic-offset alignment, and no binding is ever empty.
@@ -51,13 +52,15 @@ pub(crate) struct Buffer {
     pub len: usize,
     bytes: u64,
     counters: Arc<AtomicCounters>,
+    /// What it is for: see [`super::memory`].
+    label: AtomicU32,
 }
 
 impl Buffer {
     pub fn host(dtype: DType, data: HostBuffer, len: usize, counters: &Arc<AtomicCounters>) -> Self {
         let bytes = (len * DType::SIZE) as u64;
         counters.allocated(bytes);
-        Buffer { memory: Memory::Host(data), dtype, len, bytes, counters: counters.clone() }
+        Buffer { memory: Memory::Host(data), dtype, len, bytes, counters: counters.clone(), label: AtomicU32::new(0) }
     }
 
     pub fn gpu(
@@ -69,7 +72,16 @@ impl Buffer {
     ) -> Self {
         counters.allocated(raw.bytes);
         let memory = Memory::Gpu { id: raw.id, wgpu: raw.wgpu, last_use: AtomicU64::new(raw.last_use), returns };
-        Buffer { memory, dtype, len, bytes: raw.bytes, counters: counters.clone() }
+        Buffer { memory, dtype, len, bytes: raw.bytes, counters: counters.clone(), label: AtomicU32::new(0) }
+    }
+
+    /// Says what the memory is for.
+    pub fn set_label(&self, label: Label) {
+        // Mostly it is labelled so already: a gradient in an optimiser's memory, say.
+        if self.label.load(Relaxed) != label {
+            let from = self.label.swap(label, Relaxed);
+            self.counters.ledger.moved(from, label, self.bytes);
+        }
     }
 
     /// Bytes of the allocation.
@@ -81,6 +93,9 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         self.counters.released(self.bytes);
+        if *self.label.get_mut() != 0 {
+            self.set_label(0);
+        }
         if let Memory::Gpu { id, wgpu, last_use, returns } = &self.memory {
             let raw = RawBuffer { id: *id, bytes: self.bytes, wgpu: wgpu.clone(), last_use: last_use.load(Relaxed) };
             // The receiver is gone when the device is: then the memory simply goes.

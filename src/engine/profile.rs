@@ -64,7 +64,7 @@ pub(crate) enum SpanKind {
 }
 
 /// Where a dispatch comes from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
     pub operation: &'static str,
     pub backward: bool,

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::{Module, Part, Visitor};
 use crate::Result;
 use crate::autograd::{HookHandle, Leaf, hooks, no_grad};
+use crate::engine::memory::Class;
 use crate::engine::{Device, recording, tape};
 use crate::ops::copy_into;
 use crate::tensor::{Gradient, Tensor};
@@ -41,6 +42,7 @@ impl Parameter {
     #[track_caller]
     pub fn new(tensor: Tensor) -> Parameter {
         let tensor = tensor.detach().requires_grad();
+        tensor.set_label(Class::Parameters);
         let Gradient::Leaf(leaf) = tensor.gradient() else { unreachable!("it was just made one") };
         let leaf = leaf.clone();
         Parameter(Arc::new(Slot { tensor: RwLock::new(tensor), leaf }))
@@ -148,6 +150,7 @@ impl Parameter {
     pub(crate) fn rehome(&self, tensor: Tensor) {
         recording::changed();
         self.0.leaf.moved_to(&tensor);
+        tensor.set_label(Class::Parameters);
         let mut slot = self.0.tensor.write().unwrap_or_else(PoisonError::into_inner);
         *slot = self.marked(tensor, slot.is_requires_grad());
     }
@@ -208,6 +211,7 @@ pub struct Buffer(Arc<RwLock<Tensor>>);
 impl Buffer {
     /// A buffer with these elements.
     pub fn new(tensor: Tensor) -> Buffer {
+        tensor.set_label(Class::ModuleBuffers);
         Buffer(Arc::new(RwLock::new(tensor.detach())))
     }
 
@@ -219,6 +223,7 @@ impl Buffer {
     /// Puts another tensor in its place.
     pub fn set(&self, tensor: &Tensor) {
         recording::changed();
+        tensor.set_label(Class::ModuleBuffers);
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = tensor.detach();
     }
 

@@ -11,6 +11,7 @@ use super::group::ParamGroup;
 use super::options::{Options, Published};
 use crate::autograd::no_grad;
 use crate::dtype::DType;
+use crate::engine::memory::Class;
 use crate::engine::recording::{self, Live};
 use crate::engine::{Buffer, Device};
 use crate::nn::Parameter;
@@ -304,6 +305,8 @@ impl Arena {
             row[*at] = (rule.initial)(options, name) as f32;
         }
         let clock = Tensor::try_from_slice_on(&row.repeat(slots.len()), &[slots.len() * clock::ROW], &device)?;
+        gradients.set_label(Class::Gradients);
+        state.iter().map(|(_, t)| t).chain([&clock]).for_each(|t| t.set_label(Class::OptimizerState));
         let memory = Arc::new(Memory { values, gradients, state, clock });
         let mut arena = Arena { device, memory, slots: Vec::new() };
         for (row, slot) in slots.iter_mut().enumerate() {

@@ -3,6 +3,7 @@
 //! [`profile`] runs a closure and gives a [`Profile`], which prints as two tables and saves as a trace that
 //! <https://ui.perfetto.dev> and `chrome://tracing` show.
 
+mod memory;
 mod table;
 mod trace;
 
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 use crate::engine::profile::{Events, GpuEvent, HostEvent, SpanKind};
 use crate::engine::{Device, Timing};
+
+pub use memory::{MemoryReport, MemoryRow};
 
 /// Runs `body` and tells where its time went, on the current device. [`Device::profile`] is for another one.
 ///
@@ -61,6 +64,7 @@ pub struct Profile {
     host: u64,
     wall: u64,
     missing: usize,
+    memory: MemoryReport,
     spans: Vec<HostEvent>,
     dispatches: Vec<Dispatch>,
 }
@@ -138,6 +142,7 @@ impl Profile {
             host: end - start,
             wall: done - start,
             missing: events.missing,
+            memory: device.memory_report_of(true),
             dispatches: on_host_clock(events.dispatches, &events.anchors, device.tick(), timing),
             spans: events.host,
         };
@@ -184,6 +189,11 @@ impl Profile {
     /// Dispatches whose times did not come back, because the device failed.
     pub fn missing(&self) -> usize {
         self.missing
+    }
+
+    /// Who held the device's memory when the profile ended, and at most while it ran.
+    pub fn memory(&self) -> &MemoryReport {
+        &self.memory
     }
 
     fn by_kernel(&self) -> Vec<KernelTime> {

@@ -23,7 +23,7 @@ fn rate(value: f64) -> String {
 }
 
 /// Writes rows with the first column to the left and the others to the right.
-fn write_rows<const N: usize>(f: &mut fmt::Formatter<'_>, rows: &[[String; N]]) -> fmt::Result {
+pub(super) fn write_rows<const N: usize>(f: &mut fmt::Formatter<'_>, rows: &[[String; N]]) -> fmt::Result {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     for (i, row) in rows.iter().enumerate() {
         write!(f, "{:<width$}", row[0], width = width(0))?;

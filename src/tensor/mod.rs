@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 
 use crate::autograd::{Leaf, Node};
 use crate::dtype::DType;
+use crate::engine::memory::Class;
 use crate::engine::{Buffer, Device};
 use crate::{Error, Result};
 
@@ -231,6 +232,13 @@ impl Tensor {
 
     pub(crate) fn buffer(&self) -> Result<&Arc<Buffer>> {
         self.0.storage.content.as_ref().map_err(Clone::clone)
+    }
+
+    /// Says what the memory is for.
+    pub(crate) fn set_label(&self, class: Class) {
+        if let Ok(buffer) = self.buffer() {
+            buffer.set_label(class.label());
+        }
     }
 
     pub(crate) fn is_view(&self) -> bool {
