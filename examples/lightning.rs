@@ -16,16 +16,13 @@ struct LitModel {
 
 impl LightningModule for LitModel {
     fn training_step(&self, batch: &TensorBatch, log: &mut Log) -> Result<Tensor> {
-        let images = batch["images"].reshape([-1, 28 * 28]);
-        let loss = self.criterion.loss(&self.model.call(&images), &batch["labels"]);
+        let loss = self.criterion.loss(&self.model.call(&batch["images"].flatten(1, -1)), &batch["labels"]);
         log.log("train_loss", &loss);
         Ok(loss)
     }
 
     fn validation_step(&self, batch: &TensorBatch, log: &mut Log) -> Result<()> {
-        let outputs = self.model.call(&batch["images"].reshape([-1, 28 * 28]));
-        log.log("val_loss", self.criterion.loss(&outputs, &batch["labels"]));
-        self.val_accuracy.update(&outputs, &batch["labels"])?;
+        self.val_accuracy.update(&self.model.call(&batch["images"].flatten(1, -1)), &batch["labels"])?;
         log.log("val_accuracy", &self.val_accuracy);
         Ok(())
     }
