@@ -2,12 +2,15 @@
 //!
 //!     cargo run --release --example profile
 //!
-//! Profiles steps of the MNIST MLP, run as written and then replayed.
+//! Profiles steps of the MNIST MLP, run as written and then replayed. The traces go to `out`, or the folder that is given.
+
+use std::path::PathBuf;
 
 use lumigrad::data::{DataLoader, Mnist, Split};
 use lumigrad::{nn, optim, prelude::*};
 
 fn main() -> Result<()> {
+    let out = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "out".into()));
     let images = Mnist::load(concat!(env!("CARGO_MANIFEST_DIR"), "/data/mnist-10k"), Split::Train)?;
     let batches = DataLoader::new(images).batch_size(64).epoch(0).take(24).collect::<Result<Vec<_>>>()?;
     let device = Device::current();
@@ -37,7 +40,7 @@ fn main() -> Result<()> {
     let (result, profile) = lumigrad::profile(|| (2..12).try_for_each(|i| step(&tensors(i)?).map(drop)));
     result?;
     println!("{profile}\n{}", profile.memory());
-    profile.save_trace("out/profile.json")?;
+    profile.save_trace(out.join("profile.json"))?;
 
     let mut capture = device.capture();
     let mut replayed = |i: usize| {
@@ -50,5 +53,5 @@ fn main() -> Result<()> {
     let (result, profile) = lumigrad::profile(|| (14..24).try_for_each(|i| replayed(i).map(drop)));
     result?;
     println!("The same, replayed\n\n{profile}");
-    profile.save_trace("out/profile-replayed.json")
+    profile.save_trace(out.join("profile-replayed.json"))
 }

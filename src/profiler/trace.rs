@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Dispatch, HostEvent, Profile, SpanKind, label};
 use crate::{Error, Result};
 
-/// Numbers of the two tracks.
+/// Process numbers of the two tracks, which have one thread each; 0 would be the idle one.
 const HOST: u32 = 1;
 const DEVICE: u32 = 2;
 
@@ -42,7 +42,7 @@ impl Profile {
     }
 
     fn events(&self) -> impl Iterator<Item = Value> + '_ {
-        let name = |pid: u32, kind: &str, name: &str| json!({ "ph": "M", "name": kind, "ts": 0, "dur": 0, "pid": pid, "tid": 0, "args": { "name": name } });
+        let name = |pid: u32, kind: &str, name: &str| json!({ "ph": "M", "name": kind, "ts": 0, "dur": 0, "pid": pid, "tid": 1, "args": { "name": name } });
         let names = [
             name(HOST, "process_name", "host"),
             name(HOST, "thread_name", "operations"),
@@ -78,7 +78,7 @@ impl Profile {
             "ts": self.micros(span.start as f64),
             "dur": (span.end - span.start) as f64 / 1e3,
             "pid": HOST,
-            "tid": 0,
+            "tid": 1,
             "args": { "module": path },
         })
     }
@@ -93,7 +93,7 @@ impl Profile {
             "ts": self.micros(*begin),
             "dur": (end - begin).max(0.0) / 1e3,
             "pid": DEVICE,
-            "tid": 0,
+            "tid": 1,
             "args": {
                 "workgroups": work.groups,
                 "bytes": work.bytes,
