@@ -121,7 +121,7 @@ fn sizes(device: &Device) -> Outcome {
     same("bytes", row.bytes, 4 * (8 * 32 + 32 * 16 + 8 * 16))?;
     // A dim that is expanded is read once; a tensor that is bound twice is read once.
     let row_of = |body: &dyn Fn() -> Tensor| device.profile(body).1.kernels()[0].clone();
-    let expanded = input(device, &[1, 16]).expand(&[32, 16]);
+    let expanded = input(device, &[1, 16]).expand([32, 16]);
     same("expanded", row_of(&|| &expanded + &b).bytes, 4 * (16 + 2 * 32 * 16))?;
     same("twice", row_of(&|| &b * &b).bytes, 4 * 2 * 32 * 16)?;
     let half = b.narrow(0, 0, 8);
@@ -201,7 +201,7 @@ fn threads(device: &Device) -> Outcome {
         let x = input(device, &[17]);
         let (_, profile) = device.profile(|| {
             for _ in 0..times {
-                if times % 2 == 0 {
+                if times.is_multiple_of(2) {
                     x.exp()
                 } else {
                     x.relu()

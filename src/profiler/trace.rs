@@ -30,7 +30,7 @@ impl Profile {
                 std::fs::create_dir_all(folder)?;
             }
             let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
-            write!(file, "{{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n")?;
+            writeln!(file, "{{\"displayTimeUnit\":\"ns\",\"traceEvents\":[")?;
             for (i, event) in self.events().enumerate() {
                 let comma = if i == 0 { "" } else { ",\n" };
                 write!(file, "{comma}{event}")?;
