@@ -119,6 +119,11 @@ impl TensorBatch {
         Ok(TensorBatch { fields, tensors: batch.to_tensors(device)?, indices })
     }
 
+    /// The same batch with its tensors in other memory.
+    pub(super) fn with_tensors(&self, tensors: Vec<Tensor>) -> Self {
+        TensorBatch { fields: self.fields.clone(), tensors, indices: self.indices.clone() }
+    }
+
     /// How many samples.
     pub fn len(&self) -> usize {
         self.indices.len()

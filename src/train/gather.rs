@@ -91,6 +91,7 @@ pub struct Log {
 }
 
 /// One logged value.
+#[derive(Clone)]
 pub(super) struct Entry {
     pub name: String,
     pub value: LogValue,

@@ -32,6 +32,7 @@
 //! Nothing waits for the device in a step: logged values are gathered there, and read when they have arrived.
 
 mod callback;
+mod captured;
 mod checkpoint;
 mod data;
 mod early_stopping;

@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde_json::Value as Json;
 
 use super::callback::News;
+use super::captured::CapturedStep;
 use super::checkpoint::{Checkpoint, Position};
 use super::evaluate::Evaluation;
 use super::gather::{Means, Reads, Values};
@@ -42,6 +43,7 @@ pub(super) struct Fit<'a, M> {
     has_validated: bool,
     /// What the last update was made with.
     learning_rates: Vec<f64>,
+    captured: Option<CapturedStep>,
     is_logged_step: bool,
     should_stop: bool,
     started: Instant,
@@ -58,6 +60,10 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         let optimizers = device.scope(|| module.configure_optimizers())?;
         let learning_rates = optimizers.learning_rates();
         trainer.last_checkpoint = None;
+        if trainer.captures && trainer.accumulate > 1 {
+            return Err(Error::argument("Trainer", "`capture` does not go with `accumulate_grad_batches`"));
+        }
+        let captured = (trainer.captures && !trainer.detects_anomalies).then(|| CapturedStep::new(&device));
         Ok(Fit {
             progress: Progress::new(trainer.progress),
             trainer,
@@ -75,6 +81,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
             validates_at_end: false,
             has_validated: false,
             learning_rates,
+            captured,
             is_logged_step: false,
             should_stop: false,
             started: Instant::now(),
@@ -244,9 +251,31 @@ impl<'a, M: LightningModule> Fit<'a, M> {
     /// One batch, and an update when enough gradients have come together.
     fn step(&mut self, batch: &TensorBatch, last: bool) -> Result<()> {
         let mut log = Log::of_training(self.at);
+        let updates = (self.at.batch + 1).is_multiple_of(self.trainer.accumulate) || last;
+        match self.captured.take() {
+            Some(mut captured) => {
+                let step = |batch: &TensorBatch, log: &mut Log| self.train_on(batch, log, true);
+                let result = captured.run(batch, &mut log, step);
+                self.captured = Some(captured);
+                result?;
+            }
+            None => self.train_on(batch, &mut log, updates)?,
+        }
+        self.shown.extend(log.entries.iter().filter(|e| e.options.prog_bar).map(|e| e.name.clone()));
+        self.means.add(&log.entries, batch.len())?;
+        self.at.batch += 1;
+        if updates {
+            self.updated(&log)?;
+        }
+        self.progress.step(&self.trainer.metrics, self.shown.iter());
+        Ok(())
+    }
+
+    /// What a step does on the device: gradients, and the update when enough of them have come together.
+    fn train_on(&mut self, batch: &TensorBatch, log: &mut Log, updates: bool) -> Result<()> {
         let share = 1.0 / self.trainer.accumulate as f64;
         let mut run = || {
-            let loss = self.module.training_step(batch, &mut log)?;
+            let loss = self.module.training_step(batch, log)?;
             if share == 1.0 { loss.backward() } else { loss.try_mul_scalar(share)?.backward() }
         };
         if self.trainer.detects_anomalies {
@@ -254,19 +283,13 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         } else {
             run()?
         }
-        let updates = (self.at.batch + 1).is_multiple_of(self.trainer.accumulate) || last;
         if updates {
             self.clip()?;
-            self.module.on_before_optimizer_step(&mut log)?;
+            self.module.on_before_optimizer_step(log)?;
             self.call(Moment::BeforeUpdate)?;
+            self.optimizers.optimizer.step()?;
+            self.optimizers.optimizer.zero_grad();
         }
-        self.shown.extend(log.entries.iter().filter(|e| e.options.prog_bar).map(|e| e.name.clone()));
-        self.means.add(&log.entries, batch.len())?;
-        self.at.batch += 1;
-        if updates {
-            self.update(&log)?;
-        }
-        self.progress.step(&self.trainer.metrics, self.shown.iter());
         Ok(())
     }
 
@@ -278,10 +301,9 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         }
     }
 
-    fn update(&mut self, log: &Log) -> Result<()> {
+    /// After an update.
+    fn updated(&mut self, log: &Log) -> Result<()> {
         self.learning_rates = self.optimizers.learning_rates();
-        self.optimizers.optimizer.step()?;
-        self.optimizers.optimizer.zero_grad();
         self.at.global_step += 1;
         self.trainer.global_step = self.at.global_step;
         self.is_logged_step = self.at.global_step.is_multiple_of(self.trainer.log_every) || self.at.global_step == 1;

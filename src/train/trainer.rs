@@ -77,6 +77,7 @@ pub struct Trainer {
     pub(super) sanity_batches: usize,
     pub(super) overfits: bool,
     pub(super) detects_anomalies: bool,
+    pub(super) captures: bool,
     pub(super) root: PathBuf,
     pub(super) log_every: u64,
     pub(super) callbacks: Vec<Box<dyn Callback>>,
@@ -112,6 +113,7 @@ impl Trainer {
             sanity_batches: 2,
             overfits: false,
             detects_anomalies: false,
+            captures: false,
             root: PathBuf::new(),
             log_every: 50,
             callbacks: Vec::new(),
@@ -238,6 +240,17 @@ impl Trainer {
     /// [`detect_anomaly`](crate::autograd::detect_anomaly) (false).
     pub fn detect_anomaly(mut self, detect: bool) -> Self {
         self.detects_anomalies = detect;
+        self
+    }
+
+    /// Whether the step is recorded and replayed, which saves most of the host's time and leaves every bit as it is (false).
+    /// [`Capture`](crate::Capture) tells what a step may do then; a batch of another size is recorded on its own.
+    ///
+    /// The host's part of a step runs three times only: `training_step` itself, `on_before_optimizer_step` and what
+    /// callbacks do [before an update](super::Moment::BeforeUpdate). Everything else runs as without. It does not go with
+    /// [`Trainer::accumulate_grad_batches`].
+    pub fn capture(mut self, capture: bool) -> Self {
+        self.captures = capture;
         self
     }
 

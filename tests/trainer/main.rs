@@ -97,6 +97,71 @@ fn epochs_steps_and_metrics_are_counted() {
     }
 }
 
+/// Counts its steps on the host, and clips.
+#[derive(Module)]
+struct Counted {
+    net: Net,
+    #[module(skip)]
+    steps: std::sync::atomic::AtomicUsize,
+    /// Whether the step logs a number that changes.
+    #[module(skip)]
+    logs_number: bool,
+}
+
+impl LightningModule for Counted {
+    fn training_step(&self, batch: &TensorBatch, log: &mut Log) -> Result<Tensor> {
+        let step = self.steps.fetch_add(1, Ordering::Relaxed);
+        if self.logs_number {
+            log.log("step", step as f64);
+        }
+        self.net.training_step(batch, log)
+    }
+
+    fn validation_step(&self, batch: &TensorBatch, log: &mut Log) -> Result<()> {
+        self.net.validation_step(batch, log)
+    }
+
+    fn configure_optimizers(&self) -> Result<Optimizers> {
+        let mut optimizer = Adam::new(self.parameters(), 0.02);
+        let schedule = StepLR::new(3).gamma(0.9).on(&mut optimizer);
+        Ok(Optimizers::new(optimizer).schedule(schedule, Interval::Step))
+    }
+}
+
+#[test]
+fn a_recorded_step_trains_as_without() {
+    for device in devices() {
+        let fit = |captures: bool| {
+            let module = Counted { net: Net::new(&device), steps: Default::default(), logs_number: false };
+            let dir = tempfile::tempdir().unwrap();
+            let log = dir.path().join("log.jsonl");
+            let trainer = trainer(&device).max_epochs(6).capture(captures).gradient_clip(Clip::Norm(0.5));
+            let trainer = trainer.val_check_interval(3).log_every_n_steps(1);
+            trainer.logger(JsonLinesLogger::new(&log).unwrap()).fit(&module, &moons()).unwrap();
+            // Values of steps are written when they have arrived.
+            let mut lines: Vec<String> = std::fs::read_to_string(log).unwrap().lines().map(str::to_string).collect();
+            lines.sort();
+            (module.net.bits(), lines, module.steps.into_inner())
+        };
+        let (plain, captured) = (fit(false), fit(true));
+        assert_eq!(captured.0, plain.0);
+        assert_eq!(captured.1, plain.1);
+        // Three runs for the batches of 16, and three for those of 4.
+        assert_eq!((plain.2, captured.2), (42, if device.is_reference() { 42 } else { 6 }));
+    }
+}
+
+#[test]
+fn a_recorded_step_refuses_what_would_stand_still() {
+    for device in devices().into_iter().filter(|device| !device.is_reference()) {
+        let module = Counted { net: Net::new(&device), steps: Default::default(), logs_number: true };
+        let e = trainer(&device).max_epochs(2).capture(true).fit(&module, &moons()).unwrap_err();
+        assert!(e.to_string().contains("\"step\" is a number of the host"), "{e}");
+        let e = trainer(&device).capture(true).accumulate_grad_batches(2).fit(&module, &moons()).unwrap_err();
+        assert!(e.to_string().contains("accumulate_grad_batches"), "{e}");
+    }
+}
+
 #[test]
 fn limits_end_a_run() {
     let device = Device::new_reference(true);
