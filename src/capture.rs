@@ -98,14 +98,14 @@ struct Ready {
 #[derive(Clone)]
 struct Circumstances {
     switches: Switches,
-    /// [`recording::changes`] before the step.
+    /// [`Device::changes`] before the step.
     changes: u64,
 }
 
 impl Circumstances {
     /// Whether nothing has moved since.
-    fn is_in_place(&self) -> bool {
-        self.changes == recording::changes()
+    fn is_in_place(&self, device: &Device) -> bool {
+        self.changes == device.changes()
     }
 
     /// Whether all modules that the step asked are in the same mode now.
@@ -250,11 +250,11 @@ impl Capture {
         entry.last_run = self.runs;
         no_grad(|| entry.inputs.iter().zip(inputs).try_for_each(|(fixed, input)| feed(fixed, input)))?;
         if let State::Ready(ready) = &mut entry.state {
-            if ready.circumstances.is_in_place() && !ready.circumstances.is_same_mode() {
+            if ready.circumstances.is_in_place(&device) && !ready.circumstances.is_same_mode() {
                 // In another mode than the recording: as without.
                 return detached(step(&entry.inputs)?);
             }
-            if ready.circumstances.is_in_place() && device.replay(ready.recording.get())? {
+            if ready.circumstances.is_in_place(&device) && device.replay(ready.recording.get())? {
                 return copies(&ready.outputs);
             }
             entry.state = State::Cold;
@@ -295,7 +295,7 @@ impl Entry {
             self.state = state;
             return detached(step(&self.inputs)?);
         };
-        let changes = recording::changes();
+        let changes = device.changes();
         let (result, seen) = recording::capturing(|| step(&self.inputs));
         let recorder = listening.end();
         let result = result?;

@@ -1,9 +1,11 @@
 //! The device: a value that every tensor carries, and the one branch between GPU and reference.
 
+mod replay;
 mod report;
 
 use std::cell::RefCell;
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::adapter::{self, AdapterFacts, GpuOptions};
@@ -15,7 +17,7 @@ use super::kernel::{Binding, Grid, Kernel, Operands, Params, ParamsBlock};
 use super::memory::Class;
 use super::pool::{Buffer, Memory};
 use super::profile;
-use super::recording::{self, Live, Recorder, Recording};
+use super::recording;
 use super::shadow::{self, Observer, Shadow};
 use super::tape;
 use crate::dtype::{DType, HostData, Packed};
@@ -38,6 +40,8 @@ struct Inner {
     body: Body,
     random: Mutex<RandomState>,
     choices: Mutex<Vec<(&'static str, &'static str)>>,
+    /// How often something has moved that recorded steps use.
+    changes: AtomicU64,
 }
 
 enum Body {
@@ -67,7 +71,7 @@ thread_local! {
 impl Device {
     fn new(body: Body) -> Device {
         let random = Mutex::new(RandomState { seed: 0, counter: 0 });
-        Device(Arc::new(Inner { body, random, choices: Mutex::default() }))
+        Device(Arc::new(Inner { body, random, choices: Mutex::default(), changes: AtomicU64::new(0) }))
     }
 
     /// The scalar reference: every operation in plain Rust loops over `f64`, stored as f32. There is one a process.
@@ -293,67 +297,6 @@ impl Device {
             state.counter += 1;
             current
         })
-    }
-
-    /// The state before the next `n` random operations, which are taken as done.
-    pub(crate) fn draw_random(&self, n: u64) -> RandomState {
-        let mut state = self.0.random.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = *state;
-        state.counter += n;
-        current
-    }
-
-    /// The GPU, where steps can be recorded: not on the reference, and not where each dispatch is compared.
-    fn recording_gpu(&self) -> Option<&Gpu> {
-        match &self.0.body {
-            Body::Gpu(gpu) if !shadow::is_comparing() => Some(gpu),
-            _ => None,
-        }
-    }
-
-    /// Whether steps can be recorded here.
-    pub(crate) fn records(&self) -> bool {
-        self.recording_gpu().is_some()
-    }
-
-    /// Listens to this thread's dispatches from here on. False when a step is being recorded already.
-    pub(crate) fn begin_recording(&self) -> bool {
-        self.recording_gpu().is_some_and(|gpu| gpu.begin_recording(self.random_state()))
-    }
-
-    /// The step that this thread has run since.
-    pub(crate) fn end_recording(&self) -> Option<Recorder> {
-        self.open_gpu().and_then(Gpu::end_recording)
-    }
-
-    /// Gives back the memory of a recording.
-    pub(crate) fn release_recording(&self, used: &rustc_hash::FxHashSet<u64>) {
-        if let Some(gpu) = self.open_gpu() {
-            gpu.release(used);
-        }
-    }
-
-    /// Runs `body`, whose dispatches depend on what `source` tells.
-    pub(crate) fn with_live(
-        &self,
-        source: impl FnOnce() -> Arc<dyn Live>,
-        body: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
-        match self.recording_gpu() {
-            Some(gpu) if recording::is_capturing() => gpu.with_live(source(), body),
-            _ => body(),
-        }
-    }
-
-    /// Runs a recording again: false when it no longer fits, and nothing was done.
-    pub(crate) fn replay(&self, recording: &mut Recording) -> Result<bool> {
-        let Some(gpu) = self.recording_gpu() else { return Ok(false) };
-        gpu.health()?;
-        let fits = recording.refresh(self)?;
-        if fits {
-            gpu.replay(recording);
-        }
-        Ok(fits)
     }
 
     /// Receives every comparison of a shadow device; with an observer a divergence is reported and not an error.

@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 use std::thread::ThreadId;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -48,18 +48,11 @@ thread_local! {
     static MOVES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Changes that no recording survives: a parameter or buffer that lies elsewhere, an optimiser with other memory.
-static CHANGES: AtomicU64 = AtomicU64::new(0);
-
-/// Tells that something lies elsewhere than before, or is trained where it was not.
-pub(crate) fn changed() {
-    CHANGES.fetch_add(1, Relaxed);
+/// Tells that something of a device lies elsewhere than before, or is trained where it was not: a parameter, a buffer, an
+/// optimiser's memory. No recording survives that.
+pub(crate) fn changed(device: &Device) {
+    device.changed();
     MOVES.set(MOVES.get() + 1);
-}
-
-/// How many such changes there have been.
-pub(crate) fn changes() -> u64 {
-    CHANGES.load(Relaxed)
 }
 
 /// Puts the mode back, after a panic too.

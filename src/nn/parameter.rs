@@ -70,7 +70,7 @@ impl Parameter {
     pub fn requires_grad_(&self, on: bool) {
         let mut slot = self.0.tensor.write().unwrap_or_else(PoisonError::into_inner);
         if slot.is_requires_grad() != on {
-            recording::changed();
+            recording::changed(slot.device());
         }
         *slot = self.marked(slot.detach(), on);
         if !on {
@@ -148,10 +148,10 @@ impl Parameter {
 
     /// Puts the elements elsewhere; the gradient and the place that it goes to stay.
     pub(crate) fn rehome(&self, tensor: Tensor) {
-        recording::changed();
         self.0.leaf.moved_to(&tensor);
         tensor.set_label(Class::Parameters);
         let mut slot = self.0.tensor.write().unwrap_or_else(PoisonError::into_inner);
+        recording::changed(slot.device());
         *slot = self.marked(tensor, slot.is_requires_grad());
     }
 
@@ -222,9 +222,10 @@ impl Buffer {
 
     /// Puts another tensor in its place.
     pub fn set(&self, tensor: &Tensor) {
-        recording::changed();
         tensor.set_label(Class::ModuleBuffers);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = tensor.detach();
+        let mut own = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        recording::changed(own.device());
+        *own = tensor.detach();
     }
 
     fn move_to(&self, device: &Device) -> Result<()> {

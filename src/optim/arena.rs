@@ -202,7 +202,7 @@ impl Arenas {
         }
         self.arenas = arenas;
         self.loose.clear();
-        recording::changed();
+        self.arenas.iter().for_each(|arena| recording::changed(&arena.device));
         Ok(())
     }
 
@@ -244,8 +244,7 @@ impl Arenas {
         }
         self.loose = state.into_iter().map(|(i, loose)| (self.parameters[i].id(), loose)).collect();
         // The next step builds anew, from what was just put there.
-        self.arenas.clear();
-        recording::changed();
+        self.arenas.drain(..).for_each(|arena| recording::changed(&arena.device));
     }
 }
 
