@@ -84,7 +84,7 @@ enum State {
     /// Run once, and so many times more in which it moved something.
     Warm(usize),
     /// Recorded once, under these circumstances.
-    Once(Held<Recorder>, Circumstances),
+    Once(Box<Held<Recorder>>, Circumstances),
     Ready(Box<Ready>),
 }
 
@@ -311,15 +311,15 @@ impl Entry {
             State::Warm(times) if seen.moves => State::Warm(times + 1),
             State::Once(..) if seen.moves => State::Warm(0),
             State::Once(first, before) if before.changes == changes && before.is_same_mode() => {
-                match verdict(first, recorder, device)? {
-                    Verdict::Again(second) => State::Once(Held::new(*second, device), circumstances),
+                match verdict(*first, recorder, device)? {
+                    Verdict::Again(second) => State::Once(Box::new(Held::new(*second, device)), circumstances),
                     Verdict::Same(recording) => {
                         let recording = Held::new(recording, device);
                         State::Ready(Box::new(Ready { recording, outputs: outputs.clone(), circumstances }))
                     }
                 }
             }
-            _ => State::Once(recorder, circumstances),
+            _ => State::Once(Box::new(recorder), circumstances),
         };
         copies(&outputs)
     }

@@ -111,7 +111,7 @@ impl Live for LivePlan {
         let options = self.options.get();
         // State that an option asks for since is made by a step that is not replayed.
         let is_there = |name: &&str| self.plan.memory.state.iter().any(|(n, _)| n == name);
-        if !(self.plan.rule.state)(&options).iter().all(|name| is_there(&name)) {
+        if !(self.plan.rule.state)(&options).iter().all(is_there) {
             return Ok(());
         }
         no_grad(|| self.plan.run(&options))
