@@ -242,7 +242,7 @@ fn failures(device: &Device) -> Outcome {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         device.profile(|| {
             x.exp();
-            x.matmul(&x.reshape(&[17, 1]).expand(&[17, 2]).t());
+            x.matmul(&x.reshape([17, 1]).expand([17, 2]).t());
         })
     }));
     ensure(caught.is_err(), || "the shapes do not fit".into())?;
