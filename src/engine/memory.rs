@@ -138,9 +138,10 @@ impl Ledger {
         label
     }
 
-    /// Bytes get another label, none before they are allocated, and none when they are free again.
-    pub fn moved(&self, from: Label, to: Label, bytes: u64) {
+    /// Bytes get another label, none when they are free again.
+    pub fn relabel(&self, label: &AtomicU32, to: Label, bytes: u64) {
         let mut state = self.state();
+        let from = label.swap(to, Relaxed);
         for (label, is_gone) in [(from, true), (to, false)] {
             let Some(at) = (label as usize).checked_sub(1) else { continue };
             let class = state.rows[at].part_of;
@@ -173,9 +174,10 @@ mod tests {
         let origin = Origin { operation: "relu", backward: false, path: Some("1".into()) };
         let relu = ledger.label(Some(Arc::new(origin.clone())), 100);
         assert_eq!(ledger.label(Some(Arc::new(origin)), 100), relu);
-        ledger.moved(0, relu, 100);
-        ledger.moved(relu, Class::Parameters.label(), 100);
-        ledger.moved(0, relu, 40);
+        let (first, second) = (AtomicU32::new(0), AtomicU32::new(0));
+        ledger.relabel(&first, relu, 100);
+        ledger.relabel(&first, Class::Parameters.label(), 100);
+        ledger.relabel(&second, relu, 40);
         let of = |name: &str| {
             let (rows, _) = ledger.rows();
             let row = rows.iter().find(|row| row.name == name).unwrap().clone();
@@ -185,7 +187,7 @@ mod tests {
         assert_eq!(of("made by operations"), (40, 100, 100));
         assert_eq!(of("parameters"), (100, 100, 100));
         ledger.begin(140);
-        ledger.moved(Class::Parameters.label(), 0, 100);
+        ledger.relabel(&first, 0, 100);
         assert_eq!(of("relu of 1"), (40, 100, 40));
         assert_eq!(of("parameters"), (0, 100, 100));
         assert!(ledger.is_on());

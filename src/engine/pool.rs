@@ -79,8 +79,7 @@ impl Buffer {
     pub fn set_label(&self, label: Label) {
         // Mostly it is labelled so already: a gradient in an optimiser's memory, say.
         if self.label.load(Relaxed) != label {
-            let from = self.label.swap(label, Relaxed);
-            self.counters.ledger.moved(from, label, self.bytes);
+            self.counters.ledger.relabel(&self.label, label, self.bytes);
         }
     }
 

@@ -13,7 +13,8 @@ use super::profile::{Session, Work};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Timing {
-    /// By timestamps of the device between dispatches.
+    /// By timestamps of the device between dispatches. Where the device runs several at a time, each has the time that passed
+    /// since the one before it was done.
     Timestamps,
     /// By timestamps of the device at the ends of passes, where each dispatch has a pass of its own while it is profiled,
     /// as on Apple's GPUs.
