@@ -455,11 +455,11 @@ impl Device {
                 AtomicCounters::add(&counters.dispatches, 1);
                 let buffers: Operands<&HostBuffer> = operands.iter().map(|b| host_memory(b)).collect();
                 let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-                let timed = profile::work(kernel, variant, operands, grid).zip(profile::session(self.number()));
-                let start = if timed.is_some() { profile::now() } else { 0 };
+                let heard = profile::hear(|| self.number(), kernel, variant, operands, &grid);
+                let start = if heard.is_some() { profile::now() } else { 0 };
                 let result = host::dispatch(kernel, variant, &buffers, params, *rounding);
-                if let Some((work, session)) = timed {
-                    session.ran(work, Some((start, profile::now())));
+                if let Some(heard) = heard {
+                    heard.ran(start);
                 }
                 result
             }

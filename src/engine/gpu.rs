@@ -15,7 +15,7 @@ use super::device::RandomState;
 use super::fault;
 use super::kernel::{Grid, Kernel, Params};
 use super::pool::{Buffer, Memory, RawBuffer, size_class};
-use super::profile::{self, SpanKind};
+use super::profile::{self, Heard, SpanKind};
 use super::recording::{Live, Recorder, Recording};
 use super::stream::Stream;
 use super::timer::Timing;
@@ -274,9 +274,11 @@ impl Gpu {
         params: Params<'_>,
         grid: Grid,
     ) -> Result<()> {
-        let work = profile::work(kernel, variant, operands, grid);
-        let session = profile::session(self.number());
-        let start = self.start_clock(session.is_some(), (kernel, variant))?;
+        let heard = profile::hear(|| self.number(), kernel, variant, operands, &grid);
+        let start = match &heard {
+            Some(heard) => self.start_clock(heard.session.is_some(), (kernel, variant))?,
+            None => None,
+        };
         let mut guard = self.stream();
         let stream = &mut *guard;
         let pipeline = stream.pipelines.get(&self.device, kernel, variant, &self.counters)?;
@@ -291,12 +293,19 @@ impl Gpu {
             }
         }
         if let Some(recorder) = stream.recorder_here() {
-            let met = recorder.dispatched((kernel, variant), &pipeline.wgpu, &group, &ids, (params.0, grid), &work);
+            let met = recorder.dispatched(
+                (kernel, variant),
+                &pipeline.wgpu,
+                &group,
+                &ids,
+                (params.0, grid),
+                heard.as_deref(),
+            );
             met.into_iter().for_each(|id| stream.pool.pin(id));
         }
         stream.dispatch(pipeline.wgpu, group, params.0, grid);
         AtomicCounters::add(&self.counters.dispatches, 1);
-        if let (Some(session), Some(work)) = (session, work) {
+        if let Some(Heard { work, session: Some(session) }) = heard.map(|heard| *heard) {
             match start {
                 None => stream.mark(session, work),
                 Some(start) => {

@@ -308,14 +308,39 @@ pub(crate) fn note_bytes(bytes: u64) {
     LOCAL.with_borrow_mut(|local| local.bytes = Some(bytes));
 }
 
-/// What a dispatch is, when somebody listens.
+/// A dispatch that somebody listens to.
+pub(crate) struct Heard {
+    pub work: Work,
+    /// Who wants to know when it runs; nobody where a step is only recorded.
+    pub session: Option<Arc<Session>>,
+}
+
+impl Heard {
+    /// It ran from `start` until now.
+    pub fn ran(self, start: u64) {
+        if let Some(session) = self.session {
+            session.ran(self.work, Some((start, now())));
+        }
+    }
+}
+
+/// What a dispatch on this device is, when somebody listens. In a box, so that without a listener it is one word.
 #[inline]
-pub(crate) fn work(kernel: &'static Kernel, variant: usize, operands: &[&Buffer], grid: Grid) -> Option<Work> {
-    is_on().then(|| describe(kernel, variant, operands, grid))
+pub(crate) fn hear(
+    device: impl FnOnce() -> usize,
+    kernel: &'static Kernel,
+    variant: usize,
+    operands: &[&Buffer],
+    grid: &Grid,
+) -> Option<Box<Heard>> {
+    if !is_on() {
+        return None;
+    }
+    Some(Box::new(Heard { work: describe(kernel, variant, operands, grid), session: session(device()) }))
 }
 
 #[cold]
-fn describe(kernel: &'static Kernel, variant: usize, operands: &[&Buffer], grid: Grid) -> Work {
+fn describe(kernel: &'static Kernel, variant: usize, operands: &[&Buffer], grid: &Grid) -> Work {
     LOCAL.with_borrow_mut(|local| {
         let whole = || operands.iter().map(|b| (b.len * DType::SIZE) as u64).sum();
         let bytes = local.bytes.take();

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 
 use super::device::{Device, RandomState};
 use super::kernel::{Grid, Kernel};
-use super::profile::{self, Work};
+use super::profile::{self, Heard, Work};
 use crate::{Error, Result};
 
 /// Params of a dispatch that depend on something that may change between replays.
@@ -230,7 +230,7 @@ impl Recorder {
         group: &wgpu::BindGroup,
         ids: &[u64],
         (params, grid): (&[u8], Grid),
-        work: &Option<Work>,
+        heard: Option<&Heard>,
     ) -> SmallVec<[u64; 8]> {
         let start = self.params.len();
         self.params.extend_from_slice(params);
@@ -252,7 +252,7 @@ impl Recorder {
             grid,
             operands,
             params: start..self.params.len(),
-            work: work.clone(),
+            work: heard.map(|heard| heard.work.clone()),
         });
         ids.iter().copied().filter(|id| self.used.insert(*id)).collect()
     }
