@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use lumigrad::ops::{FAMILIES, REGISTRY, kernels};
 
 /// Files of `src/ops` that every operation uses and none is made of.
-const MACHINERY: &[&str] = &["attrs", "call", "cases", "class_loss", "methods", "mod", "registry", "replace"];
+const MACHINERY: &[&str] =
+    &["attrs", "call", "cases", "class_loss", "methods", "mod", "registry", "replace", "vectors"];
 
 /// Lines of a source file: what can be read at one sitting.
 const MAX_LINES: usize = 600;

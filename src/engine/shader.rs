@@ -6,8 +6,11 @@ use super::kernel::Kernel;
 const COMMON: &[(&str, &str)] = &[
     ("common/class_loss", include_str!("../../shaders/common/class_loss.wgsl")),
     ("common/convolution", include_str!("../../shaders/common/convolution.wgsl")),
+    ("common/convolution_params", include_str!("../../shaders/common/convolution_params.wgsl")),
     ("common/convolution_quads", include_str!("../../shaders/common/convolution_quads.wgsl")),
+    ("common/convolution_vectors", include_str!("../../shaders/common/convolution_vectors.wgsl")),
     ("common/convolution_weight", include_str!("../../shaders/common/convolution_weight.wgsl")),
+    ("common/convolution_weight_params", include_str!("../../shaders/common/convolution_weight_params.wgsl")),
     ("common/index", include_str!("../../shaders/common/index.wgsl")),
     ("common/compare", include_str!("../../shaders/common/compare.wgsl")),
     ("common/elementwise", include_str!("../../shaders/common/elementwise.wgsl")),

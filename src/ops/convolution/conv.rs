@@ -255,6 +255,12 @@ fn cases_2d() -> Vec<cases::Case> {
         inputs: vec![Input::floats(&[2, 2, 6, 6]).fill(EXTREME), Input::floats(&[3, 2, 3, 3])],
         ..case("extreme", &[2, 2, 6, 6], &[3, 2, 3, 3], false, plain)
     };
+    let mut strided_vectors = case("vectors in strided memory", &[2, 8, 6, 7], &[8, 8, 3, 3], true, plain);
+    strided_vectors.inputs.iter_mut().for_each(|input| input.arrangement = Arrangement::Strided);
+    let extreme_vectors = Case {
+        inputs: vec![Input::floats(&[2, 8, 6, 8]).fill(EXTREME), Input::floats(&[8, 8, 3, 3])],
+        ..case("extreme vectors", &[2, 8, 6, 8], &[8, 8, 3, 3], false, plain)
+    };
     let ints = Case {
         inputs: vec![Input::ints(&[1, 1, 3, 3], 0, 3), Input::ints(&[1, 1, 2, 2], 0, 3)],
         ..case("integers", &[1, 1, 3, 3], &[1, 1, 2, 2], false, plain)
@@ -290,6 +296,11 @@ fn cases_2d() -> Vec<cases::Case> {
         arranged("strided memory", Arrangement::Strided),
         arranged("expanded", Arrangement::Expanded),
         case("many channels", &[2, 40, 7, 9], &[35, 40, 3, 3], true, plain.padding(1)).no_gradcheck(),
+        case("vectors", &[2, 8, 7, 6], &[12, 8, 3, 3], true, plain.padding(1)).no_gradcheck(),
+        case("whole vectors", &[1, 16, 10, 14], &[20, 16, 3, 3], true, plain).no_gradcheck(),
+        case("vectors, few lines", &[3, 9, 1, 1], &[8, 9, 3, 3], false, plain.padding([1, 2])).no_gradcheck(),
+        strided_vectors.no_gradcheck(),
+        extreme_vectors.no_gradcheck(),
         case("many strided channels", &[1, 19, 13, 15], &[70, 19, 3, 3], true, plain.padding(1).stride(2))
             .no_gradcheck(),
         case("wide kernel", &[1, 9, 13, 15], &[17, 9, 7, 7], true, plain.padding(3)).no_gradcheck(),

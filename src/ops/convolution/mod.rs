@@ -125,6 +125,9 @@ macro_rules! weighing {
     };
 }
 
+// After the macros that it uses.
+mod vectors;
+
 /// A thread a quad of one channel.
 static DIRECT: Kernel = convolving!("conv.direct", "direct", Variant::ONLY, |p| {
     Grid::elements(p.batch * p.groups * p.rows * p.out_size[0] * p.out_size[1].div_ceil(4))
@@ -142,7 +145,7 @@ static PANELS: Kernel = convolving!("conv.panels", "panels", TILES, |p| {
 static LANES: Kernel = convolving!("conv.lanes", "lanes", SUBGROUP, |p| p.grid_of_quads());
 
 /// The same where neighbouring places and taps share elements, and a line of the kernel is a multiple of three long: half as
-/// much again (`cargo bench --bench conv`).
+/// much again (`cargo bench --bench conv`). For those that [`vectors`] has nothing for.
 static TRIPLES: Kernel = convolving!("conv.triples", "triples", SUBGROUP, |p| p.grid_of_quads());
 
 /// A thread an element of a part.
@@ -160,8 +163,20 @@ static WEIGHT_LANES: Kernel = weighing!("conv.weight_lanes", "weight_lanes", SUB
 static WEIGHT_SLIDE: Kernel = weighing!("conv.weight_slide", "weight_slide", SUBGROUP, |p| p.grid(8, 16, 3));
 
 /// All kernels.
-pub(crate) const KERNELS: &[&Kernel] =
-    &[&DIRECT, &PANELS, &LANES, &TRIPLES, &WEIGHT_DIRECT, &WEIGHT_PANELS, &WEIGHT_LANES, &WEIGHT_SLIDE];
+pub(crate) const KERNELS: &[&Kernel] = &[
+    &DIRECT,
+    &PANELS,
+    &LANES,
+    &TRIPLES,
+    &vectors::PACK,
+    &vectors::CROP,
+    &vectors::VECTORS,
+    &WEIGHT_DIRECT,
+    &WEIGHT_PANELS,
+    &WEIGHT_LANES,
+    &WEIGHT_SLIDE,
+    &vectors::WEIGHT_VECTORS,
+];
 
 /// The family of kernels that convolve, for [`crate::Device::force_choice`].
 pub(crate) const FAMILY: (&str, &[&str]) = ("conv", &["direct", "panels", "lanes"]);
@@ -371,6 +386,7 @@ fn choice(run: &Run<'_>, rows: u32) -> &'static str {
 fn launch(run: &mut Run<'_>, op: &'static str, params: &ConvParams, operands: [&Tensor; 4]) -> Result<()> {
     let unit = params.stride[1] == 1 && params.dilation[1] == 1;
     let (kernel, variant) = match choice(run, params.rows) {
+        "lanes" if vectors::fit(params) => (&vectors::VECTORS, 0),
         "lanes" if unit && params.taps[1].is_multiple_of(3) => (&TRIPLES, 0),
         "lanes" => (&LANES, 0),
         "panels" => (&PANELS, usize::from(params.is_narrow())),
@@ -385,7 +401,21 @@ fn launch(run: &mut Run<'_>, op: &'static str, params: &ConvParams, operands: [&
         );
         return Err(Error::Limit { op, detail });
     }
-    for part in image_parts(params, facts.map(|facts| facts.max_work())) {
+    let max_work = facts.map(|facts| facts.max_work());
+    if std::ptr::eq(kernel, &vectors::VECTORS) {
+        let [x, w, _, y] = operands;
+        let packed = vectors::prepare(run, params, x, w);
+        let bias = if params.has_bias != 0 { operands[2] } else { &packed.x };
+        let operands = [&packed.x, &packed.w, bias, packed.y.as_ref().unwrap_or(y)];
+        for part in image_parts(&packed.params, max_work) {
+            run.dispatch(kernel, variant, &operands, &part);
+        }
+        if let Some(result) = &packed.y {
+            vectors::finish(run, params, result, y);
+        }
+        return Ok(());
+    }
+    for part in image_parts(params, max_work) {
         run.dispatch(kernel, variant, &operands, &part);
     }
     Ok(())
@@ -449,6 +479,12 @@ pub(crate) fn weight_gradient(
         g_strides: image_strides(small, geometry.dims),
         ..bytemuck::Zeroable::zeroed()
     };
+    params.offsets = [small.offset() as u32, large.offset() as u32, 0, 0];
+    let max_work = run.device().adapter().map(|facts| facts.max_work());
+    if choice(run, params.rows.max(params.channels)) == "lanes" && vectors::fits_weight(&params) {
+        params.splits = max_work.map_or(1, |work| params.work().div_ceil(work) as u32);
+        return vectors::weight_gradient(run, &params, [small, large, result], |params| some_parts(params, max_work));
+    }
     params.splits = splits(&params, run.device().adapter());
     params.part = params.places.div_ceil(params.splits);
     let parts = if params.splits == 1 {
@@ -456,7 +492,7 @@ pub(crate) fn weight_gradient(
     } else {
         run.output(DType::F32, &[params.splits as usize, result.numel()])
     };
-    params.offsets = [small.offset() as u32, large.offset() as u32, parts.offset() as u32, 0];
+    params.offsets[2] = parts.offset() as u32;
     let unit = geometry.stride[1] == 1 && geometry.dilation[1] == 1 && geometry.kernel[1] > 1;
     let kernel = match choice(run, params.rows.max(params.channels)) {
         // Where most of a tile would lie idle, a thread an element is faster.
@@ -466,7 +502,7 @@ pub(crate) fn weight_gradient(
         "panels" => &WEIGHT_PANELS,
         _ => &WEIGHT_DIRECT,
     };
-    for some in some_parts(&params, run.device().adapter().map(|facts| facts.max_work())) {
+    for some in some_parts(&params, max_work) {
         run.dispatch(kernel, 0, &[small, large, &parts], &some);
     }
     if params.splits > 1 {

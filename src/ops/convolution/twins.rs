@@ -48,14 +48,22 @@ pub(super) fn convolution(call: &HostCall<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Part by part, place by place.
+/// Part by part, place by place; a part of the result is `[channel of g, channel of x, tap]`.
 pub(super) fn weight(call: &HostCall<'_>) -> Result<()> {
+    weight_at(call, |p, row, c, tap| (row * p.channels + c) * p.taps[0] * p.taps[1] + tap)
+}
+
+/// The same with parts `[tap, channel of x, channel of g]`.
+pub(super) fn weight_vectors(call: &HostCall<'_>) -> Result<()> {
+    weight_at(call, |p, row, c, tap| (tap * p.channels + c) * p.rows + row)
+}
+
+fn weight_at(call: &HostCall<'_>, at_weight: fn(&WeightParams, u32, u32, u32) -> u32) -> Result<()> {
     let p: &WeightParams = call.params();
     let (g, x, mut y) = (call.floats(0), call.floats(1), call.floats_mut(2));
     let at = |strides: &[u32; 4], place: [u32; 4]| -> usize {
         strides.iter().zip(place).map(|(&stride, i)| stride as usize * i as usize).sum()
     };
-    let mut result = p.offsets[2] as usize;
     for split in 0..p.splits {
         let first = p.first + split * p.part;
         let part = first..(first + p.part).min(p.places);
@@ -74,8 +82,7 @@ pub(super) fn weight(call: &HostCall<'_>) -> Result<()> {
                         sum += g[p.offsets[0] as usize + at(&p.g_strides, [image, row, line, column])]
                             * x[p.offsets[1] as usize + at(&p.x_strides, from)];
                     }
-                    y[result] = sum;
-                    result += 1;
+                    y[(p.offsets[2] + split * p.weights() + at_weight(p, row, c, tap)) as usize] = sum;
                 }
             }
         }
