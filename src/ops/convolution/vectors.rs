@@ -134,10 +134,19 @@ fn pack(run: &mut Run<'_>, x: &Tensor, params: PackParams) -> Tensor {
     y
 }
 
+/// Elements that a copy has at most: drivers bind no more than 128 MiB everywhere.
+const MOST: u64 = 1 << 25;
+
+/// Whether copies of so many planes of places are small enough.
+fn small_enough(batch: u32, planes: u32, size: [u32; 2]) -> bool {
+    u64::from(batch) * u64::from(planes) * (u64::from(size[0]) + 3) * (u64::from(size[1]) + 7) <= MOST
+}
+
 /// Whether [`VECTORS`] can run a convolution, and whether that pays.
 pub(super) fn fit(p: &ConvParams) -> bool {
     let plain = p.groups == 1 && p.taps == [3, 3] && p.stride == [1, 1] && p.dilation == [1, 1];
-    plain && p.rows.is_multiple_of(4) && p.rows >= 8 && p.channels >= 4
+    let pays = p.rows.is_multiple_of(4) && p.rows >= 8 && p.channels >= 4;
+    plain && pays && small_enough(p.batch, p.rows.max(p.channels), p.out_size)
 }
 
 /// A convolution of whole vectors and how it lies: params and operands.
@@ -227,7 +236,9 @@ impl WeightParams {
 /// Whether [`WEIGHT_VECTORS`] can make a gradient, and whether that pays.
 pub(super) fn fits_weight(p: &WeightParams) -> bool {
     let plain = p.groups == 1 && p.taps == [3, 3] && p.stride == [1, 1] && p.dilation == [1, 1];
-    plain && p.rows.is_multiple_of(4) && p.rows >= 8 && p.channels >= 4
+    let pays = p.rows.is_multiple_of(4) && p.rows >= 8 && p.channels >= 4;
+    let images = p.places / (p.out_size[0] * p.out_size[1]).max(1);
+    plain && pays && p.places > 0 && small_enough(images, p.rows.max(p.channels), p.out_size)
 }
 
 /// Workgroups over which a gradient is spread, and lines that a part then has at least.
