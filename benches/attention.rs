@@ -6,8 +6,9 @@
 //! matrix products: two forward, and twice as many on the way back, besides the one that makes the scores again. Beside it
 //! stand the two products of the forward run alone: what attention could cost at best.
 
-use std::time::Instant;
+mod common;
 
+use common::device_time;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lumigrad::{AttentionOptions, prelude::*};
 
@@ -27,13 +28,7 @@ fn attention(c: &mut Criterion) {
         let mut time = |name: &str, operations: u64, run: &dyn Fn()| {
             group.throughput(Throughput::Elements(operations));
             group.bench_function(format!("{name}, {len}"), |b| {
-                b.iter_custom(|rounds| {
-                    device.synchronize().expect("the device works");
-                    let start = Instant::now();
-                    (0..rounds).for_each(|_| run());
-                    device.synchronize().expect("the device works");
-                    start.elapsed()
-                });
+                b.iter_custom(|rounds| device_time(&device, rounds, run));
             });
         };
         time("products alone", operations, &|| {

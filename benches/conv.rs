@@ -4,8 +4,9 @@
 //!
 //! Runs on the default device (`LUMIGRAD_DEVICE` chooses another).
 
-use std::time::Instant;
+mod common;
 
+use common::device_time;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lumigrad::autograd::{Backward, grad};
 use lumigrad::{Conv2dOptions, prelude::*};
@@ -36,13 +37,7 @@ fn conv(c: &mut Criterion) {
         group.throughput(Throughput::Elements(2 * products as u64));
         let mut measure = |what: &str, work: &dyn Fn()| {
             group.bench_function(what, |bench| {
-                bench.iter_custom(|rounds| {
-                    device.synchronize().expect("the device works");
-                    let start = Instant::now();
-                    (0..rounds).for_each(|_| work());
-                    device.synchronize().expect("the device works");
-                    start.elapsed()
-                });
+                bench.iter_custom(|rounds| device_time(&device, rounds, work));
             });
         };
         measure("forward", &|| drop(x.conv2d(&w, None, &options)));

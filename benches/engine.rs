@@ -4,8 +4,11 @@
 //!
 //! Runs on the default device (`LUMIGRAD_DEVICE` chooses another).
 
+mod common;
+
 use std::time::{Duration, Instant};
 
+use common::device_time;
 use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use lumigrad::{nn, optim, prelude::*};
 
@@ -78,22 +81,14 @@ fn matmul(c: &mut Criterion) {
         let (a, b) = (Tensor::rand(&[n, n]), Tensor::rand(&[n, n]));
         group.throughput(Throughput::Elements(2 * (n * n * n) as u64));
         group.bench_function(name, |bench| {
-            bench.iter_custom(|rounds| {
-                device.synchronize().expect("the device works");
-                let start = Instant::now();
-                for _ in 0..rounds {
-                    a.matmul(&b);
-                }
-                device.synchronize().expect("the device works");
-                start.elapsed()
-            });
+            bench.iter_custom(|rounds| device_time(&device, rounds, || drop(a.matmul(&b))));
         });
     };
     for n in [256, 512, 1024] {
         square(n.to_string(), n);
     }
     // Each of the kernels that can serve, by its name.
-    let subgroups = if device.has_subgroups(8) { &["subgroups"][..] } else { &[] };
+    let subgroups = if device.has_subgroups(8) { &["subgroups", "vectors"][..] } else { &[] };
     for kernel in ["tiled", "registers"].iter().chain(subgroups) {
         device.force_choice("matmul", Some(kernel));
         square(format!("512 by {kernel}"), 512);
@@ -139,13 +134,7 @@ fn mlp(c: &mut Criterion) {
 /// The time of calls of `step` in a row, after some that warm up.
 fn measure(bencher: &mut Bencher<'_>, device: &Device, mut step: impl FnMut() -> Result<()>) {
     (0..5).try_for_each(|_| step()).expect("the device works");
-    bencher.iter_custom(|rounds| {
-        device.synchronize().expect("the device works");
-        let start = Instant::now();
-        (0..rounds).try_for_each(|_| step()).expect("the device works");
-        device.synchronize().expect("the device works");
-        start.elapsed()
-    });
+    bencher.iter_custom(|rounds| device_time(device, rounds, || step().expect("the device works")));
 }
 
 criterion_group!(benches, host_cost, matmul, mlp);

@@ -5,8 +5,9 @@
 //! Runs on the default device (`LUMIGRAD_DEVICE` chooses another). The throughput is in floating-point operations, of which
 //! the matrix products are counted: two a weight, step and sequence forward, and twice as many on the way back.
 
-use std::time::Instant;
+mod common;
 
+use common::device_time;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lumigrad::{nn, prelude::*};
 
@@ -23,27 +24,15 @@ fn layer(c: &mut Criterion, name: &str, gates: usize, forward: &dyn Fn(&Tensor) 
         let x = Tensor::rand(&[batch, STEPS, FEATURES]);
         group.throughput(Throughput::Elements(operations as u64));
         group.bench_function(format!("forward, batch {batch}"), |b| {
-            b.iter_custom(|rounds| {
-                device.synchronize().expect("the device works");
-                let start = Instant::now();
-                for _ in 0..rounds {
-                    no_grad(|| forward(&x));
-                }
-                device.synchronize().expect("the device works");
-                start.elapsed()
-            });
+            b.iter_custom(|rounds| device_time(&device, rounds, || drop(no_grad(|| forward(&x)))));
         });
         group.throughput(Throughput::Elements(3 * operations as u64));
         group.bench_function(format!("forward and backward, batch {batch}"), |b| {
             b.iter_custom(|rounds| {
-                device.synchronize().expect("the device works");
-                let start = Instant::now();
-                for _ in 0..rounds {
+                device_time(&device, rounds, || {
                     parameters.iter().for_each(Parameter::zero_grad);
                     forward(&x).sum().backward().expect("the device works");
-                }
-                device.synchronize().expect("the device works");
-                start.elapsed()
+                })
             });
         });
     }
@@ -68,15 +57,7 @@ fn product(c: &mut Criterion) {
         let (h, w) = (Tensor::rand(&[batch, HIDDEN]), Tensor::rand(&[4 * HIDDEN, HIDDEN]));
         group.throughput(Throughput::Elements((2 * STEPS * batch * 4 * HIDDEN * HIDDEN) as u64));
         group.bench_function(format!("{STEPS} of them, batch {batch}"), |b| {
-            b.iter_custom(|rounds| {
-                device.synchronize().expect("the device works");
-                let start = Instant::now();
-                for _ in 0..rounds * STEPS as u64 {
-                    h.linear(&w, None);
-                }
-                device.synchronize().expect("the device works");
-                start.elapsed()
-            });
+            b.iter_custom(|rounds| device_time(&device, rounds * STEPS as u64, || drop(h.linear(&w, None))));
         });
     }
     group.finish();

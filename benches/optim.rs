@@ -5,8 +5,9 @@
 //! Runs on the default device (`LUMIGRAD_DEVICE` chooses another). The name of each line has the dispatches that a step
 //! takes.
 
-use std::time::Instant;
+mod common;
 
+use common::device_time;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lumigrad::{nn::utils::clip_grad_norm_, optim::Adam, prelude::*};
 
@@ -28,15 +29,7 @@ fn steps(c: &mut Criterion) {
             work().expect("the device works");
             let dispatches = device.counters().dispatches - before;
             group.bench_function(format!("{what}, {name} ({dispatches} dispatches)"), |b| {
-                b.iter_custom(|rounds| {
-                    device.synchronize().expect("the device works");
-                    let start = Instant::now();
-                    for _ in 0..rounds {
-                        work().expect("the device works");
-                    }
-                    device.synchronize().expect("the device works");
-                    start.elapsed()
-                });
+                b.iter_custom(|rounds| device_time(&device, rounds, || work().expect("the device works")));
             });
         };
         bench("Adam", &mut || optimizer.step());

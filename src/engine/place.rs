@@ -104,7 +104,7 @@ macro_rules! enter_module {
         let tree = $tree;
         // The name of a macro's variable can't be written outside of it: nothing moves or forgets the scope, and
         // variables are dropped in reverse order, so it goes before `tree`.
-        #[allow(unsafe_code, reason = "the promise of `ModuleScope::enter` is kept as said above")]
+        #[expect(unsafe_code, reason = "the promise of `ModuleScope::enter` is kept as said above")]
         let _scope = unsafe { $crate::engine::place::ModuleScope::enter($identity, $caller, &tree) };
     };
 }
