@@ -9,7 +9,7 @@
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> c: array<vec4<f32>>;
 
 const ROWS: u32 = 16u;
@@ -25,12 +25,11 @@ fn first_of_a(offset: u32, row: u32, lane: u32) -> u32 {
 }
 
 // Four columns of B for four steps of k from `l`.
-fn load_b(first: vec4<u32>, l: u32) -> mat4x4<f32> {
+fn load_b(first: vec4<u32>, l: u32, step: u32) -> mat4x4<f32> {
     if B_ALONG_K == 1u {
         let at = first + vec4<u32>(l >> 2u);
         return transpose(mat4x4<f32>(b[at.x], b[at.y], b[at.z], b[at.w]));
     }
-    let step = params.b_strides.x >> 2u;
     let at = first.x + l * step;
     return mat4x4<f32>(b[at], b[at + step], b[at + 2u * step], b[at + 3u * step]);
 }
@@ -70,7 +69,7 @@ fn main(
     let a_step = select(params.a_strides.y, 1u, A_ALONG_K == 1u);
 
     // Columns beyond the edge read the last ones; their sums are not stored.
-    let columns = min(vec4<u32>(column, column + 1u, column + 2u, column + 3u), vec4<u32>(params.n - 4u) + vec4<u32>(0u, 1u, 2u, 3u));
+    let columns = vec4<u32>(min(column, params.n - 4u)) + vec4<u32>(0u, 1u, 2u, 3u);
     let b_first = (params.offsets.y + batch_offset.y + columns * params.b_strides.y) >> vec4<u32>(2u);
 
     var sum0 = vec4<f32>();
@@ -89,8 +88,11 @@ fn main(
     var sum13 = vec4<f32>();
     var sum14 = vec4<f32>();
     var sum15 = vec4<f32>();
-    for (var l = 0u; l < params.k; l += 4u) {
-        let y = load_b(b_first, l);
+    // Read once: in the loop each would be a load.
+    let k = params.k;
+    let b_step = params.b_strides.x >> 2u;
+    for (var l = 0u; l < k; l += 4u) {
+        let y = load_b(b_first, l, b_step);
         let at = (l * a_step) >> 2u;
         let x0 = a[a0 + at];
         sum0 = add(sum0, x0, 0u, y);
@@ -117,8 +119,7 @@ fn main(
     }
     var more = vec4<f32>();
     if params.has_bias != 0u {
-        let at = params.offsets.z + column;
-        more = vec4<f32>(bias[at], bias[at + 1u], bias[at + 2u], bias[at + 3u]);
+        more = bias[(params.offsets.z + column) >> 2u];
     }
     // Rows beyond the edge are the last row once more.
     let first = params.offsets.w + tile.batch * params.m * params.n + column;

@@ -222,9 +222,8 @@ impl MatmulParams {
     /// from a multiple of four on.
     fn vectors_variant(&self) -> Option<usize> {
         let whole = |n: &u32| n.is_multiple_of(4);
-        let [a_offset, b_offset, _, c_offset] = self.offsets;
-        let starts = [a_offset, b_offset, c_offset, self.n, self.k];
-        if !starts.iter().chain(&self.a_batch).chain(&self.b_batch).all(whole) {
+        let sizes = [self.n, self.k];
+        if !sizes.iter().chain(&self.offsets).chain(&self.a_batch).chain(&self.b_batch).all(whole) {
             return None;
         }
         let a = match self.a_strides {
