@@ -357,7 +357,7 @@ fn a_trainers_runs() {
     // A run that goes on hides what came after its checkpoint.
     let at = dir.path().join("moons/version_1");
     let mut again = TensorBoardLogger::at(&at).unwrap();
-    lumigrad::train::Logger::resume(&mut again, 5).unwrap();
+    lumigrad::train::Logger::resume(&mut again, 5, u64::MAX).unwrap();
     assert_eq!(files(&at).len(), 2);
     let (events, _) = parse(&std::fs::read(&files(&at)[1]).unwrap());
     assert_eq!((events[1].int(2), events[1].message(7).int(1)), (6, 1));

@@ -68,7 +68,7 @@ impl Logger for Curves {
         Ok(())
     }
 
-    fn resume(&mut self, step: u64) -> Result<()> {
+    fn resume(&mut self, step: u64, _position: u64) -> Result<()> {
         self.series.values_mut().for_each(|points| points.retain(|(at, _)| *at <= step as f64));
         Ok(())
     }

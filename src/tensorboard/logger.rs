@@ -76,7 +76,7 @@ impl Logger for TensorBoardLogger {
         self.writer.write(0, hparams::session_start(hparams))
     }
 
-    fn resume(&mut self, step: u64) -> Result<()> {
+    fn resume(&mut self, step: u64, _position: u64) -> Result<()> {
         self.writer.purge(step + 1)
     }
 

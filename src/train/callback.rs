@@ -81,7 +81,7 @@ impl News<'_> {
 }
 
 /// Writes a checkpoint with the state of the callback that asks for it.
-pub(super) type Save<'a> = dyn Fn(&Path, String, Json) -> Result<()> + 'a;
+pub(super) type Save<'a> = dyn Fn(&Path, String, Json, &[(String, f64)]) -> Result<()> + 'a;
 
 impl Status<'_> {
     /// Writes everything that is needed to go on from here to one file; `callback` is who asks.
@@ -90,7 +90,7 @@ impl Status<'_> {
     /// When something can't be read from the device or the file can't be written; then there is no file, or the one that
     /// was there before.
     pub fn save_checkpoint(&self, path: &Path, callback: &dyn Callback) -> Result<()> {
-        (self.save)(path, callback.name(), callback.state())
+        (self.save)(path, callback.name(), callback.state(), self.to_log)
     }
 
     /// Writes a line on standard output without breaking the progress bar.

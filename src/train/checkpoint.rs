@@ -52,6 +52,8 @@ pub struct Checkpoint {
     pub(super) validated: BTreeSet<String>,
     /// Epoch and batch of the last validation.
     pub(super) validated_at: (u64, usize),
+    /// How many entries each logger had.
+    pub(super) logged: Vec<u64>,
     pub(super) callbacks: BTreeMap<String, Json>,
 }
 
@@ -99,6 +101,7 @@ impl Checkpoint {
             "random": self.random.counter.to_string(),
             "means": means,
             "metrics": metrics,
+            "logged": self.logged,
             "validated": self.validated,
             "validated_at": self.validated_at,
             "callbacks": self.callbacks,
@@ -209,6 +212,7 @@ impl Checkpoint {
             metric_states: part("metric."),
             metrics: metrics.ok_or_else(|| wrong("`metrics` is damaged"))?,
             // Not in older files.
+            logged: json["logged"].as_array().into_iter().flatten().filter_map(Json::as_u64).collect(),
             validated: json["validated"].as_array().into_iter().flatten().filter_map(text).collect(),
             validated_at: (whole(&json["validated_at"][0]), whole(&json["validated_at"][1]) as usize),
             callbacks: callbacks.iter().map(|(name, state)| (name.clone(), state.clone())).collect(),

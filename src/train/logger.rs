@@ -27,11 +27,17 @@ pub trait Logger: Send {
         Ok(())
     }
 
-    /// A training goes on after this step: what a killed run has logged of later ones comes again.
+    /// How many entries the log has; a checkpoint keeps it for [`Logger::resume`].
+    fn position(&self) -> u64 {
+        0
+    }
+
+    /// A training goes on after this step, from a checkpoint that was written when the log had this many entries: what a
+    /// killed run has logged since comes again.
     ///
     /// # Errors
     /// When that can't be put right.
-    fn resume(&mut self, _step: u64) -> Result<()> {
+    fn resume(&mut self, _step: u64, _position: u64) -> Result<()> {
         Ok(())
     }
 
@@ -59,18 +65,22 @@ pub(super) fn or_lost(logged: Result<()>) -> Result<()> {
 pub struct JsonLinesLogger {
     path: PathBuf,
     file: File,
+    lines: u64,
 }
 
 impl JsonLinesLogger {
-    /// Appends to this file; folders are made. A training that goes on from a checkpoint first takes away the lines of
-    /// later steps.
+    /// Appends to this file; folders are made. A training that goes on from a checkpoint first takes away the lines that
+    /// came after it.
     ///
     /// # Errors
     /// When it can't be written.
     pub fn new(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         make_parent(&path)?;
-        Ok(JsonLinesLogger { file: append_to(&path)?, path })
+        let file = append_to(&path)?;
+        let text = std::fs::read(&path).map_err(|e| Error::file(&path, e))?;
+        let lines = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+        Ok(JsonLinesLogger { file, path, lines })
     }
 }
 
@@ -92,16 +102,24 @@ impl Logger for JsonLinesLogger {
         }
         // One write a line, so that a killed process leaves whole lines.
         let line = format!("{}\n", serde_json::Value::Object(row));
-        append(&mut self.file, line.as_bytes()).map_err(|e| Error::file(&self.path, e))
+        append(&mut self.file, line.as_bytes()).map_err(|e| Error::file(&self.path, e))?;
+        self.lines += 1;
+        Ok(())
     }
 
-    fn resume(&mut self, step: u64) -> Result<()> {
+    fn position(&self) -> u64 {
+        self.lines
+    }
+
+    fn resume(&mut self, step: u64, position: u64) -> Result<()> {
         let text = std::fs::read_to_string(&self.path).map_err(|e| Error::file(&self.path, e))?;
         let stays = |line: &&str| {
             let row: Option<serde_json::Value> = serde_json::from_str(line).ok();
             row.and_then(|row| row["step"].as_u64()).is_some_and(|at| at <= step)
         };
-        let kept: String = text.lines().filter(stays).flat_map(|line| [line, "\n"]).collect();
+        let first = text.lines().take(usize::try_from(position).unwrap_or(usize::MAX));
+        let kept: String = first.filter(stays).flat_map(|line| [line, "\n"]).collect();
+        self.lines = kept.lines().count() as u64;
         if kept == text {
             return Ok(());
         }
@@ -117,18 +135,19 @@ pub struct CsvLogger {
     path: PathBuf,
     /// Nothing before the first row, when the file is still that of an earlier run.
     columns: Option<Vec<String>>,
+    rows: u64,
 }
 
 impl CsvLogger {
     /// To this file; folders are made. A new training writes it anew, one that goes on from a checkpoint goes on with the
-    /// rows up to its step.
+    /// rows that were there when that was written.
     ///
     /// # Errors
     /// When the folder can't be made.
     pub fn new(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         make_parent(&path)?;
-        Ok(CsvLogger { path, columns: None })
+        Ok(CsvLogger { path, columns: None, rows: 0 })
     }
 
     fn wrong(&self, error: csv::Error) -> Error {
@@ -185,10 +204,16 @@ impl Logger for CsvLogger {
         let columns = self.columns.iter().flatten();
         writer.write_record(columns.map(cell)).map_err(|e| self.wrong(e))?;
         let line = writer.into_inner().map_err(|e| Error::format(&self.path, e.to_string()))?;
-        append(&mut append_to(&self.path)?, &line).map_err(|e| Error::file(&self.path, e))
+        append(&mut append_to(&self.path)?, &line).map_err(|e| Error::file(&self.path, e))?;
+        self.rows += 1;
+        Ok(())
     }
 
-    fn resume(&mut self, step: u64) -> Result<()> {
+    fn position(&self) -> u64 {
+        self.rows
+    }
+
+    fn resume(&mut self, step: u64, position: u64) -> Result<()> {
         if !self.path.exists() {
             return Ok(());
         }
@@ -200,7 +225,9 @@ impl Logger for CsvLogger {
             ));
         }
         self.columns = Some(columns.clone());
+        rows.truncate(usize::try_from(position).unwrap_or(usize::MAX));
         rows.retain(|row| row.get(1).and_then(|cell| cell.parse::<u64>().ok()).is_some_and(|at| at <= step));
+        self.rows = rows.len() as u64;
         self.rewrite(columns.clone(), &rows, &columns)
     }
 }
@@ -228,7 +255,7 @@ mod tests {
         // A training that goes on keeps the rows up to its step, and not one that was cut off.
         std::fs::write(&path, text + "1,4").unwrap();
         let mut again = CsvLogger::new(&path).unwrap();
-        again.resume(2).unwrap();
+        again.resume(2, 3).unwrap();
         again.log(1, 3, &values(&[("new", 1.0)])).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text, "epoch,step,\"a,b\",loss,new\n0,1,,0.5,\n0,2,,0.25,\n0,2,7,,\n1,3,,,1\n");
@@ -250,7 +277,7 @@ mod tests {
         assert_eq!(text.lines().nth(1).unwrap(), r#"{"bad":"inf","epoch":0,"loss":0.5,"step":2}"#);
         std::fs::write(&path, text.clone() + "{\"bad").unwrap();
         let mut again = JsonLinesLogger::new(&path).unwrap();
-        again.resume(1).unwrap();
+        again.resume(1, 9).unwrap();
         again.log(0, 2, &values(&[("loss", 0.5), ("bad", f64::INFINITY)])).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }

@@ -169,7 +169,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         if self.trainer.last_checkpoint.is_none() {
             let path = self.trainer.root.join("interrupted.ckpt");
             let callbacks = self.trainer.callbacks.iter().map(|c| (c.name(), c.state())).collect();
-            self.checkpoint(callbacks, BTreeMap::new())?.save(&path)?;
+            self.checkpoint(callbacks, self.trainer.metrics.clone(), &self.trainer.loggers)?.save(&path)?;
             self.trainer.last_checkpoint = Some(path);
         }
         if let Some(path) = &self.trainer.last_checkpoint {
@@ -370,6 +370,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
             reads: std::mem::take(&mut self.reads),
             loggers: std::mem::take(&mut self.trainer.loggers),
             arrived: BTreeMap::new(),
+            logged: 0,
             saved: None,
         });
         let quick = self.trainer.is_fast_dev_run;
@@ -380,11 +381,14 @@ impl<'a, M: LightningModule> Fit<'a, M> {
                 return Ok(());
             }
             // The state of the callback that saves is the one that it has then, which it gives along.
-            let save = |path: &Path, name: String, own: Json| {
+            let save = |path: &Path, name: String, own: Json, to_log: &[(String, f64)]| {
                 let others = before.iter().chain(after.iter()).map(|c| (c.name(), c.state()));
                 let mut pending = pending.borrow_mut();
-                pending.collect(self.at.epoch)?;
-                self.checkpoint(others.chain([(name, own)]).collect(), pending.arrived.clone())?.save(path)?;
+                pending.collect(self.at, to_log)?;
+                let mut metrics = self.trainer.metrics.clone();
+                metrics.extend(pending.arrived.clone());
+                let callbacks = others.chain([(name, own)]).collect();
+                self.checkpoint(callbacks, metrics, &pending.loggers)?.save(path)?;
                 pending.saved = Some(path.to_path_buf());
                 Ok(())
             };
@@ -407,19 +411,22 @@ impl<'a, M: LightningModule> Fit<'a, M> {
             };
             callback.on(moment, &mut status)
         });
-        let Pending { reads, loggers, arrived, saved } = pending.into_inner();
+        let Pending { reads, loggers, arrived, logged, saved } = pending.into_inner();
         (self.reads, self.trainer.loggers, self.trainer.callbacks) = (reads, loggers, callbacks);
         self.trainer.metrics.extend(arrived);
         self.trainer.last_checkpoint = saved.or(self.trainer.last_checkpoint.take());
         self.should_stop = should_stop;
         outcome?;
-        self.write(to_log)
+        self.write(to_log.split_off(logged))
     }
 
-    /// Everything that is needed to go on from here; `arrived` are metrics that are not among the trainer's yet.
-    fn checkpoint(&self, callbacks: BTreeMap<String, Json>, arrived: BTreeMap<String, f64>) -> Result<Checkpoint> {
-        let mut metrics = self.trainer.metrics.clone();
-        metrics.extend(arrived);
+    /// Everything that is needed to go on from here, with the metrics and the loggers as they are.
+    fn checkpoint(
+        &self,
+        callbacks: BTreeMap<String, Json>,
+        metrics: BTreeMap<String, f64>,
+        loggers: &[Box<dyn Logger>],
+    ) -> Result<Checkpoint> {
         Ok(Checkpoint {
             module: self.module.state_dict(),
             optimizer: self.optimizers.optimizer.state_dict()?,
@@ -432,6 +439,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
             validated: self.validated.clone(),
             validated_at: self.validated_at,
             callbacks,
+            logged: loggers.iter().map(|logger| logger.position()).collect(),
         })
     }
 
@@ -454,7 +462,10 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         self.learning_rates = self.optimizers.learning_rates();
         self.device.set_random_state(checkpoint.random);
         let step = self.at.global_step;
-        self.trainer.loggers.iter_mut().try_for_each(|logger| or_lost(logger.resume(step)))
+        // A logger that was not there has nothing to take back but later steps.
+        let positions = checkpoint.logged.iter().copied().chain(std::iter::repeat(u64::MAX));
+        let mut loggers = self.trainer.loggers.iter_mut().zip(positions);
+        loggers.try_for_each(|(logger, position)| or_lost(logger.resume(step, position)))
     }
 }
 
@@ -464,15 +475,24 @@ struct Pending {
     reads: Reads,
     loggers: Vec<Box<dyn Logger>>,
     arrived: BTreeMap<String, f64>,
+    /// How many of the callbacks' own values have been written.
+    logged: usize,
     saved: Option<PathBuf>,
 }
 
 impl Pending {
-    fn collect(&mut self, epoch: u64) -> Result<()> {
+    fn collect(&mut self, at: Position, to_log: &[(String, f64)]) -> Result<()> {
         for (step, values) in self.reads.finish()? {
-            self.loggers.iter_mut().try_for_each(|logger| or_lost(logger.log(epoch, step, &values)))?;
-            self.arrived.extend(values);
+            self.log(at.epoch, step, values)?;
         }
+        let more = to_log[self.logged..].to_vec();
+        self.logged = to_log.len();
+        if more.is_empty() { Ok(()) } else { self.log(at.epoch, at.global_step, more) }
+    }
+
+    fn log(&mut self, epoch: u64, step: u64, values: Values) -> Result<()> {
+        self.loggers.iter_mut().try_for_each(|logger| or_lost(logger.log(epoch, step, &values)))?;
+        self.arrived.extend(values);
         Ok(())
     }
 }

@@ -285,10 +285,11 @@ fn best_files_have_the_names_that_are_asked_for() {
 #[test]
 fn logs_of_a_resumed_training_are_those_of_a_whole_one() {
     for device in devices() {
-        let run = |dir: &Path, stops: &[u64]| {
+        let run = |dir: &Path, every: u64, stops: &[u64]| {
             let mut bits = Vec::new();
             for stop in stops {
-                let checkpoints = ModelCheckpoint::new(dir).monitor("val_loss", Mode::Min, 2).every_n_train_steps(3);
+                let checkpoints = ModelCheckpoint::new(dir).monitor("val_loss", Mode::Min, 2);
+                let checkpoints = checkpoints.every_n_train_steps(every);
                 let mut trainer = trainer(&device).max_epochs(3).val_check_interval(3).log_every_n_steps(2);
                 trainer = trainer.callback(checkpoints).callback(LearningRateMonitor).max_steps(*stop);
                 trainer = trainer.logger(CsvLogger::new(dir.join("log.csv")).unwrap());
@@ -312,10 +313,19 @@ fn logs_of_a_resumed_training_are_those_of_a_whole_one() {
             (bits, lines("log.csv"), lines("log.jsonl"))
         };
         let dir = tempfile::tempdir().unwrap();
-        let whole = run(&dir.path().join("whole"), &[21]);
+        let whole = run(&dir.path().join("whole"), 3, &[21]);
         assert!(whole.1.len() > 20, "{:?}", whole.1);
-        for stops in [&[2, 21][..], &[3, 6, 21], &[7, 8, 21], &[11, 1000], &[20, 1000]] {
-            let resumed = run(&dir.path().join(format!("{stops:?}")), stops);
+        // The last: from before the end of an epoch, with logs from after it.
+        let stops = [
+            (3, &[2, 21][..]),
+            (3, &[3, 6, 21]),
+            (3, &[7, 8, 21]),
+            (3, &[11, 1000]),
+            (3, &[20, 1000]),
+            (7, &[7, 1000]),
+        ];
+        for (every, stops) in stops {
+            let resumed = run(&dir.path().join(format!("{every} {stops:?}")), every, stops);
             assert_eq!(resumed, whole, "stopped after {stops:?} steps on {device}");
         }
     }
