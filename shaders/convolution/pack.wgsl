@@ -11,7 +11,9 @@ struct Params {
     // place p of the last two dims is place p + origin of x
     origin: vec2<i32>,
     in_size: vec2<u32>,
+    // steps in x, and in the result in vectors
     strides: vec4<u32>,
+    y_strides: vec4<u32>,
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
@@ -37,12 +39,12 @@ fn main(
     let planes = divide(lines, params.shape.z);
     let images = divide(planes, params.shape.y);
     // Below 0 they wrap round, and are outside too.
-    let h = lines - planes * params.shape.z + u32(params.origin.x);
-    let v = 4u * (i - lines * params.shape.w) + u32(params.origin.y);
+    let place = vec4<u32>(images, planes - images * params.shape.y, lines - planes * params.shape.z, i - lines * params.shape.w);
+    let h = place.z + u32(params.origin.x);
+    let v = 4u * place.w + u32(params.origin.y);
     let inside = h < params.in_size.x;
-    let line = params.offset + images * params.strides.x + (planes - images * params.shape.y) * params.strides.y
-        + h * params.strides.z;
-    y[i] = vec4<f32>(
+    let line = params.offset + place.x * params.strides.x + place.y * params.strides.y + h * params.strides.z;
+    y[dot(place, params.y_strides)] = vec4<f32>(
         load(line, v, inside),
         load(line, v + 1u, inside),
         load(line, v + 2u, inside),

@@ -22,6 +22,7 @@ params! {
         origin: [i32; 2],
         in_size: [u32; 2],
         strides: [u32; 4],
+        y_strides: [u32; 4],
     }
 }
 
@@ -105,7 +106,11 @@ fn pack_twin(call: &HostCall<'_>) -> Result<()> {
     let (x, mut y) = (call.floats(0), call.floats_mut(1));
     for i in 0..4 * p.n {
         let at = place(i, p.shape, p.in_size, p.origin, p.strides);
-        y[i as usize] = at.map_or(0.0, |at| x[p.offset as usize + at]);
+        let [vectors, lines, planes] = [p.shape[3], p.shape[2], p.shape[1]];
+        let j = i / 4;
+        let places = [j / vectors / lines / planes, j / vectors / lines % planes, j / vectors % lines, j % vectors];
+        let to: u32 = places.iter().zip(p.y_strides).map(|(&place, step)| place * step).sum();
+        y[(4 * to + i % 4) as usize] = at.map_or(0.0, |at| x[p.offset as usize + at]);
     }
     Ok(())
 }
@@ -126,13 +131,24 @@ fn steps(shape: [u32; 4]) -> [u32; 4] {
     [shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1]
 }
 
-/// A copy in lines of `shape[3]` vectors, with zeros where x has nothing.
-fn pack(run: &mut Run<'_>, x: &Tensor, params: PackParams) -> Tensor {
-    let [images, planes, lines, vectors] = params.shape;
-    let y = run.output(DType::F32, &[images, planes, lines, 4 * vectors].map(|n| n as usize));
-    run.dispatch(&PACK, 0, &[x, &y], &PackParams { n: images * planes * lines * vectors, ..params });
-    y
+/// A copy in lines of `shape[3]` vectors, with zeros where x has nothing, and its steps. `order` says which of images, planes
+/// and lines changes slowest in it, and so on.
+fn pack(run: &mut Run<'_>, x: &Tensor, order: [usize; 3], params: PackParams) -> (Tensor, [u32; 4]) {
+    let [a, b, c] = order.map(|d| params.shape[d]);
+    let vectors = params.shape[3];
+    let mut y_strides = [1; 4];
+    y_strides[order[2]] = vectors;
+    y_strides[order[1]] = vectors * c;
+    y_strides[order[0]] = vectors * c * b;
+    let y = run.output(DType::F32, &[a, b, c, 4 * vectors].map(|n| n as usize));
+    run.dispatch(&PACK, 0, &[x, &y], &PackParams { n: a * b * c * vectors, y_strides, ..params });
+    let [image, plane, line, _] = y_strides;
+    (y, [4 * image, 4 * plane, 4 * line, 1])
 }
+
+/// The same line of all planes lies together: what a workgroup of [`VECTORS`] reads one after the other.
+const BY_LINES: [usize; 3] = [0, 2, 1];
+const AS_IT_IS: [usize; 3] = [0, 1, 2];
 
 /// Elements that a copy has at most: drivers bind no more than 128 MiB everywhere.
 const MOST: u64 = 1 << 25;
@@ -163,9 +179,10 @@ pub(super) fn prepare(run: &mut Run<'_>, p: &ConvParams, x: &Tensor, w: &Tensor)
     let [height, width] = p.out_size;
     let vectors = width.div_ceil(4);
     let x_shape = [p.batch, p.channels, height.next_multiple_of(LINES) + 2, vectors + 1];
-    let x = pack(
+    let (x, x_strides) = pack(
         run,
         x,
+        BY_LINES,
         PackParams {
             offset: p.offsets[0],
             shape: x_shape,
@@ -179,9 +196,10 @@ pub(super) fn prepare(run: &mut Run<'_>, p: &ConvParams, x: &Tensor, w: &Tensor)
     let [row, channel, down, across] = p.w_strides;
     let first = p.offsets[1] as i32 + 2 * down.min(0) + 2 * across.min(0);
     let w_shape = [p.channels, 3, 3, p.rows / 4];
-    let w = pack(
+    let (w, _) = pack(
         run,
         w,
+        AS_IT_IS,
         PackParams {
             offset: first as u32,
             shape: w_shape,
@@ -191,11 +209,10 @@ pub(super) fn prepare(run: &mut Run<'_>, p: &ConvParams, x: &Tensor, w: &Tensor)
         },
     );
     let (down, across) = (down.signum() * 3 * p.rows as i32, across.signum() * p.rows as i32);
-    let x_steps = steps([x_shape[0], x_shape[1], x_shape[2], 4 * x_shape[3]]);
     let mut params = ConvParams {
         in_size: [x_shape[2], 4 * x_shape[3]],
         origin: [0, 0],
-        x_strides: x_steps,
+        x_strides,
         w_strides: [1, 9 * p.rows as i32, down, across],
         offsets: [0, (2 * down.min(0) + 2 * across.min(0)).unsigned_abs(), p.offsets[2], p.offsets[3]],
         ..*p
@@ -256,9 +273,10 @@ pub(super) fn weight_gradient(
     let images = lines / height;
     let x_shape = [images, whole.channels, height + 2, vectors + 1];
     let mut params = WeightParams { in_size: [x_shape[2], 4 * x_shape[3]], origin: [0, 0], ..*whole };
-    let x = pack(
+    let (x, x_strides) = pack(
         run,
         x,
+        AS_IT_IS,
         PackParams {
             offset: whole.offsets[1],
             shape: x_shape,
@@ -268,7 +286,7 @@ pub(super) fn weight_gradient(
             ..bytemuck::Zeroable::zeroed()
         },
     );
-    params.x_strides = steps([x_shape[0], x_shape[1], x_shape[2], 4 * x_shape[3]]);
+    params.x_strides = x_strides;
     let [.., place] = whole.g_strides;
     let is_whole =
         place == 1 && whole.g_strides[..3].iter().chain([&whole.offsets[0], &width]).all(|n| n.is_multiple_of(4));
@@ -276,11 +294,11 @@ pub(super) fn weight_gradient(
         g.clone()
     } else {
         let shape = [images, whole.rows, height, vectors];
-        params.g_strides = steps([shape[0], shape[1], shape[2], 4 * shape[3]]);
         let offset = std::mem::take(&mut params.offsets[0]);
-        pack(
+        let (g, steps) = pack(
             run,
             g,
+            AS_IT_IS,
             PackParams {
                 offset,
                 shape,
@@ -288,7 +306,9 @@ pub(super) fn weight_gradient(
                 strides: whole.g_strides,
                 ..bytemuck::Zeroable::zeroed()
             },
-        )
+        );
+        params.g_strides = steps;
+        g
     };
     // Parts are whole lines.
     let least = u64::from(lines) * u64::from(vectors + 1) / MAX_ITERATIONS + 1;
