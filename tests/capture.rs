@@ -22,6 +22,7 @@ const TESTS: &[(&str, Test)] = &[
     ("loaded_states_are_noticed", loaded),
     ("evaluation_is_no_replay", evaluation),
     ("changes_at_any_time", changes_at_any_time),
+    ("replaced_kernels_are_noticed", replaced_kernels),
     ("outputs_are_copies", outputs),
     ("host_writes_keep_their_place", host_writes),
     ("gradients_outside_an_optimiser", bare_gradients),
@@ -267,6 +268,26 @@ fn evaluation(device: &Device) -> Outcome {
         return Err("training again drops nothing".into());
     }
     same("calls", calls, 4)
+}
+
+/// A recording has the pipelines that were there when it was made.
+fn replaced_kernels(device: &Device) -> Outcome {
+    let x = Tensor::from_slice_on(&[-3.0f32, 3.0], &[2, 1], device);
+    let other = Tensor::full_on(&[1, 70], 1.0, DType::F32, device);
+    let mut capture = device.capture();
+    let mut run = || capture.run(&[&x, &other], |inputs| Ok(inputs[0].matmul(&inputs[1]).sum()));
+    for i in 0..8 {
+        if i == 4 {
+            device.force_choice("matmul", Some("tiled"));
+        }
+        let before = device.counters().pipelines_created;
+        same("sum", run()?.item::<f32>()?, 0.0)?;
+        if i == 4 {
+            same("the forced kernel is compiled", device.counters().pipelines_created > before, true)?;
+        }
+    }
+    device.force_choice("matmul", None);
+    Ok(())
 }
 
 /// Whatever run it happens after, the first ones included.

@@ -330,6 +330,7 @@ impl Device {
     pub fn replace_kernel(&self, kernel: &'static Kernel, variant: usize, wgsl: Option<String>) {
         if let Some(gpu) = self.open_gpu() {
             gpu.replace(kernel, variant, wgsl);
+            self.changed();
         }
     }
 
@@ -342,6 +343,7 @@ impl Device {
         let mut choices = self.0.choices.lock().unwrap_or_else(PoisonError::into_inner);
         choices.retain(|(f, _)| *f != family);
         choices.extend(option.map(|o| (family, o)));
+        self.changed();
     }
 
     pub(crate) fn forced_choice(&self, family: &str) -> Option<&'static str> {
