@@ -39,27 +39,27 @@ params! {
     }
 }
 
-/// A thread a vector of the result.
+/// A thread a vector of the result. It runs only where the kernels do that read its copies, which need a subgroup.
 pub(super) static PACK: Kernel = Kernel {
     name: "conv.pack",
     source: &[include_str!("../../../shaders/convolution/pack.wgsl")],
     entry: "main",
     bindings: &[Binding::Read("x"), Binding::Write("y")],
     params: ParamsLayout::of::<PackParams>(),
-    variants: Variant::ONLY,
+    variants: super::SUBGROUP,
     grid: |p| Grid::elements(p.get::<PackParams>().n),
     reference: pack_twin,
     bound: |_| Bound::Exact,
 };
 
-/// A thread a vector of the input.
+/// A thread a vector of the input. It runs only beside [`VECTORS`].
 pub(super) static CROP: Kernel = Kernel {
     name: "conv.crop",
     source: &[include_str!("../../../shaders/convolution/crop.wgsl")],
     entry: "main",
     bindings: &[Binding::Read("x"), Binding::Write("y")],
     params: ParamsLayout::of::<CropParams>(),
-    variants: Variant::ONLY,
+    variants: super::SUBGROUP,
     grid: |p| Grid::elements(p.get::<CropParams>().n),
     reference: crop_twin,
     bound: |_| Bound::Exact,
