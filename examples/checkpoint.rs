@@ -100,8 +100,13 @@ fn run(args: &Args) -> Result<()> {
         .callback(LearningRateMonitor)
         .callback(checkpoints);
     trainer = trainer.logger(CsvLogger::new(args.dir.join("log.csv"))?);
-    trainer = trainer.logger(JsonLinesLogger::new(args.dir.join("log.jsonl"))?);
-    if let Some(path) = Checkpoint::latest(&args.dir)? {
+    let (newest, log) = (Checkpoint::latest(&args.dir)?, args.dir.join("log.jsonl"));
+    if newest.is_none() && log.exists() {
+        // Of a run that ended before its first checkpoint: this one begins anew, and so does its log.
+        std::fs::remove_file(&log).map_err(|e| Error::file(&log, e))?;
+    }
+    trainer = trainer.logger(JsonLinesLogger::new(log)?);
+    if let Some(path) = newest {
         let found = Checkpoint::load(&path, &device)?;
         println!("going on after step {} of epoch {}", found.global_step(), found.epoch() + 1);
         trainer = trainer.resume(path);

@@ -109,10 +109,19 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
 #[cfg(unix)]
 #[test]
 fn a_second_ctrl_c_ends_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let child = start_for(6, dir.path());
-    wait_for_checkpoint(dir.path());
-    (0..200).for_each(|_| interrupt(&child));
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut said = String::new();
+    // A run whose step and checkpoint are done before the second signal comes ends well.
+    for _ in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        let child = start_for(6, dir.path());
+        wait_for_checkpoint(dir.path());
+        (0..200).for_each(|_| interrupt(&child));
+        let output = child.wait_with_output().unwrap();
+        said = String::from_utf8_lossy(&output.stderr).into();
+        match output.status.code() {
+            Some(130) => return,
+            code => assert_eq!(code, Some(0), "{said}"),
+        }
+    }
+    panic!("no second Ctrl-C ended a run: {said}");
 }
