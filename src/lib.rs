@@ -35,6 +35,7 @@ pub mod optim;
 pub mod plot;
 mod profiler;
 pub mod random;
+mod scoped;
 mod tensor;
 #[cfg(feature = "tensorboard")]
 pub mod tensorboard;

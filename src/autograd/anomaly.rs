@@ -9,7 +9,7 @@ use crate::dtype::HostData;
 use crate::engine::{fault, place};
 use crate::ops::{Attr, Attrs, Operation, Outputs};
 use crate::tensor::Tensor;
-use crate::{Error, Result};
+use crate::{Error, Result, scoped};
 
 thread_local! {
     static ON: Cell<bool> = const { Cell::new(false) };
@@ -34,24 +34,11 @@ thread_local! {
 /// # Errors
 /// [`Error::Anomaly`] for the first one found, although `body` may have gone on; otherwise what `body` returns.
 pub fn detect_anomaly<R>(body: impl FnOnce() -> Result<R>) -> Result<R> {
-    let outer = FOUND.take();
-    let result = switched(true, body);
-    let found = FOUND.replace(outer);
+    let (result, found) = scoped::replace(&FOUND, None, || scoped::set(&ON, true, body));
     match found {
         Some(error) => Err(error),
         None => result,
     }
-}
-
-fn switched<R>(on: bool, body: impl FnOnce() -> R) -> R {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            ON.set(self.0);
-        }
-    }
-    let _restore = Restore(ON.replace(on));
-    body()
 }
 
 /// Whether this thread looks for anomalies.
@@ -61,7 +48,7 @@ pub(crate) fn is_on() -> bool {
 
 /// Runs `body` without looking: what an operation does inside is its own affair.
 pub(super) fn paused<R>(body: impl FnOnce() -> R) -> R {
-    switched(false, body)
+    scoped::set(&ON, false, body)
 }
 
 /// Where an operation was called.

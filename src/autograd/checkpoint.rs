@@ -6,7 +6,7 @@ use super::{SavedTensor, Step, is_grad_enabled, no_grad};
 use crate::engine::tape;
 use crate::ops::{Attrs, Operation, attach, or_panic};
 use crate::tensor::Tensor;
-use crate::{Error, Result};
+use crate::{Error, Result, scoped};
 
 static CHECKPOINT: Operation = Operation::of_closures("checkpoint");
 
@@ -86,20 +86,11 @@ pub fn try_checkpoint(
 
 /// Runs `body` and tells whether anything in it needed a gradient.
 fn watch_needs<R>(body: impl FnOnce() -> R) -> (bool, R) {
-    struct Restore(Option<bool>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            NEEDED.set(self.0);
-        }
-    }
-    let outer = NEEDED.replace(Some(false));
-    let restore = Restore(outer);
-    let result = body();
-    let needed = NEEDED.get() == Some(true);
-    drop(restore);
-    if needed && outer.is_some() {
-        NEEDED.set(Some(true));
-    }
+    let (needed, result) = scoped::set(&NEEDED, Some(false), || {
+        let result = body();
+        (NEEDED.get() == Some(true), result)
+    });
+    notice(|| needed);
     (needed, result)
 }
 

@@ -20,13 +20,15 @@ pub use hooks::HookHandle;
 pub(crate) use leaf::Leaf;
 pub(crate) use node::{Edge, Node, SavedTensor, Step, Target, VjpFunction};
 
+use crate::scoped;
+
 thread_local! {
     static ENABLED: Cell<bool> = const { Cell::new(true) };
 }
 
 /// Whether operations of this thread are recorded for gradients.
 pub fn is_grad_enabled() -> bool {
-    ENABLED.with(Cell::get)
+    ENABLED.get()
 }
 
 /// Runs `body` without recording for gradients on this thread, as `torch.no_grad()` does.
@@ -38,21 +40,10 @@ pub fn is_grad_enabled() -> bool {
 /// assert!(!y.is_requires_grad());
 /// ```
 pub fn no_grad<R>(body: impl FnOnce() -> R) -> R {
-    with_grad_enabled(false, body)
+    scoped::set(&ENABLED, false, body)
 }
 
 /// Runs `body` with recording for gradients on, inside of [`no_grad`] too.
 pub fn enable_grad<R>(body: impl FnOnce() -> R) -> R {
-    with_grad_enabled(true, body)
-}
-
-fn with_grad_enabled<R>(enabled: bool, body: impl FnOnce() -> R) -> R {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            ENABLED.with(|e| e.set(self.0));
-        }
-    }
-    let _restore = Restore(ENABLED.with(|e| e.replace(enabled)));
-    body()
+    scoped::set(&ENABLED, true, body)
 }

@@ -21,7 +21,7 @@ use super::recording;
 use super::shadow::{self, Observer, Shadow};
 use super::tape;
 use crate::dtype::{DType, HostData, Packed};
-use crate::{Error, Result};
+use crate::{Error, Result, scoped};
 
 /// Where tensors live and operations run: a GPU, the scalar reference, or a shadow that runs both and compares.
 ///
@@ -189,14 +189,7 @@ impl Device {
 
     /// Runs `body` with this as the thread's current device.
     pub fn scope<R>(&self, body: impl FnOnce() -> R) -> R {
-        struct Restore(Option<Device>);
-        impl Drop for Restore {
-            fn drop(&mut self) {
-                CURRENT.with(|c| *c.borrow_mut() = self.0.take());
-            }
-        }
-        let _restore = Restore(CURRENT.with(|c| c.borrow_mut().replace(self.clone())));
-        body()
+        scoped::replace(&CURRENT, Some(self.clone()), body).0
     }
 
     /// Every adapter that lumigrad can use, best first.

@@ -15,6 +15,7 @@ use super::kernel::{Grid, Kernel};
 use super::place::{self, Identity};
 use super::pool::Buffer;
 use crate::dtype::DType;
+use crate::scoped;
 
 /// A thread has a session.
 const SESSION: u8 = 1;
@@ -23,18 +24,17 @@ const RECORDING: u8 = 2;
 
 thread_local! {
     static ON: Cell<u8> = const { Cell::new(0) };
-    static LOCAL: RefCell<Local> = RefCell::default();
+    static LOCAL: RefCell<Local> = const { RefCell::new(Local { open: Vec::new(), bytes: None }) };
+    static CURRENT: RefCell<Option<Arc<Session>>> = const { RefCell::new(None) };
+    /// Modules that are running, and the path that this is.
+    static PATHS: RefCell<FxHashMap<Modules, Option<Arc<str>>>> = RefCell::default();
 }
 
 /// What a thread knows about where it is.
-#[derive(Default)]
 struct Local {
-    session: Option<Arc<Session>>,
     open: Vec<Open>,
     /// Bytes of the tensors of the dispatch to come.
     bytes: Option<u64>,
-    /// Modules that are running, and the path that this is.
-    paths: FxHashMap<Modules, Option<Arc<str>>>,
 }
 
 pub(crate) type Modules = SmallVec<[(Identity, u32); 8]>;
@@ -161,52 +161,27 @@ pub(crate) fn now() -> u64 {
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
-/// Sets a bit of [`ON`] until it is dropped.
-struct Switch(u8);
-
-impl Switch {
-    fn on(bit: u8) -> Switch {
-        Switch(ON.replace(ON.get() | bit))
-    }
-}
-
-impl Drop for Switch {
-    fn drop(&mut self) {
-        ON.set(self.0);
-    }
-}
-
 /// Runs `body` with a session for this device.
 pub(crate) fn listen<R>(device: usize, body: impl FnOnce(&Arc<Session>) -> R) -> R {
-    struct Restore(Option<Arc<Session>>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            LOCAL.with_borrow_mut(|local| {
-                local.session = self.0.take();
-                local.paths.clear();
-            });
-        }
-    }
-    let session = LOCAL.with_borrow_mut(|local| {
-        local.paths.clear();
-        Arc::new(Session { device, outer: local.session.clone(), events: Mutex::default() })
-    });
-    let _restore = Restore(LOCAL.with_borrow_mut(|local| local.session.replace(session.clone())));
-    let _on = Switch::on(SESSION);
-    body(&session)
+    let session = Arc::new(Session { device, outer: CURRENT.with_borrow(Clone::clone), events: Mutex::default() });
+    let inside = || switched_on(SESSION, || body(&session));
+    scoped::replace(&CURRENT, Some(session.clone()), inside).0
 }
 
 /// Runs `body` without listening.
 pub(crate) fn unheard<R>(body: impl FnOnce() -> R) -> R {
-    let _off = Switch(ON.replace(0));
-    body()
+    scoped::set(&ON, 0, body)
 }
 
 /// Runs a step that is being recorded.
 pub(crate) fn noting<R>(body: impl FnOnce() -> R) -> R {
-    LOCAL.with_borrow_mut(|local| local.paths.clear());
-    let _on = Switch::on(RECORDING);
-    body()
+    switched_on(RECORDING, body)
+}
+
+/// Runs `body` with another reason to note what it does.
+fn switched_on<R>(reason: u8, body: impl FnOnce() -> R) -> R {
+    let noting = || scoped::set(&ON, ON.get() | reason, body);
+    scoped::replace(&PATHS, FxHashMap::default(), noting).0
 }
 
 /// Whether this thread's operations are to be noted.
@@ -270,10 +245,12 @@ fn close() {
         if let Some(outer) = local.open.last_mut() {
             outer.inner += end - start;
         }
-        if let Some(session) = &local.session {
-            let event = HostEvent { kind, name, origin, start, end, own: (end - start).saturating_sub(inner) };
-            session.tell(None, |events| events.host.push(event.clone()));
-        }
+        let event = HostEvent { kind, name, origin, start, end, own: (end - start).saturating_sub(inner) };
+        CURRENT.with_borrow(|session| {
+            if let Some(session) = session {
+                session.tell(None, |events| events.host.push(event.clone()));
+            }
+        });
     });
 }
 
@@ -292,14 +269,14 @@ fn path() -> Option<Arc<str>> {
     if modules.is_empty() {
         return None;
     }
-    if let Some(known) = LOCAL.with_borrow(|local| local.paths.get(&modules).cloned()) {
+    if let Some(known) = PATHS.with_borrow(|paths| paths.get(&modules).cloned()) {
         return known;
     }
-    // Asked without holding `LOCAL`: it lists the user's modules.
+    // Asked without holding `PATHS`: it lists the user's modules.
     let path = place::path_of(&place::frames());
     let path = if path.is_empty() { place::short(modules[modules.len() - 1].0.type_name).to_string() } else { path };
     let path = Some(Arc::from(path));
-    LOCAL.with_borrow_mut(|local| local.paths.insert(modules, path.clone()));
+    PATHS.with_borrow_mut(|paths| paths.insert(modules, path.clone()));
     path
 }
 
@@ -363,8 +340,8 @@ pub(crate) fn session(device: usize) -> Option<Arc<Session>> {
 
 #[cold]
 fn session_of(device: usize) -> Option<Arc<Session>> {
-    LOCAL.with_borrow(|local| {
-        let mut session = local.session.as_ref();
+    CURRENT.with_borrow(|current| {
+        let mut session = current.as_ref();
         while let Some(this) = session {
             if this.device == device {
                 return Some(this.clone());

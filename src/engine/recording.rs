@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use super::device::{Device, RandomState};
 use super::kernel::{Grid, Kernel};
 use super::profile::{self, Heard, Work};
-use crate::{Error, Result};
+use crate::{Error, Result, scoped};
 
 /// Params of a dispatch that depend on something that may change between replays.
 pub(crate) trait Live: Send + Sync {
@@ -55,21 +55,6 @@ pub(crate) fn changed(device: &Device) {
     MOVES.set(MOVES.get() + 1);
 }
 
-/// Puts the mode back, after a panic too.
-struct ModeScope(Mode);
-
-impl ModeScope {
-    fn enter(mode: Mode) -> ModeScope {
-        ModeScope(MODE.replace(mode))
-    }
-}
-
-impl Drop for ModeScope {
-    fn drop(&mut self) {
-        MODE.set(self.0);
-    }
-}
-
 /// The switches of modules that a step asked for, with their positions.
 pub(crate) type Switches = Vec<(Arc<AtomicBool>, bool)>;
 
@@ -82,11 +67,10 @@ pub(crate) struct Seen {
 
 /// Runs a step that is to be recorded now or later.
 pub(crate) fn capturing<R>(body: impl FnOnce() -> R) -> (R, Seen) {
-    let _scope = ModeScope::enter(Mode::Capture);
-    SWITCHES.take();
     let before = MOVES.get();
-    let result = profile::noting(body);
-    (result, Seen { switches: SWITCHES.take(), moves: MOVES.get() != before })
+    let noting = || scoped::replace(&SWITCHES, Vec::new(), || profile::noting(body));
+    let (result, switches) = scoped::set(&MODE, Mode::Capture, noting);
+    (result, Seen { switches, moves: MOVES.get() != before })
 }
 
 /// Whether this thread runs a step that is to be recorded.
@@ -411,12 +395,9 @@ impl Recording {
                 continue;
             }
             let (commands, source) = (live.commands.clone(), live.source.clone());
-            let collected = {
-                let _scope = ModeScope::enter(Mode::Collect);
-                COLLECTED.take();
-                source.run()?;
-                COLLECTED.take()
-            };
+            let collecting = || scoped::replace(&COLLECTED, Vec::new(), || source.run());
+            let (ran, collected) = scoped::set(&MODE, Mode::Collect, collecting);
+            ran?;
             let recorded = &self.recorder.commands[commands.clone()];
             let fits = |(c, (kernel, variant, params)): (&Command, &Collected)| {
                 (c.kernel.id(), c.variant, c.params.len()) == (*kernel, *variant, params.len())

@@ -10,7 +10,7 @@ use super::gpu::Gpu;
 use super::kernel::{Grid, Kernel, Params};
 use super::pool::Buffer;
 use crate::dtype::HostData;
-use crate::{Error, Result};
+use crate::{Error, Result, scoped};
 
 /// Receives every comparison of a shadow device.
 pub type Observer = Arc<dyn Fn(&Comparison) + Send + Sync>;
@@ -97,15 +97,8 @@ fn note(comparisons: &[Comparison]) {
 
 /// Compares the dispatches of `body`.
 pub(crate) fn comparing<R>(body: impl FnOnce() -> R) -> (R, Vec<Comparison>) {
-    struct Restore(Option<Vec<Comparison>>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            FOUND.replace(self.0.take());
-        }
-    }
-    let _restore = Restore(FOUND.replace(Some(Vec::new())));
-    let result = body();
-    (result, FOUND.take().unwrap_or_default())
+    let (result, found) = scoped::replace(&FOUND, Some(Vec::new()), body);
+    (result, found.unwrap_or_default())
 }
 
 /// One dispatch on a GPU that is no shadow, compared.

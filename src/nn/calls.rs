@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use super::graph::tensors;
 use super::hooks::Detour;
 use crate::engine::place;
+use crate::scoped;
 
 /// A call of a module.
 pub(super) struct Called {
@@ -21,16 +22,9 @@ thread_local! {
 
 /// Runs `body` and lists the modules that this thread calls in it, each after those that it calls itself.
 pub(super) fn record<R>(body: impl FnOnce() -> R) -> (R, Vec<Called>) {
-    struct Restore(Option<Vec<Called>>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            CALLS.set(self.0.take());
-        }
-    }
     let _detour = Detour::new();
-    let _restore = Restore(CALLS.replace(Some(Vec::new())));
-    let result = body();
-    (result, CALLS.take().unwrap_or_default())
+    let (result, calls) = scoped::replace(&CALLS, Some(Vec::new()), body);
+    (result, calls.unwrap_or_default())
 }
 
 /// Adds the module that is running to the list, if there is one.

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::{Attrs, Operation};
 use crate::engine::place::{self, short};
+use crate::scoped;
 use crate::tensor::Tensor;
 
 /// A module that was running.
@@ -38,27 +39,7 @@ thread_local! {
 /// Runs `body` and lists the operations that this thread runs in it, in order. What an operation does inside is its own
 /// affair, and what a backward pass runs is listed too.
 pub(crate) fn observe<R>(body: impl FnOnce() -> R) -> (R, Vec<Observed>) {
-    /// Puts the outer list back, also after a panic: a list keeps its tensors.
-    struct Outer(Vec<Observed>);
-    impl Drop for Outer {
-        fn drop(&mut self) {
-            LIST.set(std::mem::take(&mut self.0));
-        }
-    }
-    let _outer = Outer(LIST.take());
-    let result = switched(true, body);
-    (result, LIST.take())
-}
-
-fn switched<R>(on: bool, body: impl FnOnce() -> R) -> R {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            ON.set(self.0);
-        }
-    }
-    let _restore = Restore(ON.replace(on));
-    body()
+    scoped::replace(&LIST, Vec::new(), || scoped::set(&ON, true, body))
 }
 
 /// Whether this thread lists its operations.
@@ -68,7 +49,7 @@ pub(super) fn is_on() -> bool {
 
 /// Runs the inside of an operation, whose own operations are not listed.
 pub(super) fn paused<R>(body: impl FnOnce() -> R) -> R {
-    switched(false, body)
+    scoped::set(&ON, false, body)
 }
 
 /// Adds to the list.
