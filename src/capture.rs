@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use crate::autograd::{anomaly, is_grad_enabled, no_grad};
 use crate::dtype::DType;
 use crate::engine::Device;
-use crate::engine::recording::{self, Recorder, Recording, Switches, Verdict};
+use crate::engine::recording::{self, Recorder, Recording, Switches};
 use crate::ops::copy_into;
 use crate::tensor::{Shape, Tensor};
 use crate::{Error, Result};
@@ -89,7 +89,7 @@ enum State {
 }
 
 struct Ready {
-    recording: Held<Box<Recording>>,
+    recording: Held<Recording>,
     outputs: Vec<Tensor>,
     circumstances: Circumstances,
 }
@@ -130,7 +130,7 @@ impl Pins for Recorder {
     }
 }
 
-impl Pins for Box<Recording> {
+impl Pins for Recording {
     fn pinned(&self) -> &FxHashSet<u64> {
         self.used()
     }
@@ -297,7 +297,7 @@ impl Entry {
         };
         let changes = device.changes();
         let (result, seen) = recording::capturing(|| step(&self.inputs));
-        let recorder = listening.end();
+        let mut recorder = listening.end();
         let result = result?;
         let outputs: Vec<Tensor> = result.tensors().iter().map(Tensor::detach).collect();
         let circumstances = Circumstances { switches: seen.switches, changes };
@@ -310,11 +310,11 @@ impl Entry {
             // An optimiser makes its memory anew, say.
             State::Warm(times) if seen.moves => State::Warm(times + 1),
             State::Once(..) if seen.moves => State::Warm(0),
-            State::Once(first, before) if before.changes == changes && before.is_same_mode() => {
-                match verdict(*first, recorder, device)? {
-                    Verdict::Again(second) => State::Once(Box::new(Held::new(*second, device)), circumstances),
-                    Verdict::Same(recording) => {
-                        let recording = Held::new(recording, device);
+            State::Once(mut first, before) if before.changes == changes && before.is_same_mode() => {
+                match recording::compare(first.get(), recorder.get(), device.random_state())? {
+                    None => State::Once(Box::new(recorder), circumstances),
+                    Some(draws) => {
+                        let recording = Held::new(Recording::new(recorder.take(), draws), device);
                         State::Ready(Box::new(Ready { recording, outputs: outputs.clone(), circumstances }))
                     }
                 }
@@ -323,12 +323,6 @@ impl Entry {
         };
         copies(&outputs)
     }
-}
-
-fn verdict(mut first: Held<Recorder>, second: Held<Recorder>, device: &Device) -> Result<Verdict> {
-    let second = second.take();
-    let used = second.used().clone();
-    recording::compare(first.get(), second, device.random_state()).inspect_err(|_| device.release_recording(&used))
 }
 
 /// Ends the listening, after a panic too.

@@ -265,28 +265,27 @@ impl Recorder {
 /// A random state in a dispatch's params: byte, and which of the step's draws it is.
 type Draw = (usize, u64);
 
+/// The random states of a step.
+pub(crate) struct Draws {
+    places: Vec<Draw>,
+    /// How many random operations a step has.
+    count: u64,
+}
+
 /// A step that can be run again.
 pub(crate) struct Recording {
     recorder: Recorder,
-    draws: Vec<Draw>,
-    /// How many random operations a step has.
-    drawn: u64,
+    draws: Draws,
     used: Arc<FxHashSet<u64>>,
 }
 
-/// What two recorded steps say about a third.
-pub(crate) enum Verdict {
-    /// The second can be replayed.
-    Same(Box<Recording>),
-    /// One more has to be seen: both began with the same random state, or one was seeded anew.
-    Again(Box<Recorder>),
-}
-
-/// Holds two steps in a row side by side; `after` is the random state after the second.
+/// Holds two steps in a row side by side; `after` is the random state after the second. Gives what a replay of the
+/// second has to know, or `None` when one more step has to be seen: both began with the same random state, or one was
+/// seeded anew.
 ///
 /// # Errors
 /// [`Error::Capture`] with what differs.
-pub(crate) fn compare(first: &Recorder, second: Recorder, after: RandomState) -> Result<Verdict> {
+pub(crate) fn compare(first: &Recorder, second: &Recorder, after: RandomState) -> Result<Option<Draws>> {
     let refused = |op, detail: String| Err(Error::Capture { op, detail });
     if let Some(problem) = first.problem.as_ref().or(second.problem.as_ref()) {
         return refused("capture", format!("the step {problem}"));
@@ -306,27 +305,25 @@ pub(crate) fn compare(first: &Recorder, second: Recorder, after: RandomState) ->
         }
     }
     if first.commands.len() != second.commands.len() {
-        let longer = if first.commands.len() > second.commands.len() { first } else { &second };
+        let longer = if first.commands.len() > second.commands.len() { first } else { second };
         let extra = longer.commands[first.commands.len().min(second.commands.len())].kernel.name;
         return refused(extra, format!("runs in one step and not in the next; {SAME}"));
     }
     let constants = |r: &Recorder| r.constants.len();
     let same = |(a, b): (&Constant, &Constant)| a.made == b.made && a.offset == b.offset && a.bytes == b.bytes;
-    if constants(first) != constants(&second) || !first.constants.iter().zip(&second.constants).all(same) {
+    if constants(first) != constants(second) || !first.constants.iter().zip(&second.constants).all(same) {
         return refused("capture", format!("host data in the step is not the same each time; {INPUTS}"));
     }
     let started = second.random;
     if after.seed != started.seed || after.counter < started.counter {
         return refused("manual_seed", "the random numbers are seeded anew in the step; do that outside".into());
     }
-    let drawn = after.counter - started.counter;
+    let count = after.counter - started.counter;
     // Where random states lie shows only when they differ, and as nothing else but the counter does.
-    if drawn > 0 && (started == first.random || started.seed != first.random.seed) {
-        return Ok(Verdict::Again(Box::new(second)));
+    if count > 0 && (started == first.random || started.seed != first.random.seed) {
+        return Ok(None);
     }
-    let draws = draws(first, &second, drawn)?;
-    let used = Arc::new(second.used.clone());
-    Ok(Verdict::Same(Box::new(Recording { recorder: second, draws, drawn, used })))
+    Ok(Some(Draws { places: draws(first, second, count)?, count }))
 }
 
 const SAME: &str = "a step can be replayed only when each run does the same";
@@ -386,6 +383,12 @@ pub(crate) struct Replayed<'a> {
 }
 
 impl Recording {
+    /// A step that was found to be the same as the one before, with these random states.
+    pub fn new(mut recorder: Recorder, draws: Draws) -> Recording {
+        let used = Arc::new(std::mem::take(&mut recorder.used));
+        Recording { recorder, draws, used }
+    }
+
     /// Takes over what has changed: false when the recording no longer fits.
     pub fn refresh(&mut self, device: &Device) -> Result<bool> {
         for i in 0..self.recorder.live.len() {
@@ -410,8 +413,8 @@ impl Recording {
             }
             self.recorder.live[i].version = version;
         }
-        let base = device.draw_random(self.drawn);
-        for (at, draw) in &self.draws {
+        let base = device.draw_random(self.draws.count);
+        for (at, draw) in &self.draws.places {
             let words = [base.counter.wrapping_add(*draw), base.seed];
             self.recorder.params[*at..*at + 16].copy_from_slice(bytemuck::cast_slice(&words));
         }
