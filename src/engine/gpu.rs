@@ -363,28 +363,16 @@ impl Gpu {
     pub fn replay(&self, recording: &Recording) {
         let _span = profile::span(SpanKind::Replay, "replay");
         let session = profile::session(self.number());
-        let by_clock = session.is_some() && self.timing == Timing::Host;
+        AtomicCounters::add(&self.counters.dispatches, recording.len() as u64);
+        if let (Some(session), Timing::Host) = (&session, self.timing) {
+            return self.replay_by_clock(recording, session);
+        }
         let mut stream = self.stream();
         stream.note_replay(recording.used());
         for command in recording.commands() {
-            if by_clock {
-                drop(stream);
-                self.flush();
-                let _ = self.wait(None);
-                stream = self.stream();
-                stream.note_replay(recording.used());
-            }
-            let start = if by_clock { profile::now() } else { 0 };
-            stream.dispatch(command.pipeline.clone(), command.group.clone(), command.params, command.grid);
+            stream.replay(&command);
             if let (Some(session), Some(work)) = (&session, command.work) {
-                if by_clock {
-                    drop(stream);
-                    let _ = self.stop_clock(start, session, work.clone());
-                    stream = self.stream();
-                    stream.note_replay(recording.used());
-                } else {
-                    stream.mark(session.clone(), work.clone());
-                }
+                stream.mark(session.clone(), work.clone());
             }
             if stream.is_full() {
                 stream.submit(&self.device, &self.queue, &self.counters);
@@ -395,7 +383,6 @@ impl Gpu {
                 stream.note_replay(recording.used());
             }
         }
-        AtomicCounters::add(&self.counters.dispatches, recording.len() as u64);
     }
 
     /// Hands everything recorded to the driver, without waiting.

@@ -197,30 +197,33 @@ pub(crate) struct Span(bool, PhantomData<*const ()>);
 /// Begins a span, if somebody listens.
 #[inline]
 pub(crate) fn span(kind: SpanKind, name: &'static str) -> Span {
-    if is_on() {
+    let on = is_on();
+    if on {
         open(kind, name, None);
     }
-    Span(is_on(), PhantomData)
+    Span(on, PhantomData)
 }
 
 /// Begins an operation's span.
 #[inline]
 pub(crate) fn operation(name: &'static str) -> Span {
-    if is_on() {
+    let on = is_on();
+    if on {
         let origin = Origin { operation: name, backward: false, path: path() };
         open(SpanKind::Operation, name, Some(Arc::new(origin)));
     }
-    Span(is_on(), PhantomData)
+    Span(on, PhantomData)
 }
 
 /// Begins the span of an operation's way back, which has the place of the way there.
 #[inline]
 pub(crate) fn backward(name: &'static str, forward: Option<&Arc<Origin>>) -> Span {
-    if is_on() {
+    let on = is_on();
+    if on {
         let path = forward.and_then(|origin| origin.path.clone());
         open(SpanKind::Backward, name, Some(Arc::new(Origin { operation: name, backward: true, path })));
     }
-    Span(is_on(), PhantomData)
+    Span(on, PhantomData)
 }
 
 /// Where the operation that is running comes from, for its way back.

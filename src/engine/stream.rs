@@ -14,7 +14,7 @@ use super::kernel::Grid;
 use super::pipelines::{PARAMS_BYTES, Pipelines};
 use super::pool::{Pool, RawBuffer};
 use super::profile::{self, Session, SpanKind, Work};
-use super::recording::Recorder;
+use super::recording::{Recorder, Replayed};
 use super::timer::{Encoding, Mark, Timer, Timing};
 
 /// When a stream submits, a property of the adapter.
@@ -130,6 +130,11 @@ impl Stream {
         self.params.resize(offset + PARAMS_BYTES as usize, 0);
         self.commands.push(Dispatch { pipeline, group, params: offset as u32, groups: grid.groups });
         self.work += grid.work;
+    }
+
+    /// [`Self::dispatch`] of a recording.
+    pub fn replay(&mut self, command: &Replayed<'_>) {
+        self.dispatch(command.pipeline.clone(), command.group.clone(), command.params, command.grid);
     }
 
     /// The last recorded command is to be timed.

@@ -9,6 +9,7 @@ use super::Gpu;
 use crate::Result;
 use crate::engine::kernel::Kernel;
 use crate::engine::profile::{self, Session, Work};
+use crate::engine::recording::Recording;
 use crate::engine::timer::Timing;
 
 /// How long the end of a profile waits for times after the device has done everything.
@@ -41,6 +42,22 @@ impl Gpu {
         let result = self.wait(None);
         session.ran(work, result.is_ok().then(|| (start, profile::now())));
         result
+    }
+
+    /// [`Self::replay`] on a device without timestamps: waits for each dispatch.
+    pub(super) fn replay_by_clock(&self, recording: &Recording, session: &Session) {
+        for command in recording.commands() {
+            self.flush();
+            let _ = self.wait(None);
+            let start = profile::now();
+            let mut stream = self.stream();
+            stream.note_replay(recording.used());
+            stream.replay(&command);
+            drop(stream);
+            if let Some(work) = command.work {
+                let _ = self.stop_clock(start, session, work.clone());
+            }
+        }
     }
 
     /// Runs everything recorded so far, and asks how the device's clock stands to the host's.
