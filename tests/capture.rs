@@ -4,14 +4,11 @@ mod common;
 
 use std::cell::Cell;
 
-use common::Gpu;
-use libtest_mimic::{Failed, Trial};
+use common::{Gpu, Outcome, Test, mentions, same};
+use libtest_mimic::Failed;
 use lumigrad::optim::lr_scheduler::StepLR;
 use lumigrad::optim::{Adam, AdamW, SGD};
 use lumigrad::{Capture, nn, prelude::*};
-
-type Outcome = std::result::Result<(), Failed>;
-type Test = fn(&Device) -> Outcome;
 
 const TESTS: &[(&str, Test)] = &[
     ("replays_have_the_same_bits", same_bits),
@@ -43,18 +40,9 @@ const TESTS: &[(&str, Test)] = &[
 
 fn main() {
     let gpu = Gpu::open();
-    let on_reference = TESTS
-        .iter()
-        .take(2)
-        .map(|(name, test)| Trial::test(format!("reference::{name}"), move || test(&Device::new_reference(true))));
-    let on_gpu = TESTS.iter().map(|(name, test)| gpu.trial(format!("gpu::{name}"), test));
-    let trials = on_reference.chain(on_gpu).collect();
+    let mut trials = common::on_references(&TESTS[..2]);
+    trials.extend(gpu.trials("gpu", TESTS));
     gpu.run(trials);
-}
-
-fn same(what: &str, got: impl PartialEq + std::fmt::Debug, want: impl PartialEq + std::fmt::Debug) -> Outcome {
-    let (got, want) = (format!("{got:?}"), format!("{want:?}"));
-    if got == want { Ok(()) } else { Err(format!("{what}: {got}, not {want}").into()) }
 }
 
 /// The text of the refusal of a step that is run until it is recorded.
@@ -69,11 +57,6 @@ fn refusal(device: &Device, mut step: impl FnMut(&Tensor) -> Result<Tensor>) -> 
         }
     }
     Err("nothing was refused".into())
-}
-
-fn mentions(text: &str, words: &[&str]) -> Outcome {
-    let missing: Vec<_> = words.iter().filter(|word| !text.contains(**word)).collect();
-    if missing.is_empty() { Ok(()) } else { Err(format!("{text:?} does not mention {missing:?}").into()) }
 }
 
 fn network(device: &Device) -> nn::Sequential {

@@ -3,8 +3,7 @@
 
 mod common;
 
-use common::Gpu;
-use libtest_mimic::Failed;
+use common::{Gpu, Outcome, check, mentions};
 use lumigrad::autograd::{detect_anomaly, gradcheck};
 use lumigrad::engine::{Bound, HostCall};
 use lumigrad::ops::{self, Attrs, Check, CustomOp, CustomOpBuilder};
@@ -26,14 +25,6 @@ fn main() {
         gpu.trial("extend::checkpoints", checkpoints),
     ];
     gpu.run(trials);
-}
-
-fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), Failed> {
-    if holds { Ok(()) } else { Err(message().into()) }
-}
-
-fn says(text: &str, parts: &[&str]) -> Result<(), Failed> {
-    parts.iter().try_for_each(|part| ensure(text.contains(part), || format!("{part:?} is not in: {text}")))
 }
 
 /// A shader of one input and one output, with the body of its loop.
@@ -88,33 +79,33 @@ fn factor(value: f64) -> Attrs {
     Attrs::new().float("factor", value)
 }
 
-fn custom_operation(device: &Device) -> Result<(), Failed> {
+fn custom_operation(device: &Device) -> Outcome {
     let op = square("", SQUARE).build()?;
     for device in [device, &Device::reference()] {
         let x = Tensor::from_slice_on(&[1.0f32, -2.0, 3.0], &[3], device).requires_grad();
         let y = op.call(&[&x], factor(0.5));
-        ensure(y.to_vec::<f32>()? == [0.5, 2.0, 4.5], || format!("{y:?} on {device}"))?;
+        check(y.to_vec::<f32>()? == [0.5, 2.0, 4.5], format!("{y:?} on {device}"))?;
         (&y * 3.0).sum().backward()?;
-        ensure(x.grad().unwrap().to_vec::<f32>()? == [3.0, -6.0, 9.0], || format!("{:?}", x.grad()))?;
+        check(x.grad().unwrap().to_vec::<f32>()? == [3.0, -6.0, 9.0], format!("{:?}", x.grad()))?;
     }
     let x = Tensor::from_slice_on(&[0.5f32, -2.0, 3.0], &[3], device);
     // Two results are compared: the forward dispatch, and those of the gradient.
     let random = device.random_state();
     let comparisons = op.check_against_reference(&[&x], &factor(0.7))?;
-    ensure(device.random_state() == random, || "the check draws random numbers".into())?;
-    ensure(comparisons.len() >= 3 && comparisons[0].kernel == "scaled_square", || format!("{comparisons:?}"))?;
+    check(device.random_state() == random, "the check draws random numbers")?;
+    check(comparisons.len() >= 3 && comparisons[0].kernel == "scaled_square", format!("{comparisons:?}"))?;
     gradcheck(|x| op.try_call(&[&x[0]], factor(0.7)).map(|mut y| y.remove(0)), &[x], Default::default())?;
     // Many elements: the grid folds.
     let n = 64 * 65_535 + 1000;
     let ones = Tensor::full_on(&[n], 1.0, DType::F32, device);
     let sum = op.call(&[&ones], factor(1.0)).sum().item::<f64>()?;
-    ensure(sum == n as f64, || format!("{sum} for {n}"))?;
+    check(sum == n as f64, format!("{sum} for {n}"))?;
     let empty = op.call(&[&Tensor::full_on(&[0, 3], 1.0, DType::F32, device)], factor(1.0));
-    ensure(empty.shape() == [0, 3] && empty.to_vec::<f32>()?.is_empty(), || format!("{empty:?}"))
+    check(empty.shape() == [0, 3] && empty.to_vec::<f32>()?.is_empty(), format!("{empty:?}"))
 }
 
 /// Views are copied, unless the shader knows of offsets; gradients find their way back.
-fn operands_that_lie_anyhow(device: &Device) -> Result<(), Failed> {
+fn operands_that_lie_anyhow(device: &Device) -> Outcome {
     let with_offset = square(
         "x_offset: u32, x_len: u32",
         "y[i] = x[params.x_offset + i] * x[params.x_offset + i] * params.factor * f32(params.x_len / params.n);",
@@ -131,20 +122,20 @@ fn operands_that_lie_anyhow(device: &Device) -> Result<(), Failed> {
             let view = make();
             let expected = (&view * &view * 2.0).to_vec::<f32>()?;
             let y = op.call(&[&view], factor(2.0));
-            ensure(y.to_vec::<f32>()? == expected, || format!("{y:?} for {view:?}"))?;
+            check(y.to_vec::<f32>()? == expected, format!("{y:?} for {view:?}"))?;
             y.sum().backward()?;
             let own = base.grad().unwrap().to_vec::<f32>()?;
             base.set_grad(None)?;
             let view = make();
             (&view * &view * 2.0).sum().backward()?;
             let expected = base.grad().unwrap().to_vec::<f32>()?;
-            ensure(own == expected, || format!("{own:?} for {expected:?}"))?;
+            check(own == expected, format!("{own:?} for {expected:?}"))?;
         }
     }
     Ok(())
 }
 
-fn several_outputs_and_param_types(device: &Device) -> Result<(), Failed> {
+fn several_outputs_and_param_types(device: &Device) -> Outcome {
     let op = CustomOp::new("shifted")
         .wgsl(
             "struct Params { size: vec2<u32>, low: i32, n: u32, weights: array<vec4<f32>, 2> }
@@ -179,18 +170,18 @@ fn several_outputs_and_param_types(device: &Device) -> Result<(), Failed> {
     let x = Tensor::from_slice_on(&[1, 2, 3, 4, 5, 6], &[2, 3], device);
     let attrs = || Attrs::new().ints("weights", [1, 10, 100]);
     let y = op.try_call(&[&x], attrs())?;
-    ensure(y[0].to_vec::<f32>()? == [99.0, 432.0], || format!("{:?}", y[0]))?;
-    ensure(y[1].dtype() == DType::Bool && y[1].to_vec::<u32>()? == [0, 0, 1, 1, 1, 1], || format!("{:?}", y[1]))?;
-    says(
+    check(y[0].to_vec::<f32>()? == [99.0, 432.0], format!("{:?}", y[0]))?;
+    check(y[1].dtype() == DType::Bool && y[1].to_vec::<u32>()? == [0, 0, 1, 1, 1, 1], format!("{:?}", y[1]))?;
+    mentions(
         &op.try_call(&[&Tensor::from_slice_on(&[1], &[1], device)], attrs()).unwrap_err().to_string(),
         &["shifted: ", "[1]"],
     )?;
     // Without a twin only a GPU can run it.
     let text = op.try_call(&[&x.to(&Device::reference())], attrs()).unwrap_err().to_string();
-    says(&text, &["shifted: ", "no", "twin", ".reference(..)"])
+    mentions(&text, &["shifted: ", "no", "twin", ".reference(..)"])
 }
 
-fn backward_by_another_kernel(device: &Device) -> Result<(), Failed> {
+fn backward_by_another_kernel(device: &Device) -> Outcome {
     let double = square("", "y[i] = x[i] * 2.0 * params.factor;")
         .reference(
             |call| {
@@ -220,19 +211,19 @@ fn backward_by_another_kernel(device: &Device) -> Result<(), Failed> {
         loss.backward()?;
         optimizer.step()?;
         let now = loss.item::<f32>()?;
-        ensure(now < last, || format!("{now} after {last}"))?;
+        check(now < last, format!("{now} after {last}"))?;
         last = now;
     }
     Ok(())
 }
 
-fn refused(builder: CustomOpBuilder, parts: &[&str]) -> Result<(), Failed> {
+fn refused(builder: CustomOpBuilder, parts: &[&str]) -> Outcome {
     let error = builder.build().err().ok_or_else(|| format!("nothing is wrong, but {parts:?} was expected"))?;
-    ensure(matches!(error, Error::Kernel { .. }), || format!("{error:?}"))?;
-    says(&error.to_string(), parts)
+    check(matches!(error, Error::Kernel { .. }), format!("{error:?}"))?;
+    mentions(&error.to_string(), parts)
 }
 
-fn mistakes_in_the_text(_: &Device) -> Result<(), Failed> {
+fn mistakes_in_the_text(_: &Device) -> Outcome {
     // The line and column are those of the user's text, whatever is imported before it.
     let line =
         1 + shader("factor: f32, ", "@").lines().position(|line| line.contains('@') && line.trim() == "@").unwrap();
@@ -255,15 +246,15 @@ fn mistakes_in_the_text(_: &Device) -> Result<(), Failed> {
     refused(square("", "").wgsl("#import common/nothing\n"), &["common/nothing", "common/math"])
 }
 
-fn mistakes_in_calls(device: &Device) -> Result<(), Failed> {
+fn mistakes_in_calls(device: &Device) -> Outcome {
     let op = square("", SQUARE).build()?;
     let (x, whole) = (Tensor::ones(&[2]).to(device), Tensor::from_slice_on(&[1, 2], &[2], device));
-    says(&op.try_call(&[], factor(1.0)).unwrap_err().to_string(), &["scaled_square: takes 1 inputs, not 0"])?;
-    says(&op.try_call(&[&whole], factor(1.0)).unwrap_err().to_string(), &["`x` is an array of F32", "i32"])?;
+    mentions(&op.try_call(&[], factor(1.0)).unwrap_err().to_string(), &["scaled_square: takes 1 inputs, not 0"])?;
+    mentions(&op.try_call(&[&whole], factor(1.0)).unwrap_err().to_string(), &["`x` is an array of F32", "i32"])?;
     let silent = CustomOp::new("silent").wgsl(shader("", "y[i] = x[i];")).input("x").output("y").build()?;
     let leaf = x.clone().requires_grad();
     let y = silent.call(&[&leaf], Attrs::new());
-    says(&y.sum().backward().unwrap_err().to_string(), &["silent", "no gradient", ".backward(..)"])?;
+    mentions(&y.sum().backward().unwrap_err().to_string(), &["silent", "no gradient", ".backward(..)"])?;
     silent.call(&[&x], Attrs::new()).to_vec::<f32>()?;
     let negative = CustomOp::new("negative")
         .wgsl(shader("count: u32,", "y[i] = x[i];"))
@@ -271,30 +262,29 @@ fn mistakes_in_calls(device: &Device) -> Result<(), Failed> {
         .output("y")
         .param("count", |_| -1)
         .build()?;
-    says(&negative.try_call(&[&x], Attrs::new()).unwrap_err().to_string(), &["negative: ", "`count`", "-1"])?;
+    mentions(&negative.try_call(&[&x], Attrs::new()).unwrap_err().to_string(), &["negative: ", "`count`", "-1"])?;
     let shadow = Device::shadow()?;
-    says(&silent.try_call(&[&x.to(&shadow)], Attrs::new()).unwrap_err().to_string(), &["silent", "twin"])?;
+    mentions(&silent.try_call(&[&x.to(&shadow)], Attrs::new()).unwrap_err().to_string(), &["silent", "twin"])?;
     op.try_call(&[&x.to(&shadow)], factor(2.0))?[0].to_vec::<f32>()?;
     Ok(())
 }
 
-fn wrong_twins_and_gradients_are_found(device: &Device) -> Result<(), Failed> {
+fn wrong_twins_and_gradients_are_found(device: &Device) -> Outcome {
     let x = Tensor::from_slice_on(&[1.0f32, -2.0, 3.0], &[3], device);
     let op = square("", "y[i] = x[i] * x[i] * params.factor * 1.00001;").build()?;
     match op.check_against_reference(&[&x], &factor(1.0)) {
-        Err(Error::Diverged { kernel, detail }) => says(&format!("{kernel} {detail}"), &["scaled_square", "`y`"])?,
+        Err(Error::Diverged { kernel, detail }) => mentions(&format!("{kernel} {detail}"), &["scaled_square", "`y`"])?,
         other => return Err(format!("{other:?}").into()),
     }
     let x2 = Tensor::from_slice_on(&[1.0f32, -2.0, 3.0], &[3], &Device::shadow()?);
-    ensure(matches!(op.try_call(&[&x2], factor(1.0)), Err(Error::Diverged { .. })), || {
-        "the shadow sees nothing".into()
-    })?;
+    let diverged = matches!(op.try_call(&[&x2], factor(1.0)), Err(Error::Diverged { .. }));
+    check(diverged, "the shadow sees nothing")?;
     let op = square("", SQUARE).backward(|v| Ok(vec![Some(v.gradient().try_mul(&v.saved(0))?)])).build()?;
     let text = op.check_against_reference(&[&x], &factor(1.0)).unwrap_err().to_string();
-    says(&text, &["gradcheck"])
+    mentions(&text, &["gradcheck"])
 }
 
-fn hooks_and_anomalies(device: &Device) -> Result<(), Failed> {
+fn hooks_and_anomalies(device: &Device) -> Outcome {
     #[derive(Module)]
     struct Squared {
         #[module(skip)]
@@ -313,11 +303,11 @@ fn hooks_and_anomalies(device: &Device) -> Result<(), Failed> {
     })?;
     let x = Tensor::from_slice_on(&[1e10f32, 1.0], &[2], device);
     let text = detect_anomaly(|| net.call(&x).sum().backward()).unwrap_err().to_string();
-    says(&text, &["scaled_square: gives an infinity at [0] of [2]", "in 1, at ", "extend.rs"])?;
+    mentions(&text, &["scaled_square: gives an infinity at [0] of [2]", "in 1, at ", "extend.rs"])?;
     let hook = net.register_forward_hook_at("1", |_, _: &Tensor, y: &Tensor| Some(y * 0.0))?;
     let y = net.call(&x.select(0, 1)).to_vec::<f32>()?;
     drop(hook);
-    ensure(y == [0.0], || format!("{y:?}"))
+    check(y == [0.0], format!("{y:?}"))
 }
 
 fn product(device: &Device) -> lumigrad::Result<Vec<f32>> {
@@ -325,28 +315,28 @@ fn product(device: &Device) -> lumigrad::Result<Vec<f32>> {
     x.try_mul(&x)?.to_vec()
 }
 
-fn replacements(device: &Device) -> Result<(), Failed> {
+fn replacements(device: &Device) -> Outcome {
     let own = ops::kernel("mul.forward").unwrap().source.concat();
     let other = own.replace("x * y", "y * x");
-    ensure(own != other, || "the text has changed".into())?;
+    check(own != other, "the text has changed")?;
     let replacement = device.replace_kernel_with("mul.forward", &other, Check::Reference)?;
-    ensure(replacement.comparisons().len() > 10, || format!("{:?}", replacement.comparisons().len()))?;
-    ensure(product(device)? == [1.0, 4.0, 9.0], || "the product".into())?;
+    check(replacement.comparisons().len() > 10, format!("{:?}", replacement.comparisons().len()))?;
+    check(product(device)? == [1.0, 4.0, 9.0], "the product")?;
     replacement.restore();
     // One that is wrong and only compiles is used as long as it is held.
     let wrong = own.replace("x * y", "x + y");
     let replacement = device.replace_kernel_with("mul.forward[f32]", &wrong, Check::Compiles)?;
-    ensure(product(device)? == [2.0, 4.0, 6.0], || "the replacement is used".into())?;
+    check(product(device)? == [2.0, 4.0, 6.0], "the replacement is used")?;
     drop(replacement);
-    ensure(product(device)? == [1.0, 4.0, 9.0], || "the kernel's own is back".into())
+    check(product(device)? == [1.0, 4.0, 9.0], "the kernel's own is back")
 }
 
-fn wrong_replacements(device: &Device) -> Result<(), Failed> {
+fn wrong_replacements(device: &Device) -> Outcome {
     let own = ops::kernel("mul.forward").unwrap().source.concat();
-    let refused = |name: &str, text: &str, check: Check, parts: &[&str]| -> Result<(), Failed> {
-        let error = device.replace_kernel_with(name, text, check).err().ok_or("it is accepted")?.to_string();
-        says(&error, parts)?;
-        ensure(product(device)? == [1.0, 4.0, 9.0], || format!("after {error}"))
+    let refused = |name: &str, text: &str, how: Check, parts: &[&str]| -> Outcome {
+        let error = device.replace_kernel_with(name, text, how).err().ok_or("it is accepted")?.to_string();
+        mentions(&error, parts)?;
+        check(product(device)? == [1.0, 4.0, 9.0], format!("after {error}"))
     };
     let wrong = own.replace("x * y", "x * y * 1.001");
     refused("mul.forward[f32]", &wrong, Check::Reference, &["mul.forward[f32]", "differs", "`z`"])?;
@@ -366,11 +356,11 @@ fn wrong_replacements(device: &Device) -> Result<(), Failed> {
     refused("mul.forwards", &own, Check::Compiles, &["mul.forwards", "mul.forward"])?;
     refused("mul.forward[f16]", &own, Check::Compiles, &["mul.forward[f16]", "mul.forward[f32]"])?;
     let text = Device::reference().replace_kernel_with("mul.forward", &own, Check::Compiles).unwrap_err().to_string();
-    says(&text, &["reference"])
+    mentions(&text, &["reference"])
 }
 
 /// The same bits with less memory, on the GPU's pool.
-fn checkpoints(device: &Device) -> Result<(), Failed> {
+fn checkpoints(device: &Device) -> Outcome {
     let part = || {
         let linear = nn::Linear::new(64, 64);
         nn::Sequential::new().add(linear).add(nn::Tanh).add(nn::Dropout::new(0.2)).add(nn::Sigmoid)
@@ -394,6 +384,6 @@ fn checkpoints(device: &Device) -> Result<(), Failed> {
         Ok((gradients, held))
     };
     let ((ours, less), (theirs, more)) = (run(&spare)?, run(&plain)?);
-    ensure(ours == theirs, || "the gradients differ".into())?;
-    ensure(less * 3 < more * 2, || format!("{less} bytes against {more}"))
+    check(ours == theirs, "the gradients differ")?;
+    check(less * 3 < more * 2, format!("{less} bytes against {more}"))
 }

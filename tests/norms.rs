@@ -2,13 +2,9 @@
 
 mod common;
 
-use common::Gpu;
-use libtest_mimic::{Failed, Trial};
+use common::{Gpu, Outcome, Test, same};
 use lumigrad::optim::SGD;
 use lumigrad::{BatchNormOptions, nn, prelude::*};
-
-type Outcome = std::result::Result<(), Failed>;
-type Test = fn(&Device) -> Outcome;
 
 const TESTS: &[(&str, Test)] = &[
     ("running_statistics", running_statistics),
@@ -27,11 +23,8 @@ const TESTS: &[(&str, Test)] = &[
 
 fn main() {
     let gpu = Gpu::open();
-    let on_reference = TESTS
-        .iter()
-        .map(|(name, test)| Trial::test(format!("reference::{name}"), move || test(&Device::new_reference(true))));
-    let on_gpu = TESTS.iter().map(|(name, test)| gpu.trial(format!("gpu::{name}"), test));
-    let trials = on_reference.chain(on_gpu).collect();
+    let mut trials = common::on_references(TESTS);
+    trials.extend(gpu.trials("gpu", TESTS));
     gpu.run(trials);
 }
 
@@ -39,11 +32,6 @@ fn near(got: &Tensor, want: &[f64]) -> Outcome {
     let got = got.to_vec::<f64>()?;
     let close = got.len() == want.len() && got.iter().zip(want).all(|(g, w)| (g - w).abs() <= 1e-5 * w.abs().max(1.0));
     if close { Ok(()) } else { Err(format!("{got:?}, not {want:?}").into()) }
-}
-
-fn same(what: &str, got: impl PartialEq + std::fmt::Debug, want: impl PartialEq + std::fmt::Debug) -> Outcome {
-    let (got, want) = (format!("{got:?}"), format!("{want:?}"));
-    if got == want { Ok(()) } else { Err(format!("{what}: {got}, not {want}").into()) }
 }
 
 /// Mean, variance and count of a layer.

@@ -2,8 +2,7 @@
 
 mod common;
 
-use common::Gpu;
-use libtest_mimic::{Failed, Trial};
+use common::{Gpu, Outcome, Test, check};
 use lumigrad::nn::utils::{ClipGradNormOptions, clip_grad_norm_, clip_grad_norm_with, clip_grad_value_};
 use lumigrad::nn::{Linear, ReLU, Sequential};
 use lumigrad::optim::{
@@ -11,36 +10,27 @@ use lumigrad::optim::{
 };
 use lumigrad::{io, prelude::*};
 
-type Outcome = std::result::Result<(), Failed>;
-type Test = fn(&Device) -> Outcome;
+const TESTS: &[(&str, Test)] = &[
+    ("going_on_from_a_saved_state_gives_the_same_bits", resume),
+    ("a_state_that_does_not_fit_changes_nothing", misfits),
+    ("a_state_has_pytorchs_names", names),
+    ("a_bad_batch_counts_nowhere", bad_batch),
+    ("groups_have_their_own_options", groups),
+    ("options_can_change_on_the_way", changing_options),
+    ("decoupled_adam_is_adamw", decoupled_adam),
+    ("pytorchs_groups_of_adam_are_taken", groups_of_pytorch),
+    ("parameters_join_late", late_parameters),
+    ("norms_are_clipped", clip_norm),
+    ("values_are_clipped", clip_value),
+    ("nonfinite_norms", nonfinite_norms),
+    ("a_step_takes_two_dispatches", dispatches),
+];
 
 fn main() {
     let gpu = Gpu::open();
-    let trials: Vec<(&str, Test)> = vec![
-        ("going_on_from_a_saved_state_gives_the_same_bits", resume),
-        ("a_state_that_does_not_fit_changes_nothing", misfits),
-        ("a_state_has_pytorchs_names", names),
-        ("a_bad_batch_counts_nowhere", bad_batch),
-        ("groups_have_their_own_options", groups),
-        ("options_can_change_on_the_way", changing_options),
-        ("decoupled_adam_is_adamw", decoupled_adam),
-        ("pytorchs_groups_of_adam_are_taken", groups_of_pytorch),
-        ("parameters_join_late", late_parameters),
-        ("norms_are_clipped", clip_norm),
-        ("values_are_clipped", clip_value),
-        ("nonfinite_norms", nonfinite_norms),
-        ("a_step_takes_two_dispatches", dispatches),
-    ];
-    let mut all = Vec::new();
-    for (name, test) in trials {
-        all.push(Trial::test(format!("{name}::reference"), move || test(&Device::new_reference(true))));
-        all.push(gpu.trial(format!("{name}::gpu"), test));
-    }
-    gpu.run(all);
-}
-
-fn check(condition: bool, message: impl Into<String>) -> Outcome {
-    if condition { Ok(()) } else { Err(message.into().into()) }
+    let mut trials = common::on_references(TESTS);
+    trials.extend(gpu.trials("gpu", TESTS));
+    gpu.run(trials);
 }
 
 /// Every optimiser, with options that need all of its state.

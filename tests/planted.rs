@@ -3,8 +3,7 @@
 
 mod common;
 
-use common::Gpu;
-use libtest_mimic::Failed;
+use common::{Gpu, Outcome, check};
 use lumigrad::doctor::{self, Filter, Report};
 use lumigrad::engine::{GpuOptions, Kernel};
 use lumigrad::prelude::*;
@@ -71,33 +70,33 @@ fn product(device: &Device) -> Result<Vec<f32>> {
 }
 
 /// Runs `body` with another text in the kernel's place, and then makes sure that all is well again.
-fn with_text(device: &Device, text: String, body: impl FnOnce() -> Result<(), Failed>) -> Result<(), Failed> {
+fn with_text(device: &Device, text: String, body: impl FnOnce() -> Outcome) -> Outcome {
     device.replace_kernel(kernel(), 0, Some(text));
     let result = body();
     device.replace_kernel(kernel(), 0, None);
     result?;
     let failures: Vec<_> = examine(device)?.failures().cloned().collect();
-    ensure(failures.is_empty(), || format!("with the right kernel back in its place: {}", failures.join("\n")))?;
+    check(failures.is_empty(), format!("with the right kernel back in its place: {}", failures.join("\n")))?;
     product(device)?;
     Ok(())
 }
 
-fn is_found(device: &Device, mistake: &Mistake) -> Result<(), Failed> {
+fn is_found(device: &Device, mistake: &Mistake) -> Outcome {
     let right = kernel().source.concat();
     let text = right.replacen(mistake.right, mistake.wrong, 1);
-    ensure(text != right, || format!("{:?} is not in the kernel's text", mistake.right))?;
+    check(text != right, format!("{:?} is not in the kernel's text", mistake.right))?;
     with_text(device, text, || {
         let report = examine(device)?;
-        ensure(!report.passed(), || "the doctor finds nothing".into())?;
+        check(!report.passed(), "the doctor finds nothing")?;
         let failed: Vec<_> = report.rows.iter().filter(|row| !row.failures.is_empty()).map(|row| row.label()).collect();
-        ensure(failed == [LABEL], || format!("the doctor blames {failed:?}"))?;
+        check(failed == [LABEL], format!("the doctor blames {failed:?}"))?;
         let worst = report.worst().map(|(row, worst, _)| (row.label(), worst.ratio));
-        ensure(worst.as_ref().is_some_and(|(l, r)| l == LABEL && *r > 1.0), || format!("the worst is {worst:?}"))?;
+        check(worst.as_ref().is_some_and(|(l, r)| l == LABEL && *r > 1.0), format!("the worst is {worst:?}"))?;
 
         match product(device) {
             Err(Error::Diverged { kernel, detail }) => {
                 let named = kernel == LABEL && detail.starts_with("`z`") && detail.contains(mistake.shows_at);
-                ensure(named, || format!("shadow mode names {kernel}: {detail}"))
+                check(named, format!("shadow mode names {kernel}: {detail}"))
             }
             other => Err(format!("shadow mode gives {other:?}").into()),
         }
@@ -105,28 +104,24 @@ fn is_found(device: &Device, mistake: &Mistake) -> Result<(), Failed> {
 }
 
 /// A text that does not compile is an error with the compiler's message and the place.
-fn not_wgsl(device: &Device) -> Result<(), Failed> {
+fn not_wgsl(device: &Device) -> Outcome {
     let text = kernel().source.concat().replacen("x * y", "x *** y", 1);
     with_text(device, text, || is_refused(device, "x *** y"))
 }
 
 /// A text that compiles and does not fit the kernel's bindings is refused as well.
-fn other_bindings(device: &Device) -> Result<(), Failed> {
+fn other_bindings(device: &Device) -> Outcome {
     let text = kernel().source.concat().replacen("@binding(2)", "@binding(3)", 1);
     with_text(device, text, || is_refused(device, LABEL))
 }
 
-fn is_refused(device: &Device, excerpt: &str) -> Result<(), Failed> {
+fn is_refused(device: &Device, excerpt: &str) -> Outcome {
     match product(device) {
         Err(Error::Kernel { kernel, message }) => {
-            ensure(kernel == LABEL && message.contains(excerpt), || format!("{kernel}: {message}"))?;
+            check(kernel == LABEL && message.contains(excerpt), format!("{kernel}: {message}"))?;
         }
         other => return Err(format!("the tensor gives {other:?}").into()),
     }
     let failures: Vec<_> = examine(device)?.failures().cloned().collect();
-    ensure(failures.iter().any(|f| f.contains(LABEL)), || format!("the doctor finds {failures:?}"))
-}
-
-fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), Failed> {
-    if holds { Ok(()) } else { Err(message().into()) }
+    check(failures.iter().any(|f| f.contains(LABEL)), format!("the doctor finds {failures:?}"))
 }

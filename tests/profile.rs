@@ -4,15 +4,12 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::Gpu;
-use libtest_mimic::{Failed, Trial};
+use common::{Gpu, Outcome, Test, check, same};
+use libtest_mimic::Failed;
 use lumigrad::engine::{GpuOptions, Timing};
 use lumigrad::optim::Adam;
 use lumigrad::{MemoryReport, Profile, nn, prelude::*};
 use serde_json::Value;
-
-type Outcome = std::result::Result<(), Failed>;
-type Test = fn(&Device) -> Outcome;
 
 /// On every device, timed in every way.
 const TESTS: &[(&str, Test)] = &[
@@ -35,12 +32,9 @@ fn main() {
     let gpu = Gpu::open();
     let by_passes = Gpu::open_with(&passes());
     let minimum = Gpu::open_with(&GpuOptions::webgpu_minimum());
-    let mut trials = Vec::new();
-    for (name, test) in TESTS {
-        trials.push(Trial::test(format!("reference::{name}"), move || test(&Device::new_reference(true))));
-        trials.push(gpu.trial(format!("gpu::{name}"), test));
-        trials.push(by_passes.trial(format!("gpu_by_passes::{name}"), test));
-        trials.push(minimum.trial(format!("gpu_minimum::{name}"), test));
+    let mut trials = common::on_references(TESTS);
+    for (prefix, gpu) in [("gpu", &gpu), ("gpu_by_passes", &by_passes), ("gpu_minimum", &minimum)] {
+        trials.extend(gpu.trials(prefix, TESTS));
     }
     trials.push(gpu.trial("gpu::timestamps_are_used", timestamps));
     gpu.run(trials);
@@ -51,14 +45,6 @@ fn passes() -> GpuOptions {
     let mut options = GpuOptions::new();
     options.no_timestamps_in_passes = true;
     options
-}
-
-fn ensure(ok: bool, what: impl Fn() -> String) -> Outcome {
-    if ok { Ok(()) } else { Err(what().into()) }
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: T, want: T) -> Outcome {
-    ensure(got == want, || format!("{what}: {got:?}, not {want:?}"))
 }
 
 /// Calls of all kernels whose label begins with `name`.
@@ -126,7 +112,7 @@ fn sizes(device: &Device) -> Outcome {
     same("twice", row_of(&|| &b * &b).bytes, 4 * 2 * 32 * 16)?;
     let half = b.narrow(0, 0, 8);
     same("a part", row_of(&|| half.exp()).bytes, 4 * 2 * 8 * 16)?;
-    same("no flops", row_of(&|| half.exp()).flops, None)?;
+    same("no flops", row_of(&|| half.exp()).flops, None::<u64>)?;
     let (x, w) = (input(device, &[2, 3, 8, 8]), input(device, &[4, 3, 3, 3]));
     let options = lumigrad::Conv2dOptions::default();
     let row = row_of(&|| x.conv2d(&w, None, &options));
@@ -143,18 +129,18 @@ fn times(device: &Device) -> Outcome {
     let (_, profile) = device.profile(work);
     let wall = start.elapsed();
     let shares: f64 = profile.kernels().iter().map(|k| k.share).sum();
-    ensure((shares - 1.0).abs() < 1e-9, || format!("shares add up to {shares}"))?;
+    check((shares - 1.0).abs() < 1e-9, format!("shares add up to {shares}"))?;
     let slow = profile.kernels().iter().find(|k| k.time.is_zero());
-    ensure(slow.is_none(), || format!("no time: {slow:?}"))?;
+    check(slow.is_none(), format!("no time: {slow:?}"))?;
     let (host, device_time, all) = (profile.host_time(), profile.device_time(), profile.wall_time());
-    ensure(host <= all && all <= wall, || format!("host {host:?}, wall {all:?} of {wall:?}"))?;
+    check(host <= all && all <= wall, format!("host {host:?}, wall {all:?} of {wall:?}"))?;
     // The two clocks need not go alike to the last percent.
-    ensure(device_time <= all.mul_f64(1.02) + Duration::from_micros(50), || format!("{device_time:?} in {all:?}"))?;
-    ensure(profile.waited() <= host, || format!("waited {:?} of {host:?}", profile.waited()))?;
+    check(device_time <= all.mul_f64(1.02) + Duration::from_micros(50), format!("{device_time:?} in {all:?}"))?;
+    check(profile.waited() <= host, format!("waited {:?} of {host:?}", profile.waited()))?;
     let inside: Duration = profile.operations().iter().map(|op| op.host).sum();
-    ensure(inside <= host, || format!("operations {inside:?} in {host:?}"))?;
+    check(inside <= host, format!("operations {inside:?} in {host:?}"))?;
     let sorted = profile.kernels().is_sorted_by(|a, b| a.time >= b.time);
-    ensure(sorted, || "the kernels are not in order".into())
+    check(sorted, "the kernels are not in order")
 }
 
 fn replays(device: &Device) -> Outcome {
@@ -181,10 +167,10 @@ fn replays(device: &Device) -> Outcome {
         same(&kernel.label, (again.calls, again.bytes), (3 * kernel.calls, 3 * kernel.bytes))?;
         same(&kernel.label, again.flops, kernel.flops.map(|f| 3 * f))?;
     }
-    let times = replayed.operations().iter().filter(|op| op.label == "[replay]").map(|op| op.calls).sum();
+    let times = replayed.operations().iter().filter(|op| op.label == "[replay]").map(|op| op.calls).sum::<usize>();
     same("replays", times, if device.is_reference() { 0 } else { 3 })?;
     let back = replayed.operations().iter().find(|op| op.label == "relu (backward)");
-    ensure(back.is_some_and(|op| !op.device.is_zero()), || format!("relu's way back: {back:?}"))
+    check(back.is_some_and(|op| !op.device.is_zero()), format!("relu's way back: {back:?}"))
 }
 
 fn many_submissions(device: &Device) -> Outcome {
@@ -245,7 +231,7 @@ fn failures(device: &Device) -> Outcome {
             x.matmul(&x.reshape([17, 1]).expand([17, 2]).t());
         })
     }));
-    ensure(caught.is_err(), || "the shapes do not fit".into())?;
+    check(caught.is_err(), "the shapes do not fit")?;
     x.relu();
     let (_, profile) = device.profile(|| x.exp());
     same("after a panic", (calls_of(&profile, "exp"), all_calls(&profile)), (1, 1))?;
@@ -254,12 +240,12 @@ fn failures(device: &Device) -> Outcome {
         let index = Tensor::from_slice_on(&[99i32], &[1], device);
         x.index_select(0, &index).sum().item::<f32>()
     });
-    ensure(matches!(result, Err(Error::Index { .. })), || format!("{result:?}"))?;
+    check(matches!(result, Err(Error::Index { .. })), format!("{result:?}"))?;
     same("with an error", calls_of(&profile, "exp"), 1)?;
     // Nothing at all.
     let ((), profile) = device.profile(|| ());
     same("nothing", (all_calls(&profile), profile.device_time()), (0, Duration::ZERO))?;
-    ensure(profile.to_string().contains("kernel"), || profile.to_string())
+    check(profile.to_string().contains("kernel"), profile.to_string())
 }
 
 fn outside(device: &Device) -> Outcome {
@@ -269,7 +255,7 @@ fn outside(device: &Device) -> Outcome {
     x.relu();
     same("before and after", calls_of(&profile, "relu"), 0)?;
     let labels: Vec<&str> = profile.operations().iter().map(|op| op.label.as_str()).collect();
-    ensure(!labels.contains(&"relu"), || format!("{labels:?}"))?;
+    check(!labels.contains(&"relu"), format!("{labels:?}"))?;
     // A copy is what it was, whatever runs afterwards.
     let copy = profile.clone();
     device.profile(|| x.relu());
@@ -301,7 +287,7 @@ fn places(device: &Device) -> Outcome {
     for (operation, module) in
         [("linear", "0"), ("relu", "1"), ("linear", "2"), ("linear (backward)", "2"), ("relu (backward)", "1")]
     {
-        ensure(has(operation, module), || format!("no {operation} of {module} in {events:#?}"))?;
+        check(has(operation, module), format!("no {operation} of {module} in {events:#?}"))?;
     }
     Ok(())
 }
@@ -322,13 +308,13 @@ fn traces(device: &Device) -> Outcome {
         for key in ["ts", "dur", "pid", "tid"] {
             number(event, key)?;
         }
-        ensure(event["ph"].is_string() && event["name"].is_string(), || event.to_string())?;
+        check(event["ph"].is_string() && event["name"].is_string(), event.to_string())?;
     }
     let mut spans = Vec::new();
     for event in &complete {
         let (start, duration) = (number(event, "ts")?, number(event, "dur")?);
         let fits = start >= -0.01 && duration >= 0.0 && start + duration <= wall * 1.05 + 100.0;
-        ensure(fits, || format!("{event} in {wall} µs"))?;
+        check(fits, format!("{event} in {wall} µs"))?;
         spans.push((event["pid"].as_u64().unwrap_or(0), start, start + duration));
     }
     // One inside the other, or one behind the other.
@@ -336,7 +322,7 @@ fn traces(device: &Device) -> Outcome {
         for b in spans[..i].iter().filter(|b| b.0 == a.0) {
             let apart = a.2 <= b.1 + 0.002 || b.2 <= a.1 + 0.002;
             let inside = a.1 >= b.1 - 0.002 && a.2 <= b.2 + 0.002 || b.1 >= a.1 - 0.002 && b.2 <= a.2 + 0.002;
-            ensure(apart || inside, || format!("{a:?} and {b:?} overlap"))?;
+            check(apart || inside, format!("{a:?} and {b:?} overlap"))?;
         }
     }
     let dispatches = complete.iter().filter(|e| e["cat"] == "dispatch").count();
@@ -352,9 +338,9 @@ fn row_of(report: &MemoryReport, label: &str) -> (u64, u64) {
 fn adds_up(report: &MemoryReport) -> Outcome {
     let whole = |part: bool| report.rows.iter().filter(|r| r.is_part == part).map(|r| r.live).sum::<u64>();
     same("rows", whole(false), report.live)?;
-    ensure(whole(true) <= whole(false) && report.live <= report.peak, || report.to_string())?;
+    check(whole(true) <= whole(false) && report.live <= report.peak, report.to_string())?;
     let grown = report.rows.iter().find(|row| row.live > row.peak);
-    ensure(grown.is_none(), || format!("{grown:?}"))
+    check(grown.is_none(), format!("{grown:?}"))
 }
 
 fn memory(device: &Device) -> Outcome {
@@ -365,12 +351,12 @@ fn memory(device: &Device) -> Outcome {
     // Allocations are larger than tensors.
     let (least, most) = (4 * (6 * 16 + 16 + 16 * 4 + 4), 4 * 2048);
     let fits = |what: &str, bytes: u64, times: u64| {
-        ensure((times * least..=times * most).contains(&bytes), || format!("{what}: {bytes} bytes"))
+        check((times * least..=times * most).contains(&bytes), format!("{what}: {bytes} bytes"))
     };
     fits("parameters", more("parameters"), 1)?;
     same("no gradients yet", more("gradients of parameters"), 0)?;
     let x = Tensor::from_slice_on(&[0.5f32; 48], &[8, 6], device);
-    ensure(more("inputs") >= 48 * 4, || format!("inputs: {}", more("inputs")))?;
+    check(more("inputs") >= 48 * 4, format!("inputs: {}", more("inputs")))?;
     model.call(&x).sum().backward()?;
     fits("gradients", more("gradients of parameters"), 1)?;
     let mut optimizer = Adam::new(model.parameters(), 1e-3);
@@ -379,14 +365,14 @@ fn memory(device: &Device) -> Outcome {
     fits("parameters in an arena", more("parameters"), 1)?;
     fits("gradients in an arena", more("gradients of parameters"), 1)?;
     let norm = device.scope(|| nn::BatchNorm1d::new(16));
-    ensure(more("buffers of modules") >= 2 * 16 * 4, || device.memory_report().to_string())?;
+    check(more("buffers of modules") >= 2 * 16 * 4, device.memory_report().to_string())?;
     adds_up(&device.memory_report())?;
     drop((model, optimizer, x, norm));
     let after = device.memory_report();
     for label in ["parameters", "gradients of parameters", "optimizer state", "buffers of modules", "inputs"] {
         same(label, row_of(&after, label).0, row_of(&before, label).0)?;
     }
-    ensure(row_of(&after, "optimizer state").1 >= 2 * least, || after.to_string())
+    check(row_of(&after, "optimizer state").1 >= 2 * least, after.to_string())
 }
 
 fn memory_of_operations(device: &Device) -> Outcome {
@@ -402,13 +388,13 @@ fn memory_of_operations(device: &Device) -> Outcome {
     let hidden = 64 * 16 * 4;
     for (label, bytes) in [("linear of 0", hidden), ("relu of 1", hidden), ("linear of 2", 64 * 4 * 4)] {
         let (_, peak) = row_of(report, label);
-        ensure((bytes..=bytes * 5 / 4).contains(&peak), || format!("{label}: {peak} bytes of {bytes}\n{report}"))?;
+        check((bytes..=bytes * 5 / 4).contains(&peak), format!("{label}: {peak} bytes of {bytes}\n{report}"))?;
     }
-    ensure(row_of(report, "made on the way back").1 >= hidden, || report.to_string())?;
-    ensure(report.peak >= report.live + hidden, || report.to_string())?;
+    check(row_of(report, "made on the way back").1 >= hidden, report.to_string())?;
+    check(report.peak >= report.live + hidden, report.to_string())?;
     // A backward pass lets go of what was saved.
     same("relu, afterwards", row_of(report, "relu of 1").0, 0)?;
-    ensure(row_of(report, "mean").0 >= 4, || report.to_string())?;
+    check(row_of(report, "mean").0 >= 4, report.to_string())?;
     drop(loss);
     // The next profile's peaks are its own.
     let (_, profile) = device.profile(|| x.exp());
@@ -417,9 +403,9 @@ fn memory_of_operations(device: &Device) -> Outcome {
 
 fn timestamps(device: &Device) -> Outcome {
     let has = device.adapter().is_some_and(|facts| facts.features.contains(&"timestamps"));
-    ensure(!has || device.timing() != Timing::Host, || "the adapter's timestamps are not used".into())?;
+    check(!has || device.timing() != Timing::Host, "the adapter's timestamps are not used")?;
     let minimum = Device::gpu_with(None, &GpuOptions::webgpu_minimum())?;
     same("without features", minimum.timing(), Timing::Host)?;
     let passes = Device::gpu_with(None, &passes())?;
-    ensure(passes.timing() != Timing::Timestamps, || "timestamps inside of a pass".into())
+    check(passes.timing() != Timing::Timestamps, "timestamps inside of a pass")
 }

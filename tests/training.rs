@@ -3,36 +3,32 @@
 
 mod common;
 
-use common::Gpu;
-use libtest_mimic::Failed;
+use common::{Gpu, Outcome, Test, check};
 use lumigrad::data::{DataLoader, Mnist, Split};
 use lumigrad::nn::{CrossEntropyLoss, Linear, ReLU, Sequential};
 use lumigrad::optim::{Adam, SGD};
 use lumigrad::prelude::*;
 
-type Outcome = std::result::Result<(), Failed>;
-type Test = fn(&Device) -> Outcome;
+const TESTS: &[(&str, Test)] = &[
+    ("same_losses_as_the_reference", same_losses),
+    ("same_seed_same_bits", same_bits),
+    ("initialisation_is_that_of_the_reference", initialisation),
+    ("memory_is_flat", memory_is_flat),
+    ("bad_labels_change_nothing", bad_labels),
+    ("out_of_memory_is_an_error", out_of_memory),
+    ("errors_pass_through_poisoned_tensors", poison),
+    ("a_reported_fault_keeps_its_gradients_out", fault_and_gradients),
+    ("reads_and_dispatches_of_two_threads", reads_beside_dispatches),
+    ("an_upload_does_not_overtake_recorded_commands", upload_order),
+    ("large_uploads_go_in_pieces", large_upload),
+    ("tensors_move_between_devices", transfer),
+    ("threads_share_a_device", threads),
+    ("reads_do_not_block_a_future", async_read),
+];
 
 fn main() {
     let gpu = Gpu::open();
-    let trials: Vec<(&str, Test)> = vec![
-        ("same_losses_as_the_reference", same_losses),
-        ("same_seed_same_bits", same_bits),
-        ("initialisation_is_that_of_the_reference", initialisation),
-        ("memory_is_flat", memory_is_flat),
-        ("bad_labels_change_nothing", bad_labels),
-        ("out_of_memory_is_an_error", out_of_memory),
-        ("errors_pass_through_poisoned_tensors", poison),
-        ("a_reported_fault_keeps_its_gradients_out", fault_and_gradients),
-        ("reads_and_dispatches_of_two_threads", reads_beside_dispatches),
-        ("an_upload_does_not_overtake_recorded_commands", upload_order),
-        ("large_uploads_go_in_pieces", large_upload),
-        ("tensors_move_between_devices", transfer),
-        ("threads_share_a_device", threads),
-        ("reads_do_not_block_a_future", async_read),
-    ];
-    let trials = trials.into_iter().map(|(name, test)| gpu.trial(name, test));
-    gpu.run(trials.collect());
+    gpu.run(gpu.trials("gpu", TESTS));
 }
 
 /// Every starting value is the reference's to the bit; normals, which a kernel draws, within a few ulp.
@@ -115,10 +111,6 @@ impl Task {
         optimizer.step()?;
         Ok(loss.detach())
     }
-}
-
-fn check(condition: bool, message: impl Into<String>) -> Outcome {
-    if condition { Ok(()) } else { Err(message.into().into()) }
 }
 
 /// Fifty steps of the tutorial's network on MNIST: the losses, and the share of test digits that it names then.

@@ -5,6 +5,8 @@
 // Every test program uses its part of this file.
 #![allow(dead_code)]
 
+use std::fmt::Debug;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use lumigrad::engine::GpuOptions;
 use lumigrad::{Device, Error, Tensor};
@@ -12,6 +14,35 @@ use lumigrad::{Device, Error, Tensor};
 /// Runs this on a reference of its own.
 pub fn on_reference<R>(body: impl FnOnce() -> R) -> R {
     Device::new_reference(true).scope(body)
+}
+
+/// What a trial gives.
+pub type Outcome = Result<(), Failed>;
+
+/// A trial on any device.
+pub type Test = fn(&Device) -> Outcome;
+
+pub fn check(holds: bool, message: impl Into<String>) -> Outcome {
+    if holds { Ok(()) } else { Err(message.into().into()) }
+}
+
+/// Both as text: NaN is NaN, and a list is a list whoever owns it.
+pub fn same(what: &str, got: impl Debug, want: impl Debug) -> Outcome {
+    let (got, want) = (format!("{got:?}"), format!("{want:?}"));
+    check(got == want, format!("{what}: {got}, not {want}"))
+}
+
+pub fn mentions(text: &str, words: &[&str]) -> Outcome {
+    let missing: Vec<_> = words.iter().filter(|word| !text.contains(**word)).collect();
+    check(missing.is_empty(), format!("{text:?} does not mention {missing:?}"))
+}
+
+/// Trials on references of their own.
+pub fn on_references(tests: &'static [(&'static str, Test)]) -> Vec<Trial> {
+    let trial = |(name, test): &'static (&str, Test)| {
+        Trial::test(format!("reference::{name}"), move || test(&Device::new_reference(true)))
+    };
+    tests.iter().map(trial).collect()
 }
 
 pub fn values(t: &Tensor) -> Vec<f32> {
@@ -61,12 +92,17 @@ impl Gpu {
     /// A trial on this device.
     pub fn trial<F>(&self, name: impl Into<String>, test: F) -> Trial
     where
-        F: FnOnce(&Device) -> Result<(), Failed> + Send + 'static,
+        F: FnOnce(&Device) -> Outcome + Send + 'static,
     {
         let device = self.0.clone();
         // Also says so when ignored trials are asked for.
         let trial = Trial::test(name, move || test(&device?));
         trial.with_ignored_flag(self.is_missing())
+    }
+
+    /// Trials on this device, with a prefix to their names.
+    pub fn trials(&self, prefix: &str, tests: &'static [(&'static str, Test)]) -> Vec<Trial> {
+        tests.iter().map(|(name, test)| self.trial(format!("{prefix}::{name}"), test)).collect()
     }
 
     /// Runs the trials one after the other and ends the process.
