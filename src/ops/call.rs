@@ -322,27 +322,34 @@ pub(crate) fn apply_on(
     inputs: &[&Tensor],
     attrs: Attrs,
 ) -> Result<Outputs> {
-    apply_with(device, operation, inputs, attrs, &operation.forward, operation.vjp.is_some(), &|| None)
+    let ways = Ways { forward: &operation.forward, has_gradient: operation.vjp.is_some(), step: &|| None };
+    apply_with(device, operation, inputs, attrs, ways)
 }
 
-/// [`apply_on`] with a forward, and a way back, that may be closures.
+/// The way forward and the way back of an operation, which may be closures.
+#[derive(Clone, Copy)]
+pub(crate) struct Ways<'a> {
+    pub forward: &'a dyn Fn(&mut Call<'_>) -> Result<Outputs>,
+    pub has_gradient: bool,
+    /// The way back, where it is not the operation's own.
+    pub step: &'a dyn Fn() -> Option<Step>,
+}
+
+/// [`apply_on`] in these ways.
 pub(crate) fn apply_with(
     device: &Device,
     operation: &'static Operation,
     inputs: &[&Tensor],
     attrs: Attrs,
-    forward: &dyn Fn(&mut Call<'_>) -> Result<Outputs>,
-    has_gradient: bool,
-    step: &dyn Fn() -> Option<Step>,
+    ways: Ways<'_>,
 ) -> Result<Outputs> {
     let _span = profile::operation(operation.name);
     if observe::is_on() {
-        let run = || run(device, operation, inputs, attrs.clone(), forward, has_gradient, step);
-        let outputs = observe::paused(run)?;
+        let outputs = observe::paused(|| run(device, operation, inputs, attrs.clone(), ways))?;
         observe::notice(operation, inputs, attrs, &outputs);
         return Ok(outputs);
     }
-    run(device, operation, inputs, attrs, forward, has_gradient, step)
+    run(device, operation, inputs, attrs, ways)
 }
 
 /// [`apply_with`] without an observer.
@@ -351,9 +358,7 @@ fn run(
     operation: &'static Operation,
     inputs: &[&Tensor],
     attrs: Attrs,
-    forward: &dyn Fn(&mut Call<'_>) -> Result<Outputs>,
-    has_gradient: bool,
-    step: &dyn Fn() -> Option<Step>,
+    ways: Ways<'_>,
 ) -> Result<Outputs> {
     let poison = inputs.iter().find_map(|t| t.poison().cloned());
     for input in inputs.iter().filter(|_| poison.is_none()) {
@@ -370,16 +375,17 @@ fn run(
             former.shape()
         )));
     }
-    let differentiable = has_gradient && autograd::is_grad_enabled();
+    let differentiable = ways.has_gradient && autograd::is_grad_enabled();
     let needs_gradient = || inputs.iter().any(|t| t.is_requires_grad());
     let recording = differentiable && needs_gradient();
-    if has_gradient && !differentiable {
+    if ways.has_gradient && !differentiable {
         autograd::checkpoint::notice(needs_gradient);
     }
     let run = Run { device, poison: poison.clone() };
     let mut call = Call { run, operation, inputs, attrs: &attrs, recording, saved: SmallVec::new() };
     // The shape of a poisoned input may be unknown: then it is the poison that is wrong and not the program.
-    let outputs = forward(&mut call).map_err(|mistake| poison.unwrap_or(mistake).of_operation(operation.name))?;
+    let outputs =
+        (ways.forward)(&mut call).map_err(|mistake| poison.unwrap_or(mistake).of_operation(operation.name))?;
     let Call { run, saved, .. } = call;
     if let (true, Some(error)) = (outputs.is_empty(), &run.poison) {
         return Err(error.clone());
@@ -394,7 +400,7 @@ fn run(
     if !recording {
         return Ok(outputs);
     }
-    Ok(attach(operation, inputs, attrs, saved, outputs, step()))
+    Ok(attach(operation, inputs, attrs, saved, outputs, (ways.step)()))
 }
 
 /// Puts outputs into the graph, behind the inputs.
@@ -413,6 +419,19 @@ pub(crate) fn attach(
         if output.dtype().is_float() { output.with_gradient(Gradient::Node(node.clone(), i)) } else { output }
     });
     attached.collect()
+}
+
+/// Runs an operation of an input, a weight and perhaps a bias.
+pub(crate) fn apply_biased(
+    operation: &'static Operation,
+    [x, weight]: [&Tensor; 2],
+    bias: Option<&Tensor>,
+    attrs: Attrs,
+) -> Result<Tensor> {
+    match bias {
+        Some(bias) => single(apply(operation, &[x, weight, bias], attrs)),
+        None => single(apply(operation, &[x, weight], attrs)),
+    }
 }
 
 /// Both outputs of an operation that has two.

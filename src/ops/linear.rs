@@ -5,7 +5,7 @@
 use smallvec::smallvec;
 
 use super::matmul::{check_floats, multiply, transposed};
-use super::{Attrs, Gradients, Operation, Outputs, Vjp, apply, cases, methods, single};
+use super::{Attrs, Gradients, Operation, Outputs, Vjp, apply_biased, cases, methods};
 use crate::dtype::DType;
 use crate::tensor::{Layout, Shape, Tensor};
 use crate::{Error, Result};
@@ -132,9 +132,6 @@ methods! {
             let y = self.try_matmul(weight)?;
             return bias.map_or(Ok(y.clone()), |b| y.try_add(b));
         }
-        match bias {
-            Some(bias) => single(apply(&LINEAR, &[self, weight, bias], Attrs::new())),
-            None => single(apply(&LINEAR, &[self, weight], Attrs::new())),
-        }
+        apply_biased(&LINEAR, [self, weight], bias, Attrs::new())
     }
 }

@@ -61,7 +61,7 @@ pub use custom::{CustomArgs, CustomOp, CustomOpBuilder, ParamValue};
 pub use registry::{FAMILIES, REGISTRY, kernel, kernels, operation};
 pub use replace::{Check, Replacement};
 
-pub(crate) use call::{apply, apply_on, attach, pair, single};
+pub(crate) use call::{apply, apply_biased, apply_on, attach, pair, single};
 pub(crate) use methods::{methods, or_panic};
 pub(crate) use transfer::transfer;
 

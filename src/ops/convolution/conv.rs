@@ -14,7 +14,7 @@ use super::options::{Conv1dOptions, Conv2dOptions, ConvOptions, Padding};
 use super::{KERNELS, bias_gradient, to_large, to_small, weight_gradient};
 use crate::dtype::DType;
 use crate::ops::matmul::check_floats;
-use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, methods, single};
+use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply_biased, cases, methods};
 use crate::tensor::{Shape, Tensor};
 use crate::{Error, Result};
 
@@ -164,10 +164,7 @@ fn run<const N: usize>(
     options: &ConvOptions<N>,
 ) -> Result<Tensor> {
     let attrs = attrs(operation.name, weight, options)?;
-    match bias {
-        Some(bias) => single(apply(operation, &[x, weight, bias], attrs)),
-        None => single(apply(operation, &[x, weight], attrs)),
-    }
+    apply_biased(operation, [x, weight], bias, attrs)
 }
 
 methods! {

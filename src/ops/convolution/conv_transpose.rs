@@ -13,7 +13,7 @@ use super::options::{ConvTranspose1dOptions, ConvTranspose2dOptions, ConvTranspo
 use super::{bias_gradient, to_large, to_small, weight_gradient};
 use crate::dtype::DType;
 use crate::ops::matmul::check_floats;
-use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, methods, single};
+use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply_biased, cases, methods};
 use crate::tensor::{Shape, Tensor};
 use crate::{Error, Result};
 
@@ -155,10 +155,7 @@ fn run<const N: usize>(
     options: &ConvTransposeOptions<N>,
 ) -> Result<Tensor> {
     let attrs = attrs(options);
-    match bias {
-        Some(bias) => single(apply(operation, &[x, weight, bias], attrs)),
-        None => single(apply(operation, &[x, weight], attrs)),
-    }
+    apply_biased(operation, [x, weight], bias, attrs)
 }
 
 methods! {

@@ -8,7 +8,7 @@ mod builder;
 
 pub use builder::{CustomOpBuilder, ParamValue};
 
-use super::call::apply_with;
+use super::call::{Ways, apply_with};
 use super::methods::or_panic;
 use super::{Attrs, Call, Operation, Outputs, Vjp};
 use crate::autograd::{Backward, GradcheckOptions, Step, gradcheck};
@@ -204,7 +204,8 @@ impl CustomOp {
             });
             Some(Step::Vjp(step))
         };
-        apply_with(&device, parts.operation, &arranged, attrs, &|call| parts.forward(call), true, &step)
+        let ways = Ways { forward: &|call| parts.forward(call), has_gradient: true, step: &step };
+        apply_with(&device, parts.operation, &arranged, attrs, ways)
     }
 
     fn check_inputs(&self, inputs: &[&Tensor]) -> Result<()> {
