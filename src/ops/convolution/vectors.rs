@@ -131,17 +131,36 @@ fn steps(shape: [u32; 4]) -> [u32; 4] {
     [shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1]
 }
 
-/// A copy in lines of `shape[3]` vectors, with zeros where x has nothing, and its steps. `order` says which of images, planes
-/// and lines changes slowest in it, and so on.
-fn pack(run: &mut Run<'_>, x: &Tensor, order: [usize; 3], params: PackParams) -> (Tensor, [u32; 4]) {
-    let [a, b, c] = order.map(|d| params.shape[d]);
-    let vectors = params.shape[3];
+/// Images in a tensor's memory: of this size, from `origin` on.
+struct Images<'a> {
+    x: &'a Tensor,
+    offset: u32,
+    size: [u32; 2],
+    origin: [i32; 2],
+    strides: [u32; 4],
+}
+
+/// A copy of a shape whose lines are `shape[3]` vectors, with zeros where the images have nothing, and its steps. `order`
+/// says which of images, planes and lines changes slowest in it, and so on.
+fn pack(run: &mut Run<'_>, from: &Images<'_>, shape: [u32; 4], order: [usize; 3]) -> (Tensor, [u32; 4]) {
+    let [a, b, c] = order.map(|d| shape[d]);
+    let vectors = shape[3];
     let mut y_strides = [1; 4];
     y_strides[order[2]] = vectors;
     y_strides[order[1]] = vectors * c;
     y_strides[order[0]] = vectors * c * b;
     let y = run.output(DType::F32, &[a, b, c, 4 * vectors].map(|n| n as usize));
-    run.dispatch(&PACK, 0, &[x, &y], &PackParams { n: a * b * c * vectors, y_strides, ..params });
+    let params = PackParams {
+        n: a * b * c * vectors,
+        offset: from.offset,
+        spare: [0; 2],
+        shape,
+        origin: from.origin,
+        in_size: from.size,
+        strides: from.strides,
+        y_strides,
+    };
+    run.dispatch(&PACK, 0, &[from.x, &y], &params);
     let [image, plane, line, _] = y_strides;
     (y, [4 * image, 4 * plane, 4 * line, 1])
 }
@@ -179,35 +198,14 @@ pub(super) fn prepare(run: &mut Run<'_>, p: &ConvParams, x: &Tensor, w: &Tensor)
     let [height, width] = p.out_size;
     let vectors = width.div_ceil(4);
     let x_shape = [p.batch, p.channels, height.next_multiple_of(LINES) + 2, vectors + 1];
-    let (x, x_strides) = pack(
-        run,
-        x,
-        BY_LINES,
-        PackParams {
-            offset: p.offsets[0],
-            shape: x_shape,
-            origin: p.origin,
-            in_size: p.in_size,
-            strides: p.x_strides,
-            ..bytemuck::Zeroable::zeroed()
-        },
-    );
+    let x = Images { x, offset: p.offsets[0], size: p.in_size, origin: p.origin, strides: p.x_strides };
+    let (x, x_strides) = pack(run, &x, x_shape, BY_LINES);
     // From the first tap in memory on: a reversed kernel is packed the right way round, and read backwards.
     let [row, channel, down, across] = p.w_strides;
     let first = p.offsets[1] as i32 + 2 * down.min(0) + 2 * across.min(0);
-    let w_shape = [p.channels, 3, 3, p.rows / 4];
-    let (w, _) = pack(
-        run,
-        w,
-        AS_IT_IS,
-        PackParams {
-            offset: first as u32,
-            shape: w_shape,
-            in_size: [3, p.rows],
-            strides: [channel, down.abs(), across.abs(), row].map(|step| step as u32),
-            ..bytemuck::Zeroable::zeroed()
-        },
-    );
+    let strides = [channel, down.abs(), across.abs(), row].map(|step| step as u32);
+    let w = Images { x: w, offset: first as u32, size: [3, p.rows], origin: [0, 0], strides };
+    let (w, _) = pack(run, &w, [p.channels, 3, 3, p.rows / 4], AS_IT_IS);
     let (down, across) = (down.signum() * 3 * p.rows as i32, across.signum() * p.rows as i32);
     let mut params = ConvParams {
         in_size: [x_shape[2], 4 * x_shape[3]],
@@ -273,19 +271,9 @@ pub(super) fn weight_gradient(
     let images = lines / height;
     let x_shape = [images, whole.channels, height + 2, vectors + 1];
     let mut params = WeightParams { in_size: [x_shape[2], 4 * x_shape[3]], origin: [0, 0], ..*whole };
-    let (x, x_strides) = pack(
-        run,
-        x,
-        AS_IT_IS,
-        PackParams {
-            offset: whole.offsets[1],
-            shape: x_shape,
-            origin: whole.origin,
-            in_size: whole.in_size,
-            strides: whole.x_strides,
-            ..bytemuck::Zeroable::zeroed()
-        },
-    );
+    let (offset, strides) = (whole.offsets[1], whole.x_strides);
+    let x = Images { x, offset, size: whole.in_size, origin: whole.origin, strides };
+    let (x, x_strides) = pack(run, &x, x_shape, AS_IT_IS);
     params.x_strides = x_strides;
     let [.., place] = whole.g_strides;
     let is_whole =
@@ -293,20 +281,9 @@ pub(super) fn weight_gradient(
     let g = if is_whole {
         g.clone()
     } else {
-        let shape = [images, whole.rows, height, vectors];
         let offset = std::mem::take(&mut params.offsets[0]);
-        let (g, steps) = pack(
-            run,
-            g,
-            AS_IT_IS,
-            PackParams {
-                offset,
-                shape,
-                in_size: whole.out_size,
-                strides: whole.g_strides,
-                ..bytemuck::Zeroable::zeroed()
-            },
-        );
+        let g = Images { x: g, offset, size: whole.out_size, origin: [0, 0], strides: whole.g_strides };
+        let (g, steps) = pack(run, &g, [images, whole.rows, height, vectors], AS_IT_IS);
         params.g_strides = steps;
         g
     };
