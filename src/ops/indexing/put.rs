@@ -11,7 +11,7 @@
 
 use smallvec::smallvec;
 
-use super::scatter_add::{corner, line_major};
+use super::scatter_add::{self, case, corner, line_major};
 use super::{at_least_1d, check_index, check_sizes};
 use crate::dtype::DType;
 use crate::engine::kernel::params;
@@ -338,38 +338,16 @@ pub(crate) static SCATTER: Operation = Operation {
 };
 
 fn scatter_cases() -> Vec<cases::Case> {
-    use cases::{Arrangement, Case, EXTREME, Input};
-    let case = |name: &str, x: Input, index: Input, source: Input, dim: i64| {
-        Case::new(name, vec![x, index, source]).attrs(Attrs::new().int("dim", dim))
-    };
+    use cases::Input;
     let (x, index) = (Input::floats, |shape: &[usize], size| Input::ints(shape, 0, size));
-    vec![
-        case("dim 0", x(&[4, 3]), index(&[5, 3], 4), x(&[5, 3]), 0),
-        case("dim 1", x(&[4, 3]), index(&[4, 6], 3), x(&[4, 6]), 1),
-        case("middle", x(&[2, 5, 3]), index(&[2, 4, 3], 5), x(&[2, 4, 3]), -2),
-        case("smaller index", x(&[4, 5]), index(&[2, 3], 5), x(&[2, 3]), 1),
-        case("larger source", x(&[4, 5]), index(&[2, 3], 5), x(&[3, 4]), 1),
-        case("one", x(&[1]), index(&[1], 1), x(&[1]), 0),
-        case("no index", x(&[4, 3]), index(&[0, 3], 4), x(&[2, 3]), 0),
-        case("empty", x(&[4, 0]), index(&[2, 0], 4), x(&[2, 0]), 0),
-        case(
-            "odd",
-            x(&[5, 3]).arranged(Arrangement::Transposed),
-            index(&[4, 3], 5).arranged(Arrangement::Strided),
-            x(&[4, 3]).arranged(Arrangement::Expanded),
-            0,
-        ),
+    let mut list = scatter_add::scatter_cases();
+    list.extend([
         case("large", x(&[65, 129]), index(&[65, 70], 129), x(&[65, 70]), 1).no_gradcheck(),
         case("all to one", x(&[3, 2]), index(&[3, 1700], 1), x(&[3, 1700]), 1).no_gradcheck(),
-        case("extreme", x(&[20]).fill(EXTREME), index(&[17], 20), x(&[17]).fill(EXTREME), 0).no_gradcheck(),
         case("i32", Input::ints(&[6], -9, 9), index(&[20], 6), Input::ints(&[20], -9, 9), 0),
         case("bool", Input::bools(&[6]), index(&[20], 6), Input::bools(&[20]), 0),
-        case("float index", x(&[4]), x(&[2]), x(&[2]), 0).fails(),
-        case("types", x(&[4]), index(&[2], 4), Input::ints(&[2], 0, 9), 0).fails(),
-        case("rank", x(&[4, 3]), index(&[4], 3), x(&[4]), 1).fails(),
-        case("small source", x(&[3, 5]), index(&[3, 3], 5), x(&[3, 2]), 1).fails(),
-        case("larger index", x(&[4, 3]), index(&[5, 3], 3), x(&[5, 3]), 1).fails(),
-    ]
+    ]);
+    list
 }
 
 methods! {

@@ -336,13 +336,15 @@ pub(crate) static SCATTER_ADD: Operation = Operation {
     cases,
 };
 
-fn cases() -> Vec<cases::Case> {
-    use cases::{Arrangement, Case, EXTREME, Input};
-    let case = |name: &str, x: Input, index: Input, source: Input, dim: i64| {
-        Case::new(name, vec![x, index, source]).attrs(Attrs::new().int("dim", dim))
-    };
+/// A case of x, an index and a source.
+pub(super) fn case(name: &str, x: cases::Input, index: cases::Input, source: cases::Input, dim: i64) -> cases::Case {
+    cases::Case::new(name, vec![x, index, source]).attrs(Attrs::new().int("dim", dim))
+}
+
+/// What a source in the places of an index has to stand, whatever is done with it there.
+pub(super) fn scatter_cases() -> Vec<cases::Case> {
+    use cases::{Arrangement, EXTREME, Input};
     let (x, index) = (Input::floats, |shape: &[usize], size| Input::ints(shape, 0, size));
-    let unsigned = |shape: &[usize]| Input::ints(shape, 0, 9).dtype(DType::U32);
     vec![
         case("dim 0", x(&[4, 3]), index(&[5, 3], 4), x(&[5, 3]), 0),
         case("dim 1", x(&[4, 3]), index(&[4, 6], 3), x(&[4, 6]), 1),
@@ -359,22 +361,32 @@ fn cases() -> Vec<cases::Case> {
             x(&[4, 3]).arranged(Arrangement::Expanded),
             0,
         ),
+        case("extreme", x(&[20]).fill(EXTREME), index(&[17], 20), x(&[17]).fill(EXTREME), 0).no_gradcheck(),
+        case("float index", x(&[4]), x(&[2]), x(&[2]), 0).fails(),
+        case("types", x(&[4]), index(&[2], 4), Input::ints(&[2], 0, 9), 0).fails(),
+        case("rank", x(&[4, 3]), index(&[4], 3), x(&[4]), 1).fails(),
+        case("small source", x(&[3, 5]), index(&[3, 3], 5), x(&[3, 2]), 1).fails(),
+        case("larger index", x(&[4, 3]), index(&[5, 3], 3), x(&[5, 3]), 1).fails(),
+    ]
+}
+
+fn cases() -> Vec<cases::Case> {
+    use cases::Input;
+    let (x, index) = (Input::floats, |shape: &[usize], size| Input::ints(shape, 0, size));
+    let unsigned = |shape: &[usize]| Input::ints(shape, 0, 9).dtype(DType::U32);
+    let mut list = scatter_cases();
+    list.extend([
         case("many digits", x(&[70_000]), index(&[90], 70_000), x(&[90]), 0).no_gradcheck(),
         case("several workgroups", x(&[100]), index(&[3000], 100), x(&[3000]), 0).no_gradcheck(),
         case("long runs", x(&[3]), index(&[3000], 2), x(&[3000]), 0).no_gradcheck(),
         case("long runs by line", x(&[3, 2]), index(&[3, 1700], 2), x(&[3, 1700]), 1).no_gradcheck(),
         case("long lines", x(&[40, 3]), index(&[1100, 3], 40), x(&[1100, 3]), 0).no_gradcheck(),
-        case("extreme", x(&[20]).fill(EXTREME), index(&[17], 20), x(&[17]).fill(EXTREME), 0).no_gradcheck(),
         case("i32", Input::ints(&[6], -9, 9), index(&[2000], 6), Input::ints(&[2000], -9, 9), 0),
         case("u32", unsigned(&[6]), index(&[2000], 6), unsigned(&[2000]), 0),
-        case("float index", x(&[4]), x(&[2]), x(&[2]), 0).fails(),
         case("bools", Input::bools(&[4]), index(&[2], 4), Input::bools(&[2]), 0).fails(),
-        case("types", x(&[4]), index(&[2], 4), Input::ints(&[2], 0, 9), 0).fails(),
-        case("rank", x(&[4, 3]), index(&[4], 3), x(&[4]), 1).fails(),
-        case("small source", x(&[3, 5]), index(&[3, 3], 5), x(&[3, 2]), 1).fails(),
-        case("larger index", x(&[4, 3]), index(&[5, 3], 3), x(&[5, 3]), 1).fails(),
         case("no places", x(&[0]), index(&[2], 1), x(&[2]), 0).fails(),
-    ]
+    ]);
+    list
 }
 
 methods! {
