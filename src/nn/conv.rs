@@ -49,6 +49,42 @@ fn pads<const N: usize>(padding: Padding<N>, kernel: [usize; N], dilation: [usiz
     (0..N).rev().map(sides).flat_map(|(before, after)| [before as i64, after as i64]).collect()
 }
 
+/// Options of both kinds of layers. Groups divide these channels of the weight.
+macro_rules! shared_options {
+    ($name:ident, $dims:literal, $divided:ident) => {
+        /// Steps between the taps of the kernel.
+        pub fn dilation(mut self, dilation: impl Into<PerDim<$dims>>) -> Self {
+            self.options.dilation = dilation.into().0;
+            self
+        }
+
+        /// Divides the channels into groups, each with a convolution of its own. Makes new parameters.
+        ///
+        /// # Panics
+        /// When the number does not divide both numbers of channels.
+        #[track_caller]
+        pub fn groups(mut self, groups: usize) -> Self {
+            let (in_channels, out_channels) = (self.in_channels(), self.out_channels());
+            check_groups(stringify!($name), groups, in_channels, out_channels);
+            let old = self.weight.get();
+            let mut shape = old.shape().to_vec();
+            shape[1] = self.$divided() / groups;
+            let bias = self.bias.is_some().then_some(out_channels);
+            (self.weight, self.bias) = parameters(&shape, bias, old.device());
+            self.options.groups = groups;
+            self
+        }
+
+        /// With or without a bias.
+        pub fn bias(mut self, bias: bool) -> Self {
+            let (weight, channels) = (self.weight.get(), self.out_channels());
+            let make = || parameters(weight.shape(), Some(channels), weight.device()).1;
+            self.bias = if bias { self.bias.or_else(make) } else { None };
+            self
+        }
+    };
+}
+
 macro_rules! conv_layer {
     ($(#[$meta:meta])* $name:ident, $dims:literal, $method:ident) => {
         $(#[$meta])*
@@ -94,36 +130,7 @@ macro_rules! conv_layer {
                 self.checked()
             }
 
-            /// Steps between the taps of the kernel.
-            pub fn dilation(mut self, dilation: impl Into<PerDim<$dims>>) -> Self {
-                self.options.dilation = dilation.into().0;
-                self
-            }
-
-            /// Divides the channels into groups, each with a convolution of its own. Makes new parameters.
-            ///
-            /// # Panics
-            /// When the number does not divide both numbers of channels.
-            #[track_caller]
-            pub fn groups(mut self, groups: usize) -> Self {
-                let (in_channels, out_channels) = (self.in_channels(), self.out_channels());
-                check_groups(stringify!($name), groups, in_channels, out_channels);
-                let old = self.weight.get();
-                let mut shape = old.shape().to_vec();
-                shape[1] = in_channels / groups;
-                let bias = self.bias.is_some().then_some(out_channels);
-                (self.weight, self.bias) = parameters(&shape, bias, old.device());
-                self.options.groups = groups;
-                self
-            }
-
-            /// With or without a bias.
-            pub fn bias(mut self, bias: bool) -> Self {
-                let (weight, channels) = (self.weight.get(), self.out_channels());
-                let make = || parameters(weight.shape(), Some(channels), weight.device()).1;
-                self.bias = if bias { self.bias.or_else(make) } else { None };
-                self
-            }
+            shared_options!($name, $dims, in_channels);
 
             /// What lies around the input: zeros, or the input in some way.
             pub fn padding_mode(mut self, mode: PaddingMode) -> Self {
@@ -253,36 +260,7 @@ macro_rules! conv_transpose_layer {
                 self
             }
 
-            /// Steps between the taps of the kernel.
-            pub fn dilation(mut self, dilation: impl Into<PerDim<$dims>>) -> Self {
-                self.options.dilation = dilation.into().0;
-                self
-            }
-
-            /// Divides the channels into groups, each with a convolution of its own. Makes new parameters.
-            ///
-            /// # Panics
-            /// When the number does not divide both numbers of channels.
-            #[track_caller]
-            pub fn groups(mut self, groups: usize) -> Self {
-                let (in_channels, out_channels) = (self.in_channels(), self.out_channels());
-                check_groups(stringify!($name), groups, in_channels, out_channels);
-                let old = self.weight.get();
-                let mut shape = old.shape().to_vec();
-                shape[1] = out_channels / groups;
-                let bias = self.bias.is_some().then_some(out_channels);
-                (self.weight, self.bias) = parameters(&shape, bias, old.device());
-                self.options.groups = groups;
-                self
-            }
-
-            /// With or without a bias.
-            pub fn bias(mut self, bias: bool) -> Self {
-                let (weight, channels) = (self.weight.get(), self.out_channels());
-                let make = || parameters(weight.shape(), Some(channels), weight.device()).1;
-                self.bias = if bias { self.bias.or_else(make) } else { None };
-                self
-            }
+            shared_options!($name, $dims, out_channels);
 
             /// Channels of the input.
             pub fn in_channels(&self) -> usize {

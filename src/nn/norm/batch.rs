@@ -1,8 +1,6 @@
 //! Batch normalisation.
 
-use super::{buffer, check_channels, check_dims, ones, zeros};
-use crate::dtype::DType;
-use crate::nn::parameter::device_of;
+use super::{affine_options, check_channels, check_dims, running_statistics_option};
 use crate::nn::{Buffer, Forward, Module, Parameter, Training};
 use crate::ops::norm::batch_norm::BatchNormOptions;
 use crate::tensor::Tensor;
@@ -52,12 +50,6 @@ macro_rules! batch_norm {
                 layer.affine(true).track_running_stats(true)
             }
 
-            /// What is added to the variance; 1e-5 unless said otherwise.
-            pub fn eps(mut self, eps: f64) -> Self {
-                self.eps = eps;
-                self
-            }
-
             /// The share of each batch in the running statistics, 0.1 unless said otherwise; `None` for the mean of all
             /// batches.
             pub fn momentum(mut self, momentum: impl Into<Option<f64>>) -> Self {
@@ -65,32 +57,9 @@ macro_rules! batch_norm {
                 self
             }
 
-            /// Whether there are weight and, unless [`Self::bias`] says otherwise, bias, made anew as 1 and 0.
-            #[track_caller]
-            pub fn affine(mut self, affine: bool) -> Self {
-                let (shape, device) = ([self.num_features], device_of(&self));
-                self.weight = affine.then(|| ones(&shape, &device));
-                self.bias = (affine && self.with_bias).then(|| zeros(&shape, &device));
-                self
-            }
-
-            /// Whether there is a bias beside the weight, made anew as 0; without `affine` there is none.
-            #[track_caller]
-            pub fn bias(mut self, bias: bool) -> Self {
-                let device = device_of(&self);
-                self.with_bias = bias;
-                self.bias = (bias && self.weight.is_some()).then(|| zeros(&[self.num_features], &device));
-                self
-            }
-
-            /// Whether there are running statistics, made anew as 0 and 1. Without them evaluation too takes the batch's.
-            #[track_caller]
-            pub fn track_running_stats(mut self, track: bool) -> Self {
-                let (shape, device) = ([self.num_features], device_of(&self));
-                self.running_mean = track.then(|| buffer(&shape, 0.0, DType::F32, &device));
-                self.running_var = track.then(|| buffer(&shape, 1.0, DType::F32, &device));
-                self.num_batches_tracked = track.then(|| buffer(&[], 0.0, DType::I32, &device));
-                self
+            affine_options!(num_features);
+            running_statistics_option! {
+                /// Whether there are running statistics, made anew as 0 and 1. Without them evaluation too takes the batch's.
             }
 
             /// Forgets all batches.

@@ -13,6 +13,52 @@ use crate::dtype::DType;
 use crate::engine::Device;
 use crate::tensor::Tensor;
 
+/// Options of a layer with a weight and a bias for each channel, whose number is in this field.
+macro_rules! affine_options {
+    ($channels:ident) => {
+        /// What is added to the variance; 1e-5 unless said otherwise.
+        pub fn eps(mut self, eps: f64) -> Self {
+            self.eps = eps;
+            self
+        }
+
+        /// Whether there are weight and, unless [`Self::bias`] says otherwise, bias, made anew as 1 and 0.
+        #[track_caller]
+        pub fn affine(mut self, affine: bool) -> Self {
+            let (shape, device) = ([self.$channels], crate::nn::parameter::device_of(&self));
+            self.weight = affine.then(|| super::ones(&shape, &device));
+            self.bias = (affine && self.with_bias).then(|| super::zeros(&shape, &device));
+            self
+        }
+
+        /// Whether there is a bias beside the weight, made anew as 0; without `affine` there is none.
+        #[track_caller]
+        pub fn bias(mut self, bias: bool) -> Self {
+            let device = crate::nn::parameter::device_of(&self);
+            self.with_bias = bias;
+            self.bias = (bias && self.weight.is_some()).then(|| super::zeros(&[self.$channels], &device));
+            self
+        }
+    };
+}
+use affine_options;
+
+/// The option of a layer with running statistics of `num_features` channels.
+macro_rules! running_statistics_option {
+    ($(#[$meta:meta])*) => {
+        $(#[$meta])*
+        #[track_caller]
+        pub fn track_running_stats(mut self, track: bool) -> Self {
+            let (shape, device) = ([self.num_features], crate::nn::parameter::device_of(&self));
+            self.running_mean = track.then(|| super::buffer(&shape, 0.0, crate::DType::F32, &device));
+            self.running_var = track.then(|| super::buffer(&shape, 1.0, crate::DType::F32, &device));
+            self.num_batches_tracked = track.then(|| super::buffer(&[], 0.0, crate::DType::I32, &device));
+            self
+        }
+    };
+}
+use running_statistics_option;
+
 /// Weights of 1.
 fn ones(shape: &[usize], device: &Device) -> Parameter {
     Parameter::new(Tensor::full_on(shape, 1.0, DType::F32, device))
