@@ -56,21 +56,23 @@ impl<'a> Run<'a> {
         operands: &[&Tensor],
         params: &P,
     ) {
-        if self.poison.is_some() {
-            return;
-        }
-        if profile::is_on() {
-            note_bytes(kernel, operands);
-        }
-        let buffers: Result<SmallVec<[&Buffer; 8]>> = operands.iter().map(|t| t.buffer().map(|b| &**b)).collect();
-        let result = buffers.and_then(|buffers| self.device.dispatch(kernel, variant, &buffers, params));
-        if let Err(error) = result {
-            self.poison = Some(error.in_module(place::path));
-        }
+        let device = self.device;
+        self.with_buffers(kernel, operands, |buffers| device.dispatch(kernel, variant, buffers, params));
     }
 
     /// [`Self::dispatch`] with params that have no Rust type, and a grid of the caller's.
     pub(crate) fn dispatch_grid(&mut self, kernel: &'static Kernel, operands: &[&Tensor], params: &[u8], grid: Grid) {
+        let (device, params) = (self.device, crate::engine::Params(params));
+        self.with_buffers(kernel, operands, |buffers| device.dispatch_grid(kernel, 0, buffers, params, grid));
+    }
+
+    /// Dispatches on the operands' buffers, unless something failed before.
+    fn with_buffers(
+        &mut self,
+        kernel: &'static Kernel,
+        operands: &[&Tensor],
+        dispatch: impl FnOnce(&[&Buffer]) -> Result<()>,
+    ) {
         if self.poison.is_some() {
             return;
         }
@@ -78,10 +80,7 @@ impl<'a> Run<'a> {
             note_bytes(kernel, operands);
         }
         let buffers: Result<SmallVec<[&Buffer; 8]>> = operands.iter().map(|t| t.buffer().map(|b| &**b)).collect();
-        let run = |buffers: SmallVec<[&Buffer; 8]>| {
-            self.device.dispatch_grid(kernel, 0, &buffers, crate::engine::Params(params), grid)
-        };
-        if let Err(error) = buffers.and_then(run) {
+        if let Err(error) = buffers.and_then(|buffers| dispatch(&buffers)) {
             self.poison = Some(error.in_module(place::path));
         }
     }
