@@ -1,7 +1,8 @@
 // Conversion between element types, element by element. Everything is bits here; FROM and TO of the prelude say what
-// they mean: 0 f32, 1 i32, 2 u32, 3 (TO only) a truth value.
+// they mean: 0 f32, 1 i32, 2 u32; FROM also 3 f16 and 4 bf16, TO 3 a truth value.
 #import common/index
 #import common/elementwise
+#import common/half
 #import common/math
 
 @group(0) @binding(0) var<storage, read> x: array<u32>;
@@ -67,12 +68,14 @@ fn main(
     if i >= params.n {
         return;
     }
-    let bits = x[operand_offset(i, 0u)];
+    let at = operand_offset(i, 0u);
     var converted: u32;
-    if FROM == 0u {
-        converted = from_f32(bits);
+    if FROM >= F16 {
+        converted = from_f32(widen(FROM, half_of(x[at >> 1u], at)));
+    } else if FROM == 0u {
+        converted = from_f32(x[at]);
     } else {
-        converted = from_integer(bits);
+        converted = from_integer(x[at]);
     }
     y[result_offset(i)] = converted;
 }

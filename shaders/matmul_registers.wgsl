@@ -1,20 +1,25 @@
 // C = A·B + bias without workgroup memory: every thread makes a block of 4 rows and 8 columns in registers. A workgroup
-// is 8 threads along the columns, so that a subgroup of eight reads neighbours, and 4 along the rows: 16×64 elements.
+// is 8 threads along the columns, so that a subgroup of eight reads neighbours, and 4 along the rows: 16×64 elements. How
+// numbers are read and written is in `common/matmul` or `common/matmul_half`.
 #import common/index
-#import common/matmul
 
 const ROWS: u32 = 16u;
 const COLUMNS: u32 = 64u;
 
+// A thread's columns: PAIR neighbours, then those as far on as the workgroup's threads reach.
+const C1: u32 = 1u % PAIR + 8u * PAIR * (1u / PAIR);
+const C2: u32 = 2u % PAIR + 8u * PAIR * (2u / PAIR);
+const C3: u32 = 3u % PAIR + 8u * PAIR * (3u / PAIR);
+const C4: u32 = 4u % PAIR + 8u * PAIR * (4u / PAIR);
+const C5: u32 = 5u % PAIR + 8u * PAIR * (5u / PAIR);
+const C6: u32 = 6u % PAIR + 8u * PAIR * (6u / PAIR);
+const C7: u32 = 7u % PAIR + 8u * PAIR * (7u / PAIR);
+
 fn store_row(at: u32, row: u32, column: u32, low: vec4<f32>, high: vec4<f32>) {
-    store(at, row, column, low.x);
-    store(at, row, column + 8u, low.y);
-    store(at, row, column + 16u, low.z);
-    store(at, row, column + 24u, low.w);
-    store(at, row, column + 32u, high.x);
-    store(at, row, column + 40u, high.y);
-    store(at, row, column + 48u, high.z);
-    store(at, row, column + 56u, high.w);
+    store_two(at, row, column, C1, low.x, low.y);
+    store_two(at, row, column + C2, C3 - C2, low.z, low.w);
+    store_two(at, row, column + C4, C5 - C4, high.x, high.y);
+    store_two(at, row, column + C6, C7 - C6, high.z, high.w);
 }
 
 @compute @workgroup_size(32)
@@ -28,7 +33,7 @@ fn main(
         return;
     }
     let row = tile.row + local / 8u * 4u;
-    let column = tile.column + local % 8u;
+    let column = tile.column + local % 8u * PAIR;
     let batch_offset = batch_offsets(tile.batch);
 
     // Rows and columns beyond the edge read the last one; their sums are not stored.
@@ -41,13 +46,13 @@ fn main(
     let a3 = a_base + min(row + 3u, last_row) * params.a_strides.x;
     let b_base = params.offsets.y + batch_offset.y;
     let b0 = b_base + min(column, last_column) * params.b_strides.y;
-    let b1 = b_base + min(column + 8u, last_column) * params.b_strides.y;
-    let b2 = b_base + min(column + 16u, last_column) * params.b_strides.y;
-    let b3 = b_base + min(column + 24u, last_column) * params.b_strides.y;
-    let b4 = b_base + min(column + 32u, last_column) * params.b_strides.y;
-    let b5 = b_base + min(column + 40u, last_column) * params.b_strides.y;
-    let b6 = b_base + min(column + 48u, last_column) * params.b_strides.y;
-    let b7 = b_base + min(column + 56u, last_column) * params.b_strides.y;
+    let b1 = b_base + min(column + C1, last_column) * params.b_strides.y;
+    let b2 = b_base + min(column + C2, last_column) * params.b_strides.y;
+    let b3 = b_base + min(column + C3, last_column) * params.b_strides.y;
+    let b4 = b_base + min(column + C4, last_column) * params.b_strides.y;
+    let b5 = b_base + min(column + C5, last_column) * params.b_strides.y;
+    let b6 = b_base + min(column + C6, last_column) * params.b_strides.y;
+    let b7 = b_base + min(column + C7, last_column) * params.b_strides.y;
 
     var low0 = vec4<f32>();
     var low1 = vec4<f32>();
@@ -59,10 +64,10 @@ fn main(
     var high3 = vec4<f32>();
     for (var l = 0u; l < params.k; l += 1u) {
         let at = l * params.a_strides.y;
-        let x = vec4<f32>(a[a0 + at], a[a1 + at], a[a2 + at], a[a3 + at]);
+        let x = vec4<f32>(read_a(a0 + at), read_a(a1 + at), read_a(a2 + at), read_a(a3 + at));
         let bt = l * params.b_strides.x;
-        let low = vec4<f32>(b[b0 + bt], b[b1 + bt], b[b2 + bt], b[b3 + bt]);
-        let high = vec4<f32>(b[b4 + bt], b[b5 + bt], b[b6 + bt], b[b7 + bt]);
+        let low = vec4<f32>(read_b(b0 + bt), read_b(b1 + bt), read_b(b2 + bt), read_b(b3 + bt));
+        let high = vec4<f32>(read_b(b4 + bt), read_b(b5 + bt), read_b(b6 + bt), read_b(b7 + bt));
         low0 = fma(vec4<f32>(x.x), low, low0);
         low1 = fma(vec4<f32>(x.y), low, low1);
         low2 = fma(vec4<f32>(x.z), low, low2);

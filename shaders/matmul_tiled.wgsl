@@ -1,7 +1,7 @@
 // C = A·B + bias. Every workgroup makes a tile of 64×64 elements, every thread a block of 4×4 of it; panels of both
-// operands, 16 deep, go through workgroup memory. Operands have any strides.
+// operands, 16 deep, go through workgroup memory. Operands have any strides. How numbers are read and written is in
+// `common/matmul` or `common/matmul_half`.
 #import common/index
-#import common/matmul
 
 const TILE: u32 = 64u;
 const DEPTH: u32 = 16u;
@@ -14,21 +14,19 @@ fn load_a(base: u32, row: u32, column: u32) -> f32 {
     if row >= params.m || column >= params.k {
         return 0.0;
     }
-    return a[base + row * params.a_strides.x + column * params.a_strides.y];
+    return read_a(base + row * params.a_strides.x + column * params.a_strides.y);
 }
 
 fn load_b(base: u32, row: u32, column: u32) -> f32 {
     if row >= params.k || column >= params.n {
         return 0.0;
     }
-    return b[base + row * params.b_strides.x + column * params.b_strides.y];
+    return read_b(base + row * params.b_strides.x + column * params.b_strides.y);
 }
 
 fn store_four(at: u32, row: u32, column: u32, sums: vec4<f32>) {
-    store(at, row, column, sums.x);
-    store(at, row, column + 1u, sums.y);
-    store(at, row, column + 2u, sums.z);
-    store(at, row, column + 3u, sums.w);
+    store_two(at, row, column, 1u, sums.x, sums.y);
+    store_two(at, row, column + 2u, 1u, sums.z, sums.w);
 }
 
 @compute @workgroup_size(256)

@@ -254,7 +254,7 @@ fn run_case(device: &Device, operation: &'static Operation, case: &Case) -> Resu
     for output in &outputs {
         output.to_vec::<f64>()?;
         if output.is_requires_grad() && output.numel() > 0 {
-            let upstream = Tensor::uniform_on(output.shape(), 0.5, 1.5, device);
+            let upstream = Tensor::uniform_on(output.shape(), 0.5, 1.5, device).to_dtype(output.dtype());
             crate::autograd::Backward::new().gradient(&upstream).retain_graph().run(output)?;
         }
     }

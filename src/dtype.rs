@@ -2,14 +2,22 @@
 
 use std::fmt;
 
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+
 /// The element type of a tensor.
 ///
 /// PyTorch's `int64` is [`DType::I32`] here and `bool` takes one `u32` an element: WGSL has neither 64-bit integers
-/// nor storage of single bytes.
+/// nor storage of single bytes. The two types of half the width work on every device, whether it computes with them or
+/// not: two of them lie in one `u32`, and operations widen what they read to f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     /// 32-bit float.
     F32,
+    /// 16-bit float of 11 bits' precision, from 6e-8 to 65,504: PyTorch's `float16`.
+    F16,
+    /// 16-bit float of 8 bits' precision with the range of f32: PyTorch's `bfloat16`.
+    BF16,
     /// 32-bit signed integer.
     I32,
     /// 32-bit unsigned integer.
@@ -19,13 +27,27 @@ pub enum DType {
 }
 
 impl DType {
-    /// Bytes of one element on a device: always 4.
-    pub const SIZE: usize = 4;
+    /// Bytes of one element on a device: 2 for the types of half the width, 4 for the others.
+    ///
+    /// ```
+    /// # use lumigrad::DType;
+    /// assert_eq!((DType::F32.size(), DType::BF16.size(), DType::Bool.size()), (4, 2, 4));
+    /// ```
+    pub const fn size(self) -> usize {
+        if self.is_half() { 2 } else { 4 }
+    }
+
+    /// Bytes of `len` elements: those of half the width fill whole words.
+    pub(crate) const fn bytes(self, len: usize) -> usize {
+        (len * self.size()).next_multiple_of(4)
+    }
 
     /// PyTorch-like name, as `display` prints it.
     pub const fn name(self) -> &'static str {
         match self {
             DType::F32 => "f32",
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
             DType::I32 => "i32",
             DType::U32 => "u32",
             DType::Bool => "bool",
@@ -34,7 +56,12 @@ impl DType {
 
     /// Whether gradients can flow through it.
     pub const fn is_float(self) -> bool {
-        matches!(self, DType::F32)
+        matches!(self, DType::F32 | DType::F16 | DType::BF16)
+    }
+
+    /// Whether it is one of the floats of half the width.
+    pub const fn is_half(self) -> bool {
+        matches!(self, DType::F16 | DType::BF16)
     }
 
     /// The position of this type's variant in a kernel that has one variant for each storage type (f32, i32, u32).
@@ -43,6 +70,7 @@ impl DType {
             DType::F32 => 0,
             DType::I32 => 1,
             DType::U32 | DType::Bool => 2,
+            DType::F16 | DType::BF16 => panic!("an operation that has no kernels for halves is given f32"),
         }
     }
 }
@@ -57,6 +85,8 @@ impl fmt::Display for DType {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum HostData {
     F32(Vec<f64>),
+    F16(Vec<f64>),
+    BF16(Vec<f64>),
     I32(Vec<i32>),
     /// `u32` and `bool`.
     U32(Vec<u32>),
@@ -65,24 +95,37 @@ pub(crate) enum HostData {
 impl HostData {
     pub fn zeros(dtype: DType, len: usize) -> Self {
         match dtype {
-            DType::F32 => HostData::F32(vec![0.0; len]),
+            DType::F32 | DType::F16 | DType::BF16 => HostData::floats(dtype, vec![0.0; len]),
             DType::I32 => HostData::I32(vec![0; len]),
             DType::U32 | DType::Bool => HostData::U32(vec![0; len]),
         }
     }
 
+    /// Floats that a tensor of this type holds.
+    pub fn floats(dtype: DType, values: Vec<f64>) -> Self {
+        match dtype {
+            DType::F16 => HostData::F16(values),
+            DType::BF16 => HostData::BF16(values),
+            _ => HostData::F32(values),
+        }
+    }
+
     pub fn len(&self) -> usize {
         match self {
-            HostData::F32(v) => v.len(),
+            HostData::F32(v) | HostData::F16(v) | HostData::BF16(v) => v.len(),
             HostData::I32(v) => v.len(),
             HostData::U32(v) => v.len(),
         }
     }
 
-    /// Rounds every float to the nearest `f32`, which is what a store to an f32 buffer does.
+    /// Rounds every float to the nearest of its type, which is what a store to a device's buffer does. Kernels compute
+    /// in f32, so a half is rounded twice.
     pub fn round(&mut self) {
-        if let HostData::F32(v) = self {
-            v.iter_mut().for_each(|x| *x = f64::from(*x as f32));
+        match self {
+            HostData::F32(v) => v.iter_mut().for_each(|x| *x = f64::from(*x as f32)),
+            HostData::F16(v) => v.iter_mut().for_each(|x| *x = f16::from_f32(*x as f32).to_f64()),
+            HostData::BF16(v) => v.iter_mut().for_each(|x| *x = bf16::from_f32(*x as f32).to_f64()),
+            HostData::I32(_) | HostData::U32(_) => {}
         }
     }
 
@@ -90,6 +133,8 @@ impl HostData {
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             HostData::F32(v) => v.iter().flat_map(|&x| (x as f32).to_le_bytes()).collect(),
+            HostData::F16(v) => v.iter().flat_map(|&x| f16::from_f32(x as f32).to_le_bytes()).collect(),
+            HostData::BF16(v) => v.iter().flat_map(|&x| bf16::from_f32(x as f32).to_le_bytes()).collect(),
             HostData::I32(v) => bytemuck::cast_slice(v).to_vec(),
             HostData::U32(v) => bytemuck::cast_slice(v).to_vec(),
         }
@@ -98,7 +143,10 @@ impl HostData {
     /// The inverse of [`Self::to_bytes`]; `bytes` is a whole number of elements.
     pub fn from_bytes(dtype: DType, bytes: &[u8]) -> Self {
         let words = bytes.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
+        let halves = bytes.chunks_exact(2).map(|c| [c[0], c[1]]);
         match dtype {
+            DType::F16 => HostData::F16(halves.map(|b| f16::from_le_bytes(b).to_f64()).collect()),
+            DType::BF16 => HostData::BF16(halves.map(|b| bf16::from_le_bytes(b).to_f64()).collect()),
             DType::F32 => HostData::F32(words.map(|w| f64::from(f32::from_bits(w))).collect()),
             DType::I32 => HostData::I32(words.map(|w| w as i32).collect()),
             DType::U32 | DType::Bool => HostData::U32(words.collect()),
@@ -108,7 +156,7 @@ impl HostData {
     /// Element `i` as a float, for comparisons and messages.
     pub fn get_f64(&self, i: usize) -> f64 {
         match self {
-            HostData::F32(v) => v[i],
+            HostData::F32(v) | HostData::F16(v) | HostData::BF16(v) => v[i],
             HostData::I32(v) => f64::from(v[i]),
             HostData::U32(v) => f64::from(v[i]),
         }
@@ -121,7 +169,7 @@ mod sealed {
 
 /// A Rust type that tensors are made from and read into.
 ///
-/// `f32`, `i32`, `u32` and `bool` are the stored types. `f64`, `i64`, `u8` and `usize` convert: `f64` becomes f32
+/// `f32`, [`half::f16`], [`half::bf16`], `i32`, `u32` and `bool` are the stored types. `f64`, `i64`, `u8` and `usize` convert: `f64` becomes f32
 /// (kept whole on an unrounded reference device), the integers become i32.
 pub trait Element: Copy + Send + Sync + fmt::Debug + sealed::Sealed + 'static {
     /// The dtype of a tensor made from this type.
@@ -149,15 +197,16 @@ impl Packed<'_> {
     pub(crate) fn host(&self, dtype: DType) -> HostData {
         match self {
             Packed::Bytes(b) => HostData::from_bytes(dtype, b),
-            Packed::Floats(v) => HostData::F32(v.to_vec()),
+            Packed::Floats(v) => HostData::floats(dtype, v.to_vec()),
             Packed::Ints(v) => HostData::I32(v.clone()),
             Packed::Words(v) => HostData::U32(v.clone()),
         }
     }
 
-    pub(crate) fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+    pub(crate) fn with_bytes<R>(&self, dtype: DType, f: impl FnOnce(&[u8]) -> R) -> R {
         match self {
             Packed::Bytes(b) => f(b),
+            Packed::Floats(v) if dtype.is_half() => f(&HostData::floats(dtype, v.to_vec()).to_bytes()),
             Packed::Floats(v) => {
                 let narrow: Vec<f32> = v.iter().map(|&x| x as f32).collect();
                 f(bytemuck::cast_slice(&narrow))
@@ -184,6 +233,8 @@ macro_rules! element {
 }
 
 element!(f32, F32, |v| Packed::Bytes(bytemuck::cast_slice(v)), |x| x as f32);
+element!(f16, F16, |v| Packed::Bytes(bytemuck::cast_slice(v.reinterpret_cast())), |x| f16::from_f64(x));
+element!(bf16, BF16, |v| Packed::Bytes(bytemuck::cast_slice(v.reinterpret_cast())), |x| bf16::from_f64(x));
 element!(f64, F32, |v| Packed::Floats(v), |x| x);
 element!(i32, I32, |v| Packed::Bytes(bytemuck::cast_slice(v)), |x| x as i32);
 element!(u32, U32, |v| Packed::Bytes(bytemuck::cast_slice(v)), |x| x as u32);
@@ -206,11 +257,15 @@ mod tests {
     fn bytes_round_trip() {
         for data in [
             HostData::F32(vec![0.5, -2.0, f64::from(f32::MAX)]),
+            HostData::F16(vec![0.5, -65504.0, 2f64.powi(-24)]),
+            HostData::BF16(vec![0.5, -2.0, 2f64.powi(127)]),
             HostData::I32(vec![i32::MIN, 7]),
             HostData::U32(vec![1, u32::MAX]),
         ] {
             let dtype = match data {
                 HostData::F32(_) => DType::F32,
+                HostData::F16(_) => DType::F16,
+                HostData::BF16(_) => DType::BF16,
                 HostData::I32(_) => DType::I32,
                 HostData::U32(_) => DType::U32,
             };

@@ -19,6 +19,7 @@
 // `#[derive(Module)]` names this crate by its name, here too.
 extern crate self as lumigrad;
 
+pub mod amp;
 pub mod autograd;
 mod capture;
 pub mod data;
@@ -41,6 +42,7 @@ mod tensor;
 pub mod tensorboard;
 pub mod train;
 
+pub use amp::autocast;
 pub use autograd::{enable_grad, no_grad};
 pub use capture::{Capture, StepOutput};
 pub use dtype::{DType, Element};

@@ -6,6 +6,17 @@
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
 
+// Neighbouring columns that a thread makes.
+const PAIR: u32 = 1u;
+
+fn read_a(at: u32) -> f32 {
+    return a[at];
+}
+
+fn read_b(at: u32) -> f32 {
+    return b[at];
+}
+
 // Adds the bias and writes an element, unless it lies beyond the edge. `at` is where the matrix starts in c.
 fn store(at: u32, row: u32, column: u32, sum: f32) {
     if row < params.m && column < params.n {
@@ -15,4 +26,10 @@ fn store(at: u32, row: u32, column: u32, sum: f32) {
         }
         c[at + row * params.n + column] = value;
     }
+}
+
+// Two elements of a row, this far apart.
+fn store_two(at: u32, row: u32, column: u32, apart: u32, first: f32, second: f32) {
+    store(at, row, column, first);
+    store(at, row, column + apart, second);
 }

@@ -82,7 +82,10 @@ impl Kinds {
     fn of<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<Kinds> {
         let mut kinds = Kinds::default();
         for tensor in tensors {
-            if let (true, HostData::F32(values)) = (tensor.dtype().is_float(), values(tensor)?) {
+            if !tensor.dtype().is_float() {
+                continue;
+            }
+            if let HostData::F32(values) | HostData::F16(values) | HostData::BF16(values) = values(tensor)? {
                 kinds.nan |= values.iter().any(|v| v.is_nan());
                 kinds.infinity |= values.iter().any(|v| v.is_infinite());
             }
@@ -107,7 +110,9 @@ fn values(tensor: &Tensor) -> Result<HostData> {
 
 /// The first element of a result that its inputs do not explain.
 fn anomaly(result: &Tensor, inputs: Kinds) -> Result<Option<String>> {
-    let HostData::F32(values) = values(result)? else { return Ok(None) };
+    let (HostData::F32(values) | HostData::F16(values) | HostData::BF16(values)) = values(result)? else {
+        return Ok(None);
+    };
     let blamed = |v: &f64| v.is_nan() && !inputs.nan || v.is_infinite() && !inputs.infinity && !inputs.nan;
     let Some(at) = values.iter().position(blamed) else { return Ok(None) };
     let mut rest = at;

@@ -13,6 +13,7 @@ use super::hooks;
 use super::leaf::Leaf;
 use super::node::{Edge, Node, RecomputeFunction, Step, Target};
 use super::{enable_grad, no_grad};
+use crate::amp::with_autocast;
 use crate::engine::profile::{self, SpanKind};
 use crate::ops::{Gradients, Vjp, add_gradients, ones_like, sum_to_shape};
 use crate::tensor::{Gradient, Tensor};
@@ -61,7 +62,7 @@ impl Backward {
     /// When `output` needs no gradient or is no scalar, a saved tensor was changed or freed, or the device failed.
     pub fn run(self, output: &Tensor) -> Result<()> {
         let _span = profile::span(SpanKind::Phase, "backward");
-        no_grad(|| {
+        outside(|| {
             let seed = self.seed(output)?;
             let mut walk = Walk { retain_graph: self.retain_graph, into_destinations: true, ..Walk::default() };
             walk.start(output, seed)?;
@@ -101,6 +102,11 @@ impl Backward {
     }
 }
 
+/// Gradients are computed without a graph, and in the types that the forward pass chose.
+fn outside<R>(body: impl FnOnce() -> R) -> R {
+    no_grad(|| with_autocast(None, body))
+}
+
 /// A gradient that comes from outside must be of the tensor's type and on its device.
 fn check_gradient(op: &str, gradient: &Tensor, of: &Tensor) -> Result<()> {
     if gradient.dtype() != of.dtype() || gradient.device() != of.device() {
@@ -121,7 +127,7 @@ fn check_gradient(op: &str, gradient: &Tensor, of: &Tensor) -> Result<()> {
 /// As [`Backward::run`], and when `output` does not depend on one of the inputs.
 pub fn grad(output: &Tensor, inputs: &[&Tensor], options: Backward) -> Result<Vec<Tensor>> {
     let _span = profile::span(SpanKind::Phase, "backward");
-    no_grad(|| {
+    outside(|| {
         let seed = options.seed(output)?;
         let mut walk = Walk { retain_graph: options.retain_graph, ..Walk::default() };
         for input in inputs {
@@ -252,8 +258,8 @@ impl Walk {
                     return Err(Error::Autograd(format!("`{name}` has no gradient for one of its inputs")));
                 }
             };
-            // Broadcasting is undone here, so that no operation has to think of it.
-            let gradient = sum_to_shape(gradient, &edge.shape)?;
+            // Broadcasting and promotion are undone here, so that no operation has to think of them.
+            let gradient = sum_to_shape(gradient, &edge.shape)?.try_to_dtype(edge.dtype)?;
             self.send(target.clone(), gradient)?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use super::{SavedTensor, Step, is_grad_enabled, no_grad};
+use crate::amp::{autocast_dtype, with_autocast};
 use crate::engine::tape;
 use crate::ops::{Attrs, Operation, attach, or_panic};
 use crate::tensor::Tensor;
@@ -71,8 +72,10 @@ pub fn try_checkpoint(
         return Ok(outputs);
     }
     let saved = inputs.iter().map(|t| SavedTensor::new(t)).collect();
+    let autocast = autocast_dtype();
     let again = move |inputs: &[Tensor]| {
-        tape::replay(&drawn, || function(inputs)).unwrap_or_else(|| {
+        let again = || with_autocast(autocast, || function(inputs));
+        tape::replay(&drawn, again).unwrap_or_else(|| {
             Err(Error::Autograd(
                 "checkpoint: the function asks for other random numbers, or for other modules' modes, when it is run again"
                     .into(),

@@ -126,7 +126,9 @@ impl Leaf {
             None => gradient,
             Some(earlier) => add_gradients(earlier, &gradient)?,
         };
-        let fits = |home: &&Tensor| home.shape() == sum.shape() && home.device() == sum.device();
+        let fits = |home: &&Tensor| {
+            home.shape() == sum.shape() && home.device() == sum.device() && home.dtype() == sum.dtype()
+        };
         // While another walk writes to the destination the sum waits elsewhere; that walk will add to it.
         let free = has_destination || !collected.is_lent;
         let grad = match collected.destination.as_ref().filter(fits).filter(|_| free) {

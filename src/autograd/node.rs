@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::anomaly::Place;
 use super::hooks::{Hooks, TensorHook};
 use super::leaf::Leaf;
+use crate::dtype::DType;
 use crate::engine::profile::{self, Origin};
 use crate::ops::{Attrs, Gradients, Operation, Vjp};
 use crate::tensor::{Gradient, Shape, Tensor};
@@ -54,6 +55,7 @@ pub(crate) type Retained = SmallVec<[(usize, Arc<Leaf>); 1]>;
 /// An input of a node.
 pub(crate) struct Edge {
     pub shape: Shape,
+    pub dtype: DType,
     pub target: Option<Target>,
 }
 

@@ -70,7 +70,8 @@ pub(crate) fn check(
         Bound::Scaled { magnitude, .. } => Some(run_copy(kernel, magnitude, variant, before.clone(), params)?),
         Bound::Exact | Bound::Relative { .. } => None,
     };
-    let twin = run_copy(kernel, kernel.reference, variant, before, params)?;
+    let mut twin = run_copy(kernel, kernel.reference, variant, before, params)?;
+    twin.iter_mut().filter(|data| !is_half(data)).for_each(HostData::round);
     let operands = kernel.bindings.iter().filter(|b| b.is_operand()).enumerate();
     let mut comparisons = Vec::new();
     for (written, (operand, binding)) in operands.filter(|(_, b)| b.is_written()).enumerate() {
@@ -92,6 +93,8 @@ pub(crate) fn check(
 fn absolute(data: &HostData) -> HostData {
     match data {
         HostData::F32(v) => HostData::F32(v.iter().map(|x| x.abs()).collect()),
+        HostData::F16(v) => HostData::F16(v.iter().map(|x| x.abs()).collect()),
+        HostData::BF16(v) => HostData::BF16(v.iter().map(|x| x.abs()).collect()),
         other => other.clone(),
     }
 }
@@ -101,11 +104,21 @@ fn worst(got: &HostData, want: &HostData, scale: Option<&HostData>, bound: Bound
     for index in 0..got.len() {
         let (g, w) = (got.get_f64(index), want.get_f64(index));
         let in_guard = index >= len;
-        let bound = if matches!(got, HostData::F32(_)) { bound } else { Bound::Exact };
+        let bound = if matches!(got, HostData::I32(_) | HostData::U32(_)) { Bound::Exact } else { bound };
+        // The last of an odd number of halves shares its word with a zero.
+        let is_filling = is_half(got) && index == len && !len.is_multiple_of(2);
         let ratio = match in_guard {
+            true if is_filling => {
+                if g == 0.0 {
+                    0.0
+                } else {
+                    f64::INFINITY
+                }
+            }
             // Bit by bit: what is there is a NaN, and what a kernel makes of memory behind the end is one too.
             true if g.to_bits() == w.to_bits() => 0.0,
             true => f64::INFINITY,
+            false if is_half(got) => half_ratio(got, g, w, scale.map(|s| s.get_f64(index)), bound),
             false => ratio(g, w, scale.map(|s| s.get_f64(index)), bound),
         };
         // The first element counts even when it is exact, so that a table has something to show.
@@ -116,6 +129,26 @@ fn worst(got: &HostData, want: &HostData, scale: Option<&HostData>, bound: Bound
     worst
 }
 
+fn is_half(data: &HostData) -> bool {
+    matches!(data, HostData::F16(_) | HostData::BF16(_))
+}
+
+/// [`ratio`] for a half of `kind`: `got` is what a number within the bound of `want`, which is not rounded, may be
+/// rounded to.
+fn half_ratio(kind: &HostData, got: f64, want: f64, magnitude: Option<f64>, bound: Bound) -> f64 {
+    let rounded = |x: f64| {
+        let mut one = match kind {
+            HostData::F16(_) => HostData::F16(vec![x]),
+            _ => HostData::BF16(vec![x]),
+        };
+        one.round();
+        one.get_f64(0)
+    };
+    let away = allowed(want, magnitude, bound).unwrap_or(0.0);
+    let (low, high) = (rounded(want - away), rounded(want + away));
+    if (low..=high).contains(&got) { 0.0 } else { ratio(got, rounded(want), magnitude, bound) }
+}
+
 /// How far `got` is from `want`, in units of what is allowed.
 pub(crate) fn ratio(got: f64, want: f64, magnitude: Option<f64>, bound: Bound) -> f64 {
     if got == want || (got.is_nan() && want.is_nan()) {
@@ -124,14 +157,19 @@ pub(crate) fn ratio(got: f64, want: f64, magnitude: Option<f64>, bound: Bound) -
     if !got.is_finite() || !want.is_finite() {
         return f64::INFINITY;
     }
+    allowed(want, magnitude, bound).map_or(f64::INFINITY, |allowed| (got - want).abs() / allowed)
+}
+
+/// The distance from `want` that is allowed, if any is.
+fn allowed(want: f64, magnitude: Option<f64>, bound: Bound) -> Option<f64> {
     let allowed = match bound {
-        Bound::Exact => return f64::INFINITY,
+        Bound::Exact => return None,
         Bound::Relative { ulps, floor } => ulps * EPSILON * want.abs().max(floor),
         Bound::Magnitude { ulps } | Bound::Scaled { ulps, .. } => {
             ulps * EPSILON * magnitude.map_or(want.abs(), f64::abs)
         }
     };
-    (got - want).abs() / (allowed + f64::from(f32::MIN_POSITIVE))
+    Some(allowed + f64::from(f32::MIN_POSITIVE))
 }
 
 #[cfg(test)]

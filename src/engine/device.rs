@@ -369,7 +369,7 @@ impl Device {
                 let len = host.len();
                 Buffer::host(dtype, HostBuffer::new(host), len, counters)
             }
-            Body::Gpu(gpu) | Body::Shadow(gpu, _) => data.with_bytes(|bytes| gpu.upload(dtype, bytes))?,
+            Body::Gpu(gpu) | Body::Shadow(gpu, _) => data.with_bytes(dtype, |bytes| gpu.upload(dtype, bytes))?,
         };
         buffer.set_label(Class::Inputs.label());
         Ok(buffer)
@@ -380,8 +380,8 @@ impl Device {
         match &self.0.body {
             Body::Reference { turn, .. } => Ok(host_range(turn, buffer, start, len)),
             Body::Gpu(gpu) | Body::Shadow(gpu, _) => {
-                let (offset, bytes) = byte_range(start, len);
-                Ok(HostData::from_bytes(buffer.dtype, &gpu.begin_read(buffer, offset, bytes)?.wait()?))
+                let (offset, bytes, before) = byte_range(buffer.dtype, start, len);
+                Ok(elements(buffer.dtype, &gpu.begin_read(buffer, offset, bytes)?.wait()?, before, len))
             }
         }
     }
@@ -391,9 +391,9 @@ impl Device {
         match &self.0.body {
             Body::Reference { turn, .. } => Ok(host_range(turn, buffer, start, len)),
             Body::Gpu(gpu) | Body::Shadow(gpu, _) => {
-                let (offset, bytes) = byte_range(start, len);
+                let (offset, bytes, before) = byte_range(buffer.dtype, start, len);
                 let read = gpu.begin_read(buffer, offset, bytes)?.without_faults();
-                Ok(HostData::from_bytes(buffer.dtype, &read.wait()?))
+                Ok(elements(buffer.dtype, &read.wait()?, before, len))
             }
         }
     }
@@ -402,9 +402,9 @@ impl Device {
         match &self.0.body {
             Body::Reference { turn, .. } => Ok(host_range(turn, buffer, start, len)),
             Body::Gpu(gpu) | Body::Shadow(gpu, _) => {
-                let (offset, bytes) = byte_range(start, len);
+                let (offset, bytes, before) = byte_range(buffer.dtype, start, len);
                 let data = gpu.begin_read(buffer, offset, bytes)?.wait_async().await?;
-                Ok(HostData::from_bytes(buffer.dtype, &data))
+                Ok(elements(buffer.dtype, &data, before, len))
             }
         }
     }
@@ -465,8 +465,16 @@ impl Device {
     }
 }
 
-fn byte_range(start: usize, len: usize) -> (u64, u64) {
-    ((start * DType::SIZE) as u64, (len * DType::SIZE) as u64)
+/// The whole words that hold these elements, and the bytes of the first word that are not theirs.
+fn byte_range(dtype: DType, start: usize, len: usize) -> (u64, u64, usize) {
+    let (first, end) = (start * dtype.size(), (start + len) * dtype.size());
+    let before = first % 4;
+    ((first - before) as u64, (end.next_multiple_of(4) - (first - before)) as u64, before)
+}
+
+/// The elements of a read of [`byte_range`].
+fn elements(dtype: DType, bytes: &[u8], before: usize, len: usize) -> HostData {
+    HostData::from_bytes(dtype, &bytes[before..before + len * dtype.size()])
 }
 
 fn host_memory(buffer: &Buffer) -> &HostBuffer {
@@ -482,6 +490,8 @@ fn host_range(turn: &Mutex<()>, buffer: &Buffer, start: usize, len: usize) -> Ho
     let range = start..start + len;
     match &*host_memory(buffer).snapshot() {
         HostData::F32(v) => HostData::F32(v[range].to_vec()),
+        HostData::F16(v) => HostData::F16(v[range].to_vec()),
+        HostData::BF16(v) => HostData::BF16(v[range].to_vec()),
         HostData::I32(v) => HostData::I32(v[range].to_vec()),
         HostData::U32(v) => HostData::U32(v[range].to_vec()),
     }

@@ -30,6 +30,11 @@ const GUARD_BYTES: u64 = 256;
 /// operand is that operand's NaN, which differs from the one behind the end of the result.
 const SENTINEL: u32 = 0x7fc5_0000;
 
+/// [`SENTINEL`] for halves: both of a word are quiet NaNs of either type.
+fn half_sentinel(number: u32) -> u32 {
+    (0x7fc0 | number & 0x3f) * 0x1_0001
+}
+
 /// Bytes that are staged at a time.
 const UPLOAD_PIECE: usize = 8 << 20;
 
@@ -133,7 +138,7 @@ impl Gpu {
         // Indices in shaders are u32 and one bit is kept for sums of two of them.
         // Allocations are whole vectors of four.
         let bytes = bytes / 16 * 16;
-        ((bytes - if self.guarded { GUARD_BYTES } else { 0 }) / DType::SIZE as u64).min(1 << 31) as usize
+        ((bytes - if self.guarded { GUARD_BYTES } else { 0 }) / DType::F32.size() as u64).min(1 << 31) as usize
     }
 
     /// Memory for `len` elements. `for_upload` asks for a buffer that no recorded command uses.
@@ -147,7 +152,7 @@ impl Gpu {
             return Err(Error::DeviceLost(reason.clone()));
         }
         let guard = if self.guarded { GUARD_BYTES } else { 0 };
-        let bytes = size_class((len * DType::SIZE) as u64 + guard, self.limits.max_storage_buffer_binding_size);
+        let bytes = size_class(dtype.bytes(len) as u64 + guard, self.limits.max_storage_buffer_binding_size);
         let mut stream = self.stream();
         let recording = stream.recording();
         let in_step = stream.recorder_here().is_some();
@@ -167,7 +172,8 @@ impl Gpu {
         if self.guarded {
             self.flush();
             let number = self.sentinels.fetch_add(1, Relaxed) & 0xffff;
-            let sentinels = (SENTINEL | number).to_le_bytes().repeat(bytes as usize / 4);
+            let word = if dtype.is_half() { half_sentinel(number) } else { SENTINEL | number };
+            let sentinels = word.to_le_bytes().repeat(bytes as usize / 4);
             self.write(&buffer, 0, &sentinels);
         }
         Ok(buffer)
@@ -222,9 +228,14 @@ impl Gpu {
 
     /// A buffer with this content.
     pub fn upload(&self, dtype: DType, bytes: &[u8]) -> Result<Buffer> {
-        let buffer = self.alloc(dtype, bytes.len() / DType::SIZE, true)?;
-        if !bytes.is_empty() {
-            self.write(&buffer, 0, bytes);
+        let buffer = self.alloc(dtype, bytes.len() / dtype.size(), true)?;
+        let whole = bytes.len() / 4 * 4;
+        if whole > 0 {
+            self.write(&buffer, 0, &bytes[..whole]);
+        }
+        // The last of an odd number of halves: its word is filled up with zeros.
+        if let &[low, high] = &bytes[whole..] {
+            self.write(&buffer, whole as u64, &[low, high, 0, 0]);
         }
         Ok(buffer)
     }

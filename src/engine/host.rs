@@ -134,7 +134,7 @@ impl<'a> HostCall<'a> {
     /// Binding `i`, written as floats.
     pub fn floats_mut(&self, i: usize) -> RefMut<'_, [f64]> {
         RefMut::map(self.write_slot(i), |d| match d {
-            HostData::F32(v) => v.as_mut_slice(),
+            HostData::F32(v) | HostData::F16(v) | HostData::BF16(v) => v.as_mut_slice(),
             _ => panic!("binding {i} does not hold floats"),
         })
     }
@@ -187,14 +187,14 @@ impl HostView<'_> {
 }
 
 macro_rules! view {
-    ($(#[$meta:meta])* $name:ident, $variant:ident, $elem:ty) => {
+    ($(#[$meta:meta])* $name:ident, $($variant:ident)|+, $elem:ty) => {
         $(#[$meta])*
         pub struct $name<'a>(HostView<'a>);
         impl std::ops::Deref for $name<'_> {
             type Target = [$elem];
             fn deref(&self) -> &[$elem] {
                 match self.0.data() {
-                    HostData::$variant(v) => v,
+                    $(HostData::$variant(v))|+ => v,
                     other => panic!("the binding holds {} elements of another type", other.len()),
                 }
             }
@@ -202,8 +202,8 @@ macro_rules! view {
     };
 }
 view!(
-    /// A read binding of f32 elements, as `f64`.
-    Floats, F32, f64
+    /// A read binding of f32, f16 or bf16 elements, as `f64`.
+    Floats, F32 | F16 | BF16, f64
 );
 view!(
     /// A read binding of i32 elements.
@@ -269,7 +269,7 @@ fn run(
 }
 
 /// Runs a scalar body on copies of data: what shadow mode and the doctor compare a GPU with. Gives back the written
-/// bindings' contents, in binding order.
+/// bindings' contents, in binding order, as the body computed them.
 pub(crate) fn run_copy(
     kernel: &'static Kernel,
     body: Body,
@@ -279,7 +279,7 @@ pub(crate) fn run_copy(
 ) -> Result<Vec<HostData>> {
     let buffers: Vec<HostBuffer> = operands.into_iter().map(HostBuffer::new).collect();
     let refs: Vec<&HostBuffer> = buffers.iter().collect();
-    run(kernel, body, variant, &refs, params, true)?;
+    run(kernel, body, variant, &refs, params, false)?;
     let written = kernel.bindings.iter().filter(|b| b.is_operand()).zip(&buffers).filter(|(b, _)| b.is_written());
     Ok(written.map(|(_, buffer)| (*buffer.snapshot()).clone()).collect())
 }

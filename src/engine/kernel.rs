@@ -187,9 +187,9 @@ impl Grid {
         Grid { flops: Some(flops), ..self }
     }
 
-    /// States the elements that are read and written at least, where they are not those of the operands.
+    /// States the f32 elements that are read and written at least, where they are not those of the operands.
     pub fn elements_moved(self, elements: u64) -> Grid {
-        Grid { bytes: Some(elements * DType::SIZE as u64), ..self }
+        Grid { bytes: Some(elements * DType::F32.size() as u64), ..self }
     }
 
     /// Whether there is nothing to launch.

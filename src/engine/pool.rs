@@ -58,7 +58,7 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     pub fn host(dtype: DType, data: HostBuffer, len: usize, counters: &Arc<AtomicCounters>) -> Self {
-        let bytes = (len * DType::SIZE) as u64;
+        let bytes = dtype.bytes(len) as u64;
         counters.allocated(bytes);
         Buffer { memory: Memory::Host(data), dtype, len, bytes, counters: counters.clone(), label: AtomicU32::new(0) }
     }

@@ -14,7 +14,6 @@ use web_time::Instant;
 use super::kernel::{Grid, Kernel};
 use super::place::{self, Identity};
 use super::pool::Buffer;
-use crate::dtype::DType;
 use crate::scoped;
 
 /// A thread has a session.
@@ -322,7 +321,7 @@ pub(crate) fn hear(
 #[cold]
 fn describe(kernel: &'static Kernel, variant: usize, operands: &[&Buffer], grid: &Grid) -> Work {
     LOCAL.with_borrow_mut(|local| {
-        let whole = || operands.iter().map(|b| (b.len * DType::SIZE) as u64).sum();
+        let whole = || operands.iter().map(|b| (b.len * b.dtype.size()) as u64).sum();
         let bytes = local.bytes.take();
         Work {
             kernel,

@@ -67,6 +67,8 @@ pub(crate) struct Seen {
 
 /// Runs a step that is to be recorded now or later.
 pub(crate) fn capturing<R>(body: impl FnOnce() -> R) -> (R, Seen) {
+    // The step must convert its weights itself.
+    crate::amp::forget_converted();
     let before = MOVES.get();
     let noting = || scoped::replace(&SWITCHES, Vec::new(), || profile::noting(body));
     let (result, switches) = scoped::set(&MODE, Mode::Capture, noting);

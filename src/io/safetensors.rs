@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// Writes tensors to a file, whole or not at all: a temporary file beside it is renamed at the end.
 ///
-/// f32 and u32 keep their type, i32 becomes `I64`, which is what PyTorch's integers are, and truth values `BOOL`.
+/// Floats and u32 keep their type, i32 becomes `I64`, which is what PyTorch's integers are, and truth values `BOOL`.
 ///
 /// # Errors
 /// When a tensor can't be read from its device or the file can't be written.
@@ -121,6 +121,8 @@ fn bytes(tensor: &Tensor) -> Result<(Dtype, Vec<u8>)> {
     let data = tensor.to_host()?;
     Ok(match tensor.dtype() {
         DType::F32 => (Dtype::F32, data.to_bytes()),
+        DType::F16 => (Dtype::F16, data.to_bytes()),
+        DType::BF16 => (Dtype::BF16, data.to_bytes()),
         // PyTorch's integers are 64 bits wide.
         DType::I32 => (Dtype::I64, (0..data.len()).flat_map(|i| (data.get_f64(i) as i64).to_le_bytes()).collect()),
         DType::U32 => (Dtype::U32, data.to_bytes()),
@@ -146,7 +148,7 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
 
 /// Reads the tensors of a file onto a device, in the order of their names.
 ///
-/// 64-bit integers become i32 and are refused when one does not fit; f64 becomes f32, f16 and bf16 are widened.
+/// 64-bit integers become i32 and are refused when one does not fit; f64 becomes f32.
 ///
 /// # Errors
 /// When the file can't be read or is no safetensors file, or holds something that lumigrad has no type for.
@@ -188,8 +190,8 @@ fn decode(view: &TensorView<'_>, device: &Device) -> Result<Result<Tensor>, Stri
     Ok(match view.dtype() {
         Dtype::F32 => floats(numbers(data, f32::from_le_bytes)),
         Dtype::F64 => floats(numbers(data, |b| f64::from_le_bytes(b) as f32)),
-        Dtype::F16 => floats(numbers(data, |b| half::f16::from_le_bytes(b).to_f32())),
-        Dtype::BF16 => floats(numbers(data, |b| half::bf16::from_le_bytes(b).to_f32())),
+        Dtype::F16 => Tensor::try_from_slice_on(&numbers(data, half::f16::from_le_bytes), shape, device),
+        Dtype::BF16 => Tensor::try_from_slice_on(&numbers(data, half::bf16::from_le_bytes), shape, device),
         Dtype::I32 => Tensor::try_from_slice_on(&numbers(data, i32::from_le_bytes), shape, device),
         Dtype::U32 => Tensor::try_from_slice_on(&numbers(data, u32::from_le_bytes), shape, device),
         Dtype::I64 => {
@@ -226,6 +228,9 @@ mod tests {
         let mut state = StateDict::new();
         state.insert("b.weight", Tensor::from_slice_on(&[1.5f32, -2.0, 3.0, 1e-30], &[2, 2], &device).transpose(0, 1));
         state.insert("a", Tensor::from_slice_on(&[7, -1], &[2], &device));
+        let halves = [half::f16::MAX, half::f16::MIN_POSITIVE_SUBNORMAL, half::f16::NEG_INFINITY];
+        state.insert("f16", Tensor::from_slice_on(&halves, &[3], &device));
+        state.insert("bf16", Tensor::from_slice_on(&[half::bf16::MAX, half::bf16::EPSILON], &[2], &device));
         state.insert("mask", Tensor::from_slice_on(&[true, false, true], &[3], &device));
         state.insert("empty", Tensor::from_slice_on::<f32>(&[], &[0, 2], &device));
         let dir = folder();

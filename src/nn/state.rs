@@ -108,7 +108,7 @@ pub(super) fn load(
             .iter()
             .map(|e| state.get(&e.name).expect("checked above").detach().to(e.current.device()).healthy())
             .collect::<Result<Vec<_>>>()?;
-        entries.iter().zip(&moved).try_for_each(|(e, new)| copy_into(&e.current, new))
+        entries.iter().zip(&moved).try_for_each(|(e, new)| copy_into(&e.current, &new.try_to_dtype(e.current.dtype())?))
     })?;
     Ok(keys)
 }
@@ -133,7 +133,8 @@ fn misfits(entries: &[Entry], state: &StateDict) -> Vec<String> {
         if given.shape() != own.shape() {
             return Some(format!("{name:?} has shape {:?}, the module needs {:?}", given.shape(), own.shape()));
         }
-        let other = given.dtype() != own.dtype();
+        // Floats are converted to the parameter's own type, as in PyTorch.
+        let other = given.dtype() != own.dtype() && !(given.dtype().is_float() && own.dtype().is_float());
         other.then(|| format!("{name:?} holds {}, the module needs {}", given.dtype(), own.dtype()))
     };
     entries.iter().filter_map(misfit).collect()

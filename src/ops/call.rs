@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Attrs, Operation, observe};
+use super::{Attrs, Operation, halves, observe};
+use crate::amp;
 use crate::autograd::{self, Edge, Leaf, Node, SavedTensor, Step, Target};
 use crate::dtype::DType;
 use crate::engine::{Binding, Buffer, Device, Grid, Kernel, ParamsBlock, place, profile};
@@ -28,6 +29,11 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
+    /// A run outside of an operation's own.
+    pub(crate) fn new(device: &'a Device) -> Self {
+        Run { device, poison: None }
+    }
+
     /// The device.
     pub fn device(&self) -> &'a Device {
         self.device
@@ -123,7 +129,7 @@ fn note_bytes(kernel: &Kernel, operands: &[&Tensor]) {
     let bytes = bindings.zip(operands).enumerate().map(|(i, (binding, tensor))| {
         let again = operands[..i].iter().any(|other| other.is_same_place(tensor));
         let times = if again { 0 } else { 1 + u64::from(matches!(binding, Binding::ReadWrite(_))) };
-        times * (tensor.distinct() * DType::SIZE) as u64
+        times * (tensor.distinct() * tensor.dtype().size()) as u64
     });
     profile::note_bytes(bytes.sum());
 }
@@ -255,6 +261,11 @@ impl<'a> Vjp<'a> {
         &self.node.inputs[i].shape
     }
 
+    /// The type of input `i`, in which its gradient is to be; one of another type is converted.
+    pub fn input_dtype(&self, i: usize) -> DType {
+        self.node.inputs[i].dtype
+    }
+
     /// The shape of output `i`.
     pub fn output_shape(&self, i: usize) -> &'a [usize] {
         &self.node.outputs[i]
@@ -267,13 +278,14 @@ impl<'a> Vjp<'a> {
             && let Some(home) = (self.destination)(leaf)
             && home.shape() == edge.shape.as_slice()
             && home.device() == self.run.device
+            && home.dtype() == edge.dtype
             && !self.is_shared(i, leaf)
             && !self.reads_memory_of(&home)
         {
             home.bump_version();
             return home;
         }
-        self.run.output(DType::F32, &edge.shape)
+        self.run.output(edge.dtype, &edge.shape)
     }
 }
 
@@ -316,6 +328,20 @@ pub(crate) fn apply(operation: &'static Operation, inputs: &[&Tensor], attrs: At
 
 /// [`apply`] for operations that may have no input.
 pub(crate) fn apply_on(
+    device: &Device,
+    operation: &'static Operation,
+    inputs: &[&Tensor],
+    attrs: Attrs,
+) -> Result<Outputs> {
+    let autocast = amp::autocast_dtype();
+    if autocast.is_some() || inputs.iter().any(|t| t.dtype().is_half()) {
+        return halves::apply(device, operation, inputs, attrs, autocast);
+    }
+    apply_as_is(device, operation, inputs, attrs)
+}
+
+/// [`apply_on`] without a look at the inputs' types.
+pub(super) fn apply_as_is(
     device: &Device,
     operation: &'static Operation,
     inputs: &[&Tensor],
@@ -411,7 +437,8 @@ pub(crate) fn attach(
     outputs: Outputs,
     step: Option<Step>,
 ) -> Outputs {
-    let edges = inputs.iter().map(|t| Edge { shape: t.shape().into(), target: Target::of(t) }).collect();
+    let edges =
+        inputs.iter().map(|t| Edge { shape: t.shape().into(), dtype: t.dtype(), target: Target::of(t) }).collect();
     let shapes: SmallVec<[Shape; 1]> = outputs.iter().map(|t| t.shape().into()).collect();
     let node = Node::new(operation, attrs, edges, shapes, saved, step);
     let attached = outputs.into_iter().enumerate().map(|(i, output)| {

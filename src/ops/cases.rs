@@ -161,6 +161,8 @@ impl Input {
 fn from_f64(values: &[f64], shape: &[usize], dtype: DType, device: &Device) -> Tensor {
     device.scope(|| match dtype {
         DType::F32 => Tensor::from_slice(values, shape),
+        DType::F16 => Tensor::from_slice(&values.iter().map(|&v| half::f16::from_f64(v)).collect::<Vec<_>>(), shape),
+        DType::BF16 => Tensor::from_slice(&values.iter().map(|&v| half::bf16::from_f64(v)).collect::<Vec<_>>(), shape),
         DType::I32 => Tensor::from_slice(&values.iter().map(|&v| v as i32).collect::<Vec<_>>(), shape),
         DType::U32 => Tensor::from_slice(&values.iter().map(|&v| v as u32).collect::<Vec<_>>(), shape),
         DType::Bool => Tensor::from_slice(&values.iter().map(|&v| v != 0.0).collect::<Vec<_>>(), shape),

@@ -99,6 +99,9 @@ pub(crate) static FILL_IN_PLACE: Operation = Operation {
 
 pub(crate) fn full(shape: &[usize], value: f64, dtype: DType, device: &Device) -> Result<Tensor> {
     crate::tensor::shape::checked_numel("full", shape)?;
+    if dtype.is_half() {
+        return full(shape, value, DType::F32, device)?.try_to_dtype(dtype);
+    }
     let attrs = Attrs::new().sizes("size", shape).dtype("dtype", dtype).float("value", value);
     single(apply_on(device, &FULL, &[], attrs))
 }

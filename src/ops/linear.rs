@@ -19,7 +19,7 @@ fn forward(call: &mut super::Call<'_>) -> Result<Outputs> {
     check_shapes(x, weight, bias)?;
     let mut shape: Shape = x.shape().into();
     *shape.last_mut().expect("checked: x has a dim") = weight.shape()[0];
-    let y = call.output(DType::F32, &shape);
+    let y = call.output(x.dtype(), &shape);
     let bias = bias.map(Tensor::detach).map(|b| b.try_contiguous()).transpose()?;
     multiply(call, &matrix(x)?, &transposed(weight), bias.as_ref(), &matrix(&y)?)?;
     call.save(x);
@@ -78,8 +78,10 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
     });
     if v.inputs_len() == 3 {
         gradients.push(if v.needs(2) {
-            let db = v.gradient_output(2);
-            super::reduce::sum::sum_into(v, &g, &[0], &db)?;
+            // Halves are summed as f32.
+            let (half, shape) = (g.dtype().is_half(), v.input_shape(2));
+            let db = if half { v.output(DType::F32, shape) } else { v.gradient_output(2) };
+            super::reduce::sum::sum_into(v, &g.try_to_dtype(DType::F32)?, &[0], &db)?;
             Some(db)
         } else {
             None
@@ -92,6 +94,10 @@ fn cases() -> Vec<cases::Case> {
     use cases::{Arrangement, Case, Input};
     let three = |name: &str, x: &[usize], w: &[usize], b: &[usize]| {
         Case::new(name, vec![Input::floats(x), Input::floats(w), Input::floats(b)])
+    };
+    let halves = |name: &str, dtype: DType, x: &[usize], w: &[usize], b: &[usize]| {
+        let inputs = [x, w, b].map(|shape| Input::floats(shape).dtype(dtype)).to_vec();
+        Case::new(name, inputs).no_gradcheck()
     };
     vec![
         three("typical", &[4, 5], &[3, 5], &[3]),
@@ -108,6 +114,10 @@ fn cases() -> Vec<cases::Case> {
             ],
         ),
         three("large", &[33, 70], &[65, 70], &[65]).no_gradcheck(),
+        halves("f16", DType::F16, &[4, 5], &[6, 5], &[6]),
+        halves("bf16", DType::BF16, &[2, 3, 5], &[4, 5], &[4]),
+        halves("f16 of an odd width", DType::F16, &[4, 5], &[3, 5], &[3]),
+        halves("bf16 large", DType::BF16, &[33, 70], &[66, 70], &[66]),
         three("features", &[4, 6], &[3, 5], &[3]).fails(),
         three("bias", &[4, 5], &[3, 5], &[5]).fails(),
     ]

@@ -7,7 +7,7 @@ use smallvec::smallvec;
 use super::{Attrs, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods, single};
 use crate::dtype::DType;
 use crate::engine::kernel::params;
-use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, Params, ParamsLayout, Variant};
+use crate::engine::{Binding, Bound, Device, Grid, HostCall, Item, Kernel, Params, ParamsLayout, Variant};
 use crate::tensor::shape::{Walk, broadcast, broadcast_strides, numel, strided_offset};
 use crate::tensor::{Layout, Shape, Tensor};
 use crate::{Error, Result};
@@ -36,7 +36,7 @@ const BINDINGS: &[Binding] = &[Binding::Read("a"), Binding::Read("b"), Binding::
 /// A 64×64 tile a workgroup of 16×16 threads, panels of both operands in workgroup memory: for GPUs.
 static TILED: Kernel = Kernel {
     name: "matmul.tiled",
-    source: &[include_str!("../../shaders/matmul_tiled.wgsl")],
+    source: &["#import common/matmul\n", TILED_TEXT],
     entry: "main",
     bindings: BINDINGS,
     params: ParamsLayout::of::<MatmulParams>(),
@@ -46,11 +46,26 @@ static TILED: Kernel = Kernel {
     bound: |p| bound(p),
 };
 
+/// [`TILED`] of numbers of half the width, two to a word, with sums in f32.
+static TILED_HALF: Kernel = Kernel {
+    name: "matmul.half_tiled",
+    source: &["#import common/matmul_half\n", TILED_TEXT],
+    variants: HALVES,
+    grid: |p| half_grid(p, 64, 64),
+    ..TILED
+};
+
+const TILED_TEXT: &str = include_str!("../../shaders/matmul_tiled.wgsl");
+const REGISTERS_TEXT: &str = include_str!("../../shaders/matmul_registers.wgsl");
+
+const HALVES: &[Variant] =
+    &[Variant::new("f16", &[Item::Const("KIND", 3)]), Variant::new("bf16", &[Item::Const("KIND", 4)])];
+
 /// A 4×8 block a thread, in registers, no workgroup memory: for software drivers, where a barrier costs more than the
 /// loads that it saves.
 static REGISTERS: Kernel = Kernel {
     name: "matmul.registers",
-    source: &[include_str!("../../shaders/matmul_registers.wgsl")],
+    source: &["#import common/matmul\n", REGISTERS_TEXT],
     entry: "main",
     bindings: BINDINGS,
     params: ParamsLayout::of::<MatmulParams>(),
@@ -58,6 +73,15 @@ static REGISTERS: Kernel = Kernel {
     grid: |p| grid(p, 16, 64),
     reference: twin,
     bound: |p| bound(p),
+};
+
+/// [`REGISTERS`] of numbers of half the width.
+static REGISTERS_HALF: Kernel = Kernel {
+    name: "matmul.half_registers",
+    source: &["#import common/matmul_half\n", REGISTERS_TEXT],
+    variants: HALVES,
+    grid: |p| half_grid(p, 16, 64),
+    ..REGISTERS
 };
 
 /// 8×16 elements for a subgroup of eight, which spreads what one of its threads loads: for software drivers with such
@@ -117,6 +141,12 @@ fn grid(params: &Params<'_>, rows: u32, columns: u32) -> Grid {
     Grid::groups(tiles * u64::from(p.batches)).work(work).flops(2 * terms).elements_moved(p.moved())
 }
 
+/// [`grid`] for elements of two bytes.
+fn half_grid(params: &Params<'_>, rows: u32, columns: u32) -> Grid {
+    let grid = grid(params, rows, columns);
+    Grid { bytes: grid.bytes.map(|bytes| bytes / 2), ..grid }
+}
+
 impl MatmulParams {
     /// Elements of both operands, the bias and the result; matrices that are used for several products count once.
     fn moved(&self) -> u64 {
@@ -167,7 +197,32 @@ fn twin(call: &HostCall<'_>) -> Result<()> {
     Ok(())
 }
 
-/// `a·b + bias` into `c`, which is contiguous. `a` is `[…, m, k]`, `b` is `[…, k, n]`, batch dims broadcast to those of
+/// The kernel for operands of half the width, if one is to be used. One that makes f32 may serve them too, with a
+/// conversion before and behind it: where a row of the result ends within a word, and on software drivers, whose kernels
+/// for f32 are so much faster that the conversions don't count.
+fn half_kernel(device: &Device, params: &MatmulParams) -> Option<&'static Kernel> {
+    let software = device.adapter().is_some_and(|facts| facts.is_software());
+    let choice = device.forced_choice(FAMILY.0).unwrap_or(if software { "vectors" } else { "tiled" });
+    let (whole, fits) = (
+        params.n.is_multiple_of(2) && params.offsets[3].is_multiple_of(2),
+        !software || params.k as usize <= MAX_DEPTH.0,
+    );
+    match choice {
+        "tiled" if whole => Some(&TILED_HALF),
+        "registers" if whole && fits => Some(&REGISTERS_HALF),
+        _ => None,
+    }
+}
+
+/// [`multiply`] of halves as f32.
+fn multiply_wide(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Tensor) -> Result<()> {
+    let wide = |t: &Tensor| t.detach().try_to_dtype(DType::F32);
+    let product = run.output(DType::F32, c.shape());
+    multiply(run, &wide(a)?, &wide(b)?, bias.map(wide).transpose()?.as_ref(), &product)?;
+    super::cast::convert(run, &product, c)
+}
+
+/// `a·b + bias` into `c`, which is contiguous. All have one type. `a` is `[…, m, k]`, `b` is `[…, k, n]`, batch dims broadcast to those of
 /// `c`; `bias` is `[n]` and contiguous.
 pub(crate) fn multiply(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Tensor) -> Result<()> {
     let rank = c.dim();
@@ -195,6 +250,12 @@ pub(crate) fn multiply(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&
         b_batch: walk.strides[1],
     };
     let device = run.device();
+    let half = if c.dtype().is_half() {
+        let Some(kernel) = half_kernel(device, &params) else { return multiply_wide(run, a, b, bias, c) };
+        Some((kernel, usize::from(c.dtype() == DType::BF16)))
+    } else {
+        None
+    };
     let software = device.adapter().is_some_and(|facts| facts.is_software());
     if software && k > MAX_DEPTH.1 {
         let detail =
@@ -204,6 +265,7 @@ pub(crate) fn multiply(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&
     let usual = if software && params.m > FEW_ROWS { "vectors" } else { "subgroups" };
     let choice = device.forced_choice(FAMILY.0).unwrap_or(if software { usual } else { "tiled" });
     let (kernel, variant) = match (choice, params.vectors_variant()) {
+        _ if half.is_some() => half.expect("asked before"),
         ("vectors", Some(variant)) if device.has_subgroups(8) => (&VECTORS, variant),
         ("vectors" | "subgroups", _) if device.has_subgroups(8) => (&SUBGROUPS, 0),
         ("vectors" | "registers" | "subgroups", _) if !software || k <= MAX_DEPTH.0 => (&REGISTERS, 0),
@@ -267,14 +329,15 @@ pub(crate) fn transposed(t: &Tensor) -> Tensor {
 }
 
 /// The operation `matmul`, of operands with at least two dims; the method brings others to that form.
-pub(crate) static MATMUL: Operation =
-    Operation { name: "matmul", kernels: &[&TILED, &REGISTERS, &SUBGROUPS, &VECTORS], forward, vjp: Some(vjp), cases };
+pub(crate) static MATMUL: Operation = Operation { name: "matmul", kernels: KERNELS, forward, vjp: Some(vjp), cases };
+
+const KERNELS: &[&Kernel] = &[&TILED, &REGISTERS, &SUBGROUPS, &VECTORS, &TILED_HALF, &REGISTERS_HALF];
 
 fn forward(call: &mut super::Call<'_>) -> Result<Outputs> {
     let (a, b) = (call.input(0), call.input(1));
     check_floats(call.op(), &[a, b])?;
     let shape = product_shape(a.shape(), b.shape())?;
-    let c = call.output(DType::F32, &shape);
+    let c = call.output(a.dtype(), &shape);
     multiply(call, a, b, None, &c)?;
     call.save(a);
     call.save(b);
@@ -304,14 +367,16 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
 /// One operand's gradient, over the broadcast batch.
 fn gradient(v: &mut Vjp<'_>, i: usize, left: &Tensor, right: &Tensor) -> Result<Tensor> {
     let shape = product_shape(left.shape(), right.shape())?;
-    let d = if v.input_shape(i) == shape.as_slice() { v.gradient_output(i) } else { v.output(DType::F32, &shape) };
+    let d = if v.input_shape(i) == shape.as_slice() { v.gradient_output(i) } else { v.output(left.dtype(), &shape) };
     multiply(v, left, right, None, &d)?;
     Ok(d)
 }
 
 pub(crate) fn check_floats(op: &'static str, tensors: &[&Tensor]) -> Result<()> {
     match tensors.iter().find(|t| !t.dtype().is_float()) {
-        Some(t) => Err(Error::dtype(op, format!("takes f32, not {}; convert with `.to_dtype(DType::F32)`", t.dtype()))),
+        Some(t) => {
+            Err(Error::dtype(op, format!("takes floats, not {}; convert with `.to_dtype(DType::F32)`", t.dtype())))
+        }
         None => Ok(()),
     }
 }
@@ -319,6 +384,10 @@ pub(crate) fn check_floats(op: &'static str, tensors: &[&Tensor]) -> Result<()> 
 fn cases() -> Vec<cases::Case> {
     use cases::{Arrangement, Case, Input};
     let pair = |name: &str, a: &[usize], b: &[usize]| Case::new(name, vec![Input::floats(a), Input::floats(b)]);
+    let halves = |name: &str, dtype: DType, a: &[usize], b: &[usize]| {
+        Case::new(name, vec![Input::floats(a).dtype(dtype), Input::floats(b).dtype(dtype)]).no_gradcheck()
+    };
+    let large = |shape: &[usize]| Input::floats(shape).fill(cases::Fill::Away(100.0, 300.0)).dtype(DType::F16);
     vec![
         pair("square", &[4, 4], &[4, 4]),
         pair("odd", &[3, 5], &[5, 7]),
@@ -367,6 +436,31 @@ fn cases() -> Vec<cases::Case> {
                 Input::floats(&[4, 3]).arranged(Arrangement::Expanded),
             ],
         ),
+        halves("f16", DType::F16, &[5, 7], &[7, 4]),
+        halves("bf16", DType::BF16, &[5, 7], &[7, 4]),
+        halves("f16 of an odd width", DType::F16, &[5, 4], &[4, 7]),
+        halves("bf16 of an odd width", DType::BF16, &[1, 3], &[3, 1]),
+        halves("f16 of a batch", DType::F16, &[2, 1, 3, 4], &[3, 4, 2]),
+        halves("bf16 tile edges", DType::BF16, &[65, 33], &[33, 66]),
+        halves("f16 several tiles", DType::F16, &[130, 70], &[70, 130]),
+        Case::new(
+            "f16, both transposed",
+            vec![
+                Input::floats(&[20, 8]).dtype(DType::F16).arranged(Arrangement::Transposed),
+                Input::floats(&[8, 36]).dtype(DType::F16).arranged(Arrangement::Transposed),
+            ],
+        )
+        .no_gradcheck(),
+        Case::new(
+            "bf16, strided",
+            vec![
+                Input::floats(&[3, 5]).dtype(DType::BF16).arranged(Arrangement::Strided),
+                Input::floats(&[5, 6]).dtype(DType::BF16).arranged(Arrangement::Strided),
+            ],
+        )
+        .no_gradcheck(),
+        Case::new("f16 beyond its range", vec![large(&[3, 4]), large(&[4, 2])]).no_gradcheck(),
+        Case::new("two types", vec![Input::floats(&[2, 2]), Input::floats(&[2, 2]).dtype(DType::F16)]).fails(),
         pair("inner dims", &[2, 3], &[4, 2]).fails(),
         pair("batches", &[2, 3, 4], &[3, 4, 2]).fails(),
         Case::new("integers", vec![Input::ints(&[2, 2], 0, 3), Input::ints(&[2, 2], 0, 3)]).fails(),

@@ -29,6 +29,7 @@ pub(crate) mod einsum;
 pub(crate) mod elementwise;
 pub(crate) mod fill;
 pub(crate) mod from_bytes;
+pub(crate) mod halves;
 pub(crate) mod indexing;
 pub(crate) mod interpolate;
 pub(crate) mod linear;
@@ -65,9 +66,9 @@ pub(crate) use call::{apply, apply_biased, apply_on, attach, pair, single};
 pub(crate) use methods::{methods, or_panic};
 pub(crate) use transfer::transfer;
 
+use crate::Result;
 use crate::engine::Kernel;
 use crate::tensor::Tensor;
-use crate::{Result, dtype::DType};
 
 /// One row of the registry.
 pub struct Operation {
@@ -104,7 +105,7 @@ pub(crate) fn add_gradients(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 /// A tensor of ones like `tensor`.
 pub(crate) fn ones_like(tensor: &Tensor) -> Result<Tensor> {
-    Tensor::try_full_on(tensor.shape(), 1.0, DType::F32, tensor.device())
+    Tensor::try_full_on(tensor.shape(), 1.0, tensor.dtype(), tensor.device())
 }
 
 /// Undoes broadcasting: sums over the dims in which `gradient` is larger than `shape`.

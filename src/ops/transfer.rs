@@ -31,7 +31,7 @@ fn moved(call: &mut Call<'_>, device: &Device) -> Result<Arc<Buffer>> {
     let x = call.input(0).detach().try_contiguous()?;
     let data = x.device().read(x.buffer()?, x.offset(), x.numel())?;
     let buffer = match &data {
-        HostData::F32(v) => device.upload(x.dtype(), &Packed::Floats(v)),
+        HostData::F32(v) | HostData::F16(v) | HostData::BF16(v) => device.upload(x.dtype(), &Packed::Floats(v)),
         HostData::I32(v) => device.upload(x.dtype(), &Packed::Bytes(bytemuck::cast_slice(v))),
         HostData::U32(v) => device.upload(x.dtype(), &Packed::Bytes(bytemuck::cast_slice(v))),
     };

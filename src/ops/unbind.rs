@@ -3,6 +3,7 @@
 //! <https://pytorch.org/docs/stable/generated/torch.unbind.html>
 
 use super::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, copy_into, methods};
+use crate::dtype::DType;
 use crate::tensor::shape::{contiguous_strides, dim_index};
 use crate::tensor::{Layout, Tensor};
 use crate::{Error, Result};
@@ -35,7 +36,9 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
 
 fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
     let dim = dim(v.attrs(), v.input_shape(0))?;
-    let dx = v.gradient_output(0);
+    // Parts of words can't be written by themselves: halves are put together as f32.
+    let shape = v.input_shape(0);
+    let dx = if v.input_dtype(0).is_half() { v.output(DType::F32, shape) } else { v.gradient_output(0) };
     let strides = contiguous_strides(dx.shape());
     for i in 0..dx.shape()[dim] {
         let part = slice(&dx, &strides, dim, i);

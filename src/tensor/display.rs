@@ -74,11 +74,11 @@ impl Style {
         let mut style = Style { dtype, width: 0, summarize, form: FloatForm::Whole };
         let mut shown = Vec::new();
         style.visit(shape, 0, 0, &mut |i| shown.push(data.get_f64(i)));
-        if dtype == DType::F32 {
+        if dtype.is_float() {
             style.form = float_form(&shown);
         }
         // As in PyTorch, infinities, NaN and zeros do not widen a column of floats.
-        let counts = |v: &f64| dtype != DType::F32 || (v.is_finite() && *v != 0.0);
+        let counts = |v: &f64| !dtype.is_float() || (v.is_finite() && *v != 0.0);
         style.width = shown.iter().filter(|v| counts(v)).map(|&v| style.number(v).len()).max().unwrap_or(0);
         style
     }
@@ -106,9 +106,9 @@ impl Style {
         match self.dtype {
             DType::Bool => if v != 0.0 { "true" } else { "false" }.to_string(),
             DType::I32 | DType::U32 => format!("{v:.0}"),
-            DType::F32 if v.is_nan() => "nan".to_string(),
-            DType::F32 if v.is_infinite() => if v > 0.0 { "inf" } else { "-inf" }.to_string(),
-            DType::F32 => match self.form {
+            _ if v.is_nan() => "nan".to_string(),
+            _ if v.is_infinite() => if v > 0.0 { "inf" } else { "-inf" }.to_string(),
+            DType::F32 | DType::F16 | DType::BF16 => match self.form {
                 FloatForm::Whole => format!("{v:.0}."),
                 FloatForm::Decimal => format!("{v:.4}"),
                 FloatForm::Scientific => scientific(v),

@@ -1,11 +1,11 @@
 //! Elements back to the host.
 
 use super::Tensor;
+use crate::Error;
 use crate::Result;
 use crate::autograd::no_grad;
 use crate::dtype::{Element, HostData};
 use crate::engine::recording::refuse;
-use crate::{DType, Error};
 
 impl Tensor {
     /// All elements, row by row. Waits for the device.
@@ -80,6 +80,6 @@ fn convert<T: Element>(data: &HostData) -> Vec<T> {
 impl Tensor {
     /// The dtype that [`Tensor::to_vec`] would give without conversion.
     pub(crate) fn is_integer(&self) -> bool {
-        self.dtype() != DType::F32
+        !self.dtype().is_float()
     }
 }

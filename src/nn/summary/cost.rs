@@ -1,6 +1,5 @@
 //! What an operation takes.
 
-use crate::dtype::DType;
 use crate::ops::observe::Observed;
 use crate::tensor::Tensor;
 
@@ -39,5 +38,5 @@ fn per_first(weight: &Tensor) -> u64 {
 pub(super) fn written(operation: &Observed) -> u64 {
     let is_view = |output: &Tensor| operation.inputs.iter().any(|input| input.shares_storage(output));
     let own = operation.outputs.iter().filter(|output| !is_view(output));
-    own.map(|output| (output.numel() * DType::SIZE) as u64).sum()
+    own.map(|output| (output.numel() * output.dtype().size()) as u64).sum()
 }

@@ -10,7 +10,6 @@ use super::calls::{Called, record};
 use super::graph::tensors;
 use super::{Forward, Module, Part, Visitor};
 use crate::autograd::no_grad;
-use crate::dtype::DType;
 use crate::engine::place::short;
 use crate::ops::observe::{Observed, observe};
 
@@ -64,7 +63,7 @@ pub fn summary<M: Forward<In>, In: 'static>(model: &M, input: &In) -> Summary {
     let mut rows = tree(model);
     rows.iter_mut().for_each(|row| row.take_calls(&called));
     operations.iter().for_each(|operation| take_operation(&mut rows, operation));
-    let input_bytes = tensors(input).iter().map(|t| (t.numel() * DType::SIZE) as u64).sum();
+    let input_bytes = tensors(input).iter().map(|t| (t.numel() * t.dtype().size()) as u64).sum();
     Summary { rows, input_bytes, max_depth: usize::MAX }
 }
 
@@ -161,9 +160,12 @@ impl SummaryRow {
             Part::Parameter(p) if seen.insert(p.id()) => {
                 row.parameters += p.numel();
                 row.trainable += if p.is_requires_grad() { p.numel() } else { 0 };
-                row.state_bytes += (p.numel() * DType::SIZE) as u64;
+                row.state_bytes += (p.numel() * p.get().dtype().size()) as u64;
             }
-            Part::Buffer(b) => row.state_bytes += (b.get().numel() * DType::SIZE) as u64,
+            Part::Buffer(b) => {
+                let buffer = b.get();
+                row.state_bytes += (buffer.numel() * buffer.dtype().size()) as u64;
+            }
             _ => {}
         }));
         row

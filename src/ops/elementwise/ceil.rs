@@ -16,7 +16,7 @@ unary_steps! {
 methods! {
     /// The smallest whole number that is not below each element. Integers stay as they are.
     pub fn ceil / try_ceil (&self) -> Tensor {
-        if self.dtype() != DType::F32 && self.dtype() != DType::Bool {
+        if !self.dtype().is_float() && self.dtype() != DType::Bool {
             return Ok(self.clone());
         }
         unary_apply(&CEIL, self, Attrs::new())

@@ -4,7 +4,8 @@
 //! NaN. <https://pytorch.org/docs/stable/torch.html#comparison-ops>
 
 use super::{
-    COMPARISON, ElementwiseParams, binary_apply, binary_forward, grid, scalar_bits, scalar_of, unary_apply, unary_test,
+    COMPARISON, ElementwiseParams, as_float, binary_apply, binary_forward, grid, scalar_bits, scalar_of, unary_apply,
+    unary_test,
 };
 use crate::Result;
 use crate::dtype::DType;
@@ -100,7 +101,7 @@ fn with_number(operation: &'static Operation, x: &Tensor, other: f64) -> Result<
         let bits = scalar_bits([other, 0.0, 0.0, 0.0], x.dtype())[0];
         number(bits, x.dtype().storage_variant()) == other
     };
-    if held { unary_apply(operation, x, attrs) } else { unary_apply(operation, &x.try_to_dtype(DType::F32)?, attrs) }
+    if held { unary_apply(operation, x, attrs) } else { unary_apply(operation, &as_float(x)?, attrs) }
 }
 
 fn cases_of_tensors() -> Vec<cases::Case> {

@@ -2,8 +2,9 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.div.html>
 
-use super::{FLOAT, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin, binary_vjp};
-use crate::dtype::DType;
+use super::{
+    FLOAT, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin, binary_vjp, with_floats,
+};
 use crate::engine::{Bound, Kernel};
 use crate::ops::{Operation, cases, methods};
 use crate::tensor::Tensor;
@@ -25,6 +26,7 @@ pub(crate) static DIV: Operation = Operation {
 methods! {
     /// `self / other`, broadcast; also as the operator `/`.
     pub fn div / try_div (&self, other: &Tensor) -> Tensor {
-        binary_apply(&DIV, &self.try_to_dtype(DType::F32)?, &other.try_to_dtype(DType::F32)?)
+        let (x, y) = with_floats(self, other)?;
+        binary_apply(&DIV, &x, &y)
     }
 }

@@ -2,8 +2,7 @@
 
 use smallvec::smallvec;
 
-use super::{Saves, scalar_of, unary_apply, unary_forward, unary_kernel};
-use crate::dtype::DType;
+use super::{Saves, as_float, scalar_of, unary_apply, unary_forward, unary_kernel};
 use crate::engine::{Bound, Kernel};
 use crate::ops::{Attrs, Operation, cases, methods};
 use crate::tensor::Tensor;
@@ -26,6 +25,6 @@ pub(crate) static DIV_SCALAR: Operation = Operation {
 methods! {
     /// `self / other` for a number; also as the operator `/`. Integers become floats first.
     pub fn div_scalar / try_div_scalar (&self, other: f64) -> Tensor {
-        unary_apply(&DIV_SCALAR, &self.try_to_dtype(DType::F32)?, Attrs::new().float("other", other))
+        unary_apply(&DIV_SCALAR, &as_float(self)?, Attrs::new().float("other", other))
     }
 }

@@ -16,7 +16,7 @@ unary_steps! {
 methods! {
     /// The largest whole number that is not above each element. Integers stay as they are.
     pub fn floor / try_floor (&self) -> Tensor {
-        if self.dtype() != DType::F32 && self.dtype() != DType::Bool {
+        if !self.dtype().is_float() && self.dtype() != DType::Bool {
             return Ok(self.clone());
         }
         unary_apply(&FLOOR, self, Attrs::new())

@@ -2,8 +2,7 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.isnan.html>
 
-use super::{ElementwiseParams, FLOAT_TEST, unary_apply, unary_kernel, unary_test};
-use crate::dtype::DType;
+use super::{ElementwiseParams, FLOAT_TEST, as_float, unary_apply, unary_kernel, unary_test};
 use crate::engine::{Bound, Kernel};
 use crate::ops::{Attrs, Operation, cases, methods};
 use crate::tensor::Tensor;
@@ -41,6 +40,6 @@ methods! {
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     pub fn isnan / try_isnan (&self) -> Tensor {
-        unary_apply(&ISNAN, &self.try_to_dtype(DType::F32)?, Attrs::new())
+        unary_apply(&ISNAN, &as_float(self)?, Attrs::new())
     }
 }

@@ -64,7 +64,10 @@ pub(crate) mod tanh;
 pub(crate) mod tanhshrink;
 pub(crate) mod threshold;
 pub(crate) mod trunc;
+mod types;
 pub(crate) mod where_;
+
+pub(crate) use types::{as_float, common_type, with_floats};
 
 use crate::dtype::DType;
 use crate::engine::kernel::params;
@@ -354,7 +357,7 @@ fn variant_of(op: &'static str, kernel: &Kernel, dtype: DType) -> Result<usize> 
 
 pub(crate) fn scalar_bits(scalars: [f64; 4], dtype: DType) -> [u32; 4] {
     scalars.map(|s| match dtype {
-        DType::F32 => (s as f32).to_bits(),
+        DType::F32 | DType::F16 | DType::BF16 => (s as f32).to_bits(),
         DType::I32 => (s as i32) as u32,
         DType::U32 | DType::Bool => s as i64 as u32,
     })
@@ -535,7 +538,7 @@ pub(crate) fn unary_apply(operation: &'static Operation, x: &Tensor, attrs: Attr
 
 /// Applies a unary operation of the reals: integers and truth values become floats first, as in PyTorch.
 pub(crate) fn float_apply(operation: &'static Operation, x: &Tensor) -> Result<Tensor> {
-    unary_apply(operation, &x.try_to_dtype(DType::F32)?, Attrs::new())
+    unary_apply(operation, &as_float(x)?, Attrs::new())
 }
 
 /// Applies a binary operation after bringing both operands to one type.
@@ -543,14 +546,8 @@ pub(crate) fn binary_apply(operation: &'static Operation, x: &Tensor, y: &Tensor
     if x.dtype() == y.dtype() {
         return single(apply(operation, &[x, y], Attrs::new()));
     }
-    let dtype = promoted(x.dtype(), y.dtype());
+    let dtype = common_type(x, y);
     single(apply(operation, &[&x.try_to_dtype(dtype)?, &y.try_to_dtype(dtype)?], Attrs::new()))
-}
-
-/// The type that PyTorch brings two operands to: bool, then u32, i32, f32.
-pub(crate) fn promoted(x: DType, y: DType) -> DType {
-    let rank = |d: DType| [DType::Bool, DType::U32, DType::I32, DType::F32].iter().position(|&k| k == d);
-    if rank(x) > rank(y) { x } else { y }
 }
 
 /// The scalar of `x + 2.0`, `x * 3.0`: exact for integers, refused where it would be cut.

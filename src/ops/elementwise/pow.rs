@@ -4,8 +4,8 @@
 
 use super::{
     FLOAT, binary_backward_kernel, binary_backward_twin, binary_forward, binary_kernel, binary_twin, binary_vjp,
+    with_floats,
 };
-use crate::dtype::DType;
 use crate::engine::{Bound, Kernel};
 use crate::ops::{Attrs, Operation, apply, cases, methods, single};
 use crate::tensor::Tensor;
@@ -58,7 +58,7 @@ methods! {
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     pub fn pow / try_pow (&self, exponent: &Tensor) -> Tensor {
-        let (x, y) = (self.try_to_dtype(DType::F32)?, exponent.try_to_dtype(DType::F32)?);
+        let (x, y) = with_floats(self, exponent)?;
         single(apply(&POW, &[&x, &y], Attrs::new()))
     }
 }

@@ -2,8 +2,7 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.pow.html>
 
-use super::{unary, unary_apply, unary_backward_twin};
-use crate::dtype::DType;
+use super::{as_float, unary, unary_apply, unary_backward_twin};
 use crate::engine::Bound;
 use crate::ops::{Attrs, cases, methods};
 use crate::tensor::Tensor;
@@ -56,6 +55,6 @@ methods! {
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     pub fn powf / try_powf (&self, exponent: f64) -> Tensor {
-        unary_apply(&POWF, &self.try_to_dtype(DType::F32)?, attrs(exponent))
+        unary_apply(&POWF, &as_float(self)?, attrs(exponent))
     }
 }

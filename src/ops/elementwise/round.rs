@@ -23,7 +23,7 @@ methods! {
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     pub fn round / try_round (&self) -> Tensor {
-        if self.dtype() != DType::F32 && self.dtype() != DType::Bool {
+        if !self.dtype().is_float() && self.dtype() != DType::Bool {
             return Ok(self.clone());
         }
         unary_apply(&ROUND, self, Attrs::new())

@@ -16,7 +16,7 @@ unary_steps! {
 methods! {
     /// Each element without its fraction. Integers stay as they are.
     pub fn trunc / try_trunc (&self) -> Tensor {
-        if self.dtype() != DType::F32 && self.dtype() != DType::Bool {
+        if !self.dtype().is_float() && self.dtype() != DType::Bool {
             return Ok(self.clone());
         }
         unary_apply(&TRUNC, self, Attrs::new())

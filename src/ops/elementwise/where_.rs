@@ -5,7 +5,7 @@
 
 use smallvec::smallvec;
 
-use super::{ElementwiseParams, grid, promoted};
+use super::{ElementwiseParams, common_type, grid};
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, Device, HostCall, Kernel, ParamsLayout, Variant};
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, methods, single};
@@ -191,7 +191,7 @@ methods! {
         let (input, other) = (input.into(), other.into());
         let (left, right) = (dtype_of(&input), dtype_of(&other));
         let (input, other) = (operand(self.device(), input, right)?, operand(self.device(), other, left)?);
-        let dtype = promoted(input.dtype(), other.dtype());
+        let dtype = common_type(&input, &other);
         let (input, other) = (input.try_to_dtype(dtype)?, other.try_to_dtype(dtype)?);
         single(apply(&WHERE, &[self, &input, &other], Attrs::new()))
     }

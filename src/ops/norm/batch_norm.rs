@@ -54,6 +54,12 @@ fn positions(attrs: &Attrs) -> [Option<usize>; 5] {
     })
 }
 
+/// Where the running statistics stand among the inputs.
+pub(crate) fn running(attrs: &Attrs) -> [Option<usize>; 2] {
+    let [_, _, mean, var, _] = positions(attrs);
+    [mean, var]
+}
+
 fn forward(call: &mut Call<'_>) -> Result<Outputs> {
     let attrs = call.attrs();
     let [weight, bias, running_mean, running_var, batches] = positions(attrs).map(|p| p.map(|i| call.input(i)));
