@@ -67,6 +67,7 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
 pub fn upload(dtype: DType, elements: &[f64], shape: &[usize], device: &Device) -> Tensor {
     match dtype {
         DType::F32 => Tensor::from_slice_on(elements, shape, device),
+        DType::F16 | DType::BF16 => Tensor::from_slice_on(elements, shape, device).to_dtype(dtype),
         DType::Bool => {
             let words: Vec<bool> = elements.iter().map(|&x| x != 0.0).collect();
             Tensor::from_slice_on(&words, shape, device)
