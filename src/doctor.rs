@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::{Comparison, Device, Kernel, Worst};
-use crate::ops::cases::Case;
+use crate::ops::cases::{Arrangement, Case};
 use crate::ops::{FAMILIES, Operation, REGISTRY, kernels};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
@@ -242,7 +242,8 @@ fn record(row: &mut Row, comparison: &Comparison, place: &str) {
     }
 }
 
-/// Forward, and back where there is a gradient, with an upstream gradient that is not 1.
+/// Forward, and back where there is a gradient, with an upstream gradient that is not 1: one number that is repeated, as the
+/// gradient of a sum is, where an input is repeated too.
 fn run_case(device: &Device, operation: &'static Operation, case: &Case) -> Result<()> {
     let inputs: Vec<Tensor> = case
         .make_inputs(device)
@@ -254,7 +255,9 @@ fn run_case(device: &Device, operation: &'static Operation, case: &Case) -> Resu
     for output in &outputs {
         output.to_vec::<f64>()?;
         if output.is_requires_grad() && output.numel() > 0 {
-            let upstream = Tensor::uniform_on(output.shape(), 0.5, 1.5, device).to_dtype(output.dtype());
+            let is_repeated = case.inputs.iter().any(|input| input.arrangement == Arrangement::Expanded);
+            let shape = if is_repeated { &[] } else { output.shape() };
+            let upstream = Tensor::uniform_on(shape, 0.5, 1.5, device).to_dtype(output.dtype()).expand(output.shape());
             crate::autograd::Backward::new().gradient(&upstream).retain_graph().run(output)?;
         }
     }

@@ -1,5 +1,7 @@
 // Params and offsets of kernels that treat elements one by one: up to three strided operands, a contiguous result.
 
+#import common/index
+
 struct Params {
     n: u32,
     rank: u32,
@@ -26,7 +28,7 @@ fn operand_offset(i: u32, operand: u32) -> u32 {
     var offset = first;
     for (var d = params.rank - 1u; d > 0u; d -= 1u) {
         let size = params.shape[d >> 2u][d & 3u];
-        let next = rest / size;
+        let next = divide(rest, size);
         offset += (rest - next * size) * params.strides[base + (d >> 2u)][d & 3u];
         rest = next;
     }
@@ -36,4 +38,9 @@ fn operand_offset(i: u32, operand: u32) -> u32 {
 // Where element `i` of the result lies.
 fn result_offset(i: u32) -> u32 {
     return params.offsets.w + i;
+}
+
+// Where the vector of elements 4i to 4i + 3 of the result lies.
+fn result_quad(i: u32) -> u32 {
+    return (params.offsets.w >> 2u) + i;
 }

@@ -526,8 +526,8 @@ fn lg_pow_log(x: f32, y: f32) -> LgPair {
 fn lg_pow_times(x: f32, y: f32, a: f32, b: f32) -> f32 {
     let power = lg_pow(x, y);
     let size = bitcast<u32>(power) & 0x7fffffffu;
-    let out_of_range = (size < 0x00800000u) | (size == 0x7f800000u);
-    if !(out_of_range & (x != 0.0) & is_finite(x) & is_finite(y)) {
+    let is_extreme = (size < 0x20000000u) | ((size >= 0x5f800000u) & (size <= 0x7f800000u));
+    if !(is_extreme & (x != 0.0) & is_finite(x) & is_finite(y)) {
         return power * a * b;
     }
     let product = lg_pow_log(abs(x), y);

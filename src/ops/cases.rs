@@ -261,15 +261,24 @@ pub fn unary(fill: Fill) -> Vec<Case> {
         Case::new("strided", vec![input(&[2, 3, 4]).arranged(Arrangement::Strided)]),
         Case::new("expanded", vec![input(&[3, 4]).arranged(Arrangement::Expanded)]),
         Case::new("large", vec![input(&[257, 129])]).no_gradcheck(),
+        Case::new("large in quads", vec![input(&[260, 129])]).no_gradcheck(),
         Case::new("extreme", vec![input(&[17]).fill(EXTREME)]).no_gradcheck(),
+        Case::new("extreme in quads", vec![input(&[20]).fill(EXTREME)]).no_gradcheck(),
     ]
 }
 
 /// Cases of an elementwise operation with one input of any numeric type.
 pub fn unary_numeric(fill: Fill) -> Vec<Case> {
     let mut cases = unary(fill);
-    cases.push(Case::new("i32", vec![Input::ints(&[3, 7], -50, 50)]));
-    cases.push(Case::new("u32", vec![Input::ints(&[3, 7], 1, 50).dtype(DType::U32)]));
+    let signed = |columns| Input::ints(&[3, columns], -50, 50);
+    let unsigned = |columns| Input::ints(&[3, columns], 1, 50).dtype(DType::U32);
+    let expanded = Arrangement::Expanded;
+    cases.push(Case::new("i32", vec![signed(7)]));
+    cases.push(Case::new("u32", vec![unsigned(7)]));
+    cases.push(Case::new("i32 in quads", vec![signed(8)]));
+    cases.push(Case::new("u32 in quads", vec![unsigned(8)]));
+    cases.push(Case::new("i32 rows", vec![signed(8).arranged(expanded)]));
+    cases.push(Case::new("u32 rows", vec![unsigned(8).arranged(expanded)]));
     cases
 }
 
@@ -283,11 +292,14 @@ pub fn binary(fill: Fill) -> Vec<Case> {
         Case::new("outer", vec![input(&[3, 1]), input(&[1, 5])]),
         Case::new("middle", vec![input(&[2, 1, 3]), input(&[4, 1])]),
         Case::new("scalar", vec![input(&[]), input(&[2, 3])]),
+        Case::new("rows of quads", vec![input(&[3, 1, 8]), input(&[2, 1])]),
+        Case::new("expanded", vec![input(&[3, 4]).arranged(Arrangement::Expanded), input(&[3, 4])]),
         Case::new("0-d", vec![input(&[]), input(&[])]),
         Case::new("empty", vec![input(&[0, 3]), input(&[3])]),
         Case::new("transposed", vec![input(&[5, 3]).arranged(Arrangement::Transposed), input(&[5, 3])]),
         Case::new("strided", vec![input(&[2, 3, 4]), input(&[3, 4]).arranged(Arrangement::Strided)]),
         Case::new("large", vec![input(&[130, 65]), input(&[65])]).no_gradcheck(),
+        Case::new("large in quads", vec![input(&[132, 65]), input(&[132, 65])]).no_gradcheck(),
         Case::new("extreme", vec![input(&[17, 1]).fill(EXTREME), input(&[1, 17]).fill(EXTREME)]).no_gradcheck(),
         Case::new("shapes", vec![input(&[2, 3]), input(&[2])]).fails(),
     ]
@@ -299,5 +311,9 @@ pub fn binary_numeric() -> Vec<Case> {
     cases.push(Case::new("i32", vec![Input::ints(&[3, 7], -50, 50), Input::ints(&[7], 1, 20)]));
     let unsigned = |shape: &[usize]| Input::ints(shape, 1, 50).dtype(DType::U32);
     cases.push(Case::new("u32", vec![unsigned(&[3, 7]), unsigned(&[7])]));
+    cases.push(Case::new("i32 in quads", vec![Input::ints(&[3, 8], -50, 50), Input::ints(&[3, 8], 1, 20)]));
+    cases.push(Case::new("u32 in quads", vec![unsigned(&[3, 8]), unsigned(&[3, 8])]));
+    cases.push(Case::new("i32 rows", vec![Input::ints(&[3, 8], -50, 50), Input::ints(&[8], 1, 20)]));
+    cases.push(Case::new("u32 rows", vec![unsigned(&[3, 8]), unsigned(&[3, 1])]));
     cases
 }

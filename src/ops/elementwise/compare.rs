@@ -4,47 +4,26 @@
 //! NaN. <https://pytorch.org/docs/stable/torch.html#comparison-ops>
 
 use super::{
-    COMPARISON, ElementwiseParams, as_float, binary_apply, binary_forward, grid, scalar_bits, scalar_of, unary_apply,
-    unary_test,
+    COMPARISON, Elementwise, ElementwiseParams, as_float, binary_apply, binary_forward, binary_kernel, every_kernel,
+    scalar_bits, scalar_of, unary_apply, unary_kernel, unary_test,
 };
 use crate::Result;
 use crate::dtype::DType;
-use crate::engine::{Binding, Bound, HostCall, Kernel, ParamsLayout};
+use crate::engine::{Bound, HostCall};
 use crate::ops::{Attrs, Operation, cases, methods};
 use crate::tensor::Tensor;
-
-/// A kernel of the relation NAME: a wrapper, the form of the comparison, and the relation itself.
-macro_rules! kernel {
-    ($name:literal, $entry:expr, $wrapper:literal, $form:literal, $bindings:expr, $relation:expr) => {
-        Kernel {
-            name: $entry,
-            source: &[
-                include_str!(concat!("../../../shaders/elementwise/", $wrapper, ".wgsl")),
-                include_str!(concat!("../../../shaders/elementwise/", $form, ".wgsl")),
-                include_str!(concat!("../../../shaders/elementwise/compare_", $name, ".wgsl")),
-            ],
-            entry: "main",
-            bindings: $bindings,
-            params: ParamsLayout::of::<ElementwiseParams>(),
-            variants: COMPARISON,
-            grid,
-            reference: |call| compare_twin(call, $relation),
-            bound: |_| Bound::Exact,
-        }
-    };
-}
 
 /// Declares the relation NAME between tensors, and with a number.
 macro_rules! comparison {
     ($tensors:ident, $number:ident, $name:literal, $relation:expr) => {
         #[doc = concat!("The operation `", $name, "`.")]
         pub(crate) static $tensors: Operation = {
-            const BINDINGS: &[Binding] = &[Binding::Read("x"), Binding::Read("y"), Binding::Write("z")];
-            static FORWARD: Kernel =
-                kernel!($name, concat!($name, ".forward"), "binary", "compare", BINDINGS, $relation);
+            static FORWARD: Elementwise = binary_kernel!(
+                @as $name, ["compare", concat!("compare_", $name)], COMPARISON, |call| compare_twin(call, $relation), Bound::Exact
+            );
             Operation {
                 name: $name,
-                kernels: &[&FORWARD],
+                kernels: every_kernel!(FORWARD),
                 forward: |call| binary_forward(call, &FORWARD, |_| DType::Bool, false),
                 vjp: None,
                 cases: cases_of_tensors,
@@ -52,12 +31,13 @@ macro_rules! comparison {
         };
         #[doc = concat!("The operation `", $name, "_scalar`.")]
         pub(crate) static $number: Operation = {
-            const BINDINGS: &[Binding] = &[Binding::Read("x"), Binding::Write("y")];
-            static FORWARD: Kernel =
-                kernel!($name, concat!($name, "_scalar.forward"), "unary", "compare_scalar", BINDINGS, $relation);
+            static FORWARD: Elementwise = unary_kernel!(
+                @as concat!($name, "_scalar"), ["compare_scalar", concat!("compare_", $name)], COMPARISON,
+                |call| compare_twin(call, $relation), Bound::Exact
+            );
             Operation {
                 name: concat!($name, "_scalar"),
-                kernels: &[&FORWARD],
+                kernels: every_kernel!(FORWARD),
                 forward: |call| unary_test(call, &FORWARD, scalar_of),
                 vjp: None,
                 cases: cases_of_numbers,
@@ -111,6 +91,11 @@ fn cases_of_tensors() -> Vec<cases::Case> {
     list.push(Case::new("i32", vec![Input::ints(&[3, 7], -2, 3), Input::ints(&[7], -2, 3)]));
     let unsigned = |shape: &[usize]| Input::ints(shape, 0, 3).dtype(DType::U32);
     list.push(Case::new("u32", vec![unsigned(&[3, 7]), unsigned(&[7])]));
+    list.push(Case::new("i32 in quads", vec![Input::ints(&[3, 8], -2, 3); 2]));
+    list.push(Case::new("u32 in quads", vec![unsigned(&[3, 8]), unsigned(&[3, 8])]));
+    list.push(Case::new("i32 rows", vec![Input::ints(&[3, 8], -2, 3), Input::ints(&[8], -2, 3)]));
+    list.push(Case::new("u32 rows", vec![unsigned(&[3, 8]), unsigned(&[3, 1])]));
+    list.push(Case::new("extreme in quads", vec![Input::floats(&[20]).fill(EXTREME); 2]));
     let ends = Fill::Values(&[0.0, 1.0, 2147483648.0, 4294967040.0]);
     list.push(Case::new("u32 ends", vec![unsigned(&[4, 1]).fill(ends), unsigned(&[4]).fill(ends)]));
     list.push(Case::new("bool", vec![Input::bools(&[3, 7]), Input::bools(&[7])]));
@@ -129,6 +114,11 @@ fn cases_of_numbers() -> Vec<cases::Case> {
     }
     list.extend(with(vec![Case::new("i32", vec![Input::ints(&[3, 7], -2, 3)])], -1.0));
     list.extend(with(vec![Case::new("u32", vec![Input::ints(&[3, 7], 0, 3).dtype(DType::U32)])], 1.0));
+    list.extend(with(vec![Case::new("i32 in quads", vec![Input::ints(&[3, 8], -2, 3)])], -1.0));
+    list.extend(with(vec![Case::new("bool in quads", vec![Input::bools(&[3, 8])])], 1.0));
+    let expanded = cases::Arrangement::Expanded;
+    list.extend(with(vec![Case::new("i32 rows", vec![Input::ints(&[3, 8], -2, 3).arranged(expanded)])], -1.0));
+    list.extend(with(vec![Case::new("bool rows", vec![Input::bools(&[3, 8]).arranged(expanded)])], 1.0));
     list.extend(with(vec![Case::new("bool", vec![Input::bools(&[3, 7])])], 1.0));
     list
 }

@@ -2,18 +2,18 @@
 
 use smallvec::smallvec;
 
-use super::{Saves, as_float, scalar_of, unary_apply, unary_forward, unary_kernel};
-use crate::engine::{Bound, Kernel};
+use super::{Elementwise, Saves, as_float, every_kernel, scalar_of, unary_apply, unary_forward, unary_kernel};
+use crate::engine::Bound;
 use crate::ops::{Attrs, Operation, cases, methods};
 use crate::tensor::Tensor;
 
 // Vulkan allows 2.5 ulp for a division.
-static FORWARD: Kernel = unary_kernel!("div_scalar", |x, a| x / a[0], Bound::ulps(3.0));
+static FORWARD: Elementwise = unary_kernel!("div_scalar", |x, a| x / a[0], Bound::ulps(3.0));
 
 /// The operation `div_scalar`.
 pub(crate) static DIV_SCALAR: Operation = Operation {
     name: "div_scalar",
-    kernels: &[&FORWARD],
+    kernels: every_kernel!(FORWARD),
     forward: |call| unary_forward(call, &FORWARD, scalar_of, Saves::Nothing),
     vjp: Some(|v| {
         let (g, scalars) = (v.gradient(), scalar_of(v.attrs()));

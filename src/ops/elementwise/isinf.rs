@@ -2,29 +2,30 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.isinf.html>
 
-use super::{ElementwiseParams, FLOAT_TEST, as_float, unary_apply, unary_kernel, unary_test};
-use crate::engine::{Bound, Kernel};
+use super::{
+    Elementwise, ElementwiseParams, FLOAT_TEST, as_float, every_kernel, unary_apply, unary_kernel, unary_test,
+};
+use crate::Result;
+use crate::engine::{Bound, HostCall};
 use crate::ops::{Attrs, Operation, cases, methods};
 use crate::tensor::Tensor;
 
-static FORWARD: Kernel = Kernel {
-    variants: FLOAT_TEST,
-    reference: |call| {
-        let p: &ElementwiseParams = call.params();
-        let (x, mut y) = (call.floats(0), call.words_mut(1));
-        (0..p.n).for_each(|i| {
-            let x = x[p.operand(i, 0)];
-            y[p.result(i)] = u32::from(x.is_infinite());
-        });
-        Ok(())
-    },
-    ..unary_kernel!("isinf", |x, _| x, Bound::Exact)
-};
+static FORWARD: Elementwise = unary_kernel!(@as "isinf", ["isinf"], FLOAT_TEST, twin, Bound::Exact);
+
+fn twin(call: &HostCall<'_>) -> Result<()> {
+    let p: &ElementwiseParams = call.params();
+    let (x, mut y) = (call.floats(0), call.words_mut(1));
+    (0..p.n).for_each(|i| {
+        let x = x[p.operand(i, 0)];
+        y[p.result(i)] = u32::from(x.is_infinite());
+    });
+    Ok(())
+}
 
 /// The operation `isinf`.
 pub(crate) static ISINF: Operation = Operation {
     name: "isinf",
-    kernels: &[&FORWARD],
+    kernels: every_kernel!(FORWARD),
     forward: |call| unary_test(call, &FORWARD, |_| [0.0; 4]),
     vjp: None,
     cases: || cases::unary(cases::ANY),

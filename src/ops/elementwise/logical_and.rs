@@ -2,19 +2,19 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.logical_and.html>
 
-use super::{ElementwiseParams, LOGICAL, binary_forward, binary_kernel};
+use super::{Elementwise, ElementwiseParams, LOGICAL, binary_forward, binary_kernel, every_kernel};
 use crate::Result;
 use crate::dtype::DType;
-use crate::engine::{Bound, HostCall, Kernel};
+use crate::engine::{Bound, HostCall};
 use crate::ops::{Attrs, Operation, apply, cases, methods, single};
 use crate::tensor::Tensor;
 
-static FORWARD: Kernel = binary_kernel!("logical_and", LOGICAL, |c| logical_twin(c, |x, y| x && y), Bound::Exact);
+static FORWARD: Elementwise = binary_kernel!("logical_and", LOGICAL, |c| logical_twin(c, |x, y| x && y), Bound::Exact);
 
 /// The operation `logical_and`.
 pub(crate) static LOGICAL_AND: Operation = Operation {
     name: "logical_and",
-    kernels: &[&FORWARD],
+    kernels: every_kernel!(FORWARD),
     forward: |call| binary_forward(call, &FORWARD, |_| DType::Bool, false),
     vjp: None,
     cases: logical_cases,
@@ -39,6 +39,7 @@ pub(super) fn logical_cases() -> Vec<cases::Case> {
     vec![
         Case::new("typical", vec![Input::bools(&[4, 6]), Input::bools(&[4, 6])]),
         Case::new("row", vec![Input::bools(&[3, 5]), Input::bools(&[5])]),
+        Case::new("rows of quads", vec![Input::bools(&[3, 8]).arranged(Arrangement::Expanded), Input::bools(&[8])]),
         Case::new("outer", vec![Input::bools(&[3, 1]), Input::bools(&[1, 5])]),
         Case::new("transposed", vec![Input::bools(&[5, 3]).arranged(Arrangement::Transposed), Input::bools(&[5, 3])]),
         Case::new("0-d", vec![Input::bools(&[]), Input::bools(&[])]),

@@ -3,27 +3,26 @@
 //! <https://pytorch.org/docs/stable/generated/torch.logical_not.html>
 
 use super::logical_and::logical_cases;
-use super::{ElementwiseParams, LOGICAL, unary_apply, unary_kernel, unary_test};
+use super::{Elementwise, ElementwiseParams, LOGICAL, every_kernel, unary_apply, unary_kernel, unary_test};
+use crate::Result;
 use crate::dtype::DType;
-use crate::engine::{Bound, Kernel};
+use crate::engine::{Bound, HostCall};
 use crate::ops::{Attrs, Operation, cases, methods};
 use crate::tensor::Tensor;
 
-static FORWARD: Kernel = Kernel {
-    variants: LOGICAL,
-    reference: |call| {
-        let p: &ElementwiseParams = call.params();
-        let (x, mut y) = (call.words(0), call.words_mut(1));
-        (0..p.n).for_each(|i| y[p.result(i)] = u32::from(x[p.operand(i, 0)] == 0));
-        Ok(())
-    },
-    ..unary_kernel!("logical_not", |x, _| x, Bound::Exact)
-};
+static FORWARD: Elementwise = unary_kernel!(@as "logical_not", ["logical_not"], LOGICAL, twin, Bound::Exact);
+
+fn twin(call: &HostCall<'_>) -> Result<()> {
+    let p: &ElementwiseParams = call.params();
+    let (x, mut y) = (call.words(0), call.words_mut(1));
+    (0..p.n).for_each(|i| y[p.result(i)] = u32::from(x[p.operand(i, 0)] == 0));
+    Ok(())
+}
 
 /// The operation `logical_not`.
 pub(crate) static LOGICAL_NOT: Operation = Operation {
     name: "logical_not",
-    kernels: &[&FORWARD],
+    kernels: every_kernel!(FORWARD),
     forward: |call| unary_test(call, &FORWARD, |_| [0.0; 4]),
     vjp: None,
     cases: || {

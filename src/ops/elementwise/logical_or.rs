@@ -3,18 +3,18 @@
 //! <https://pytorch.org/docs/stable/generated/torch.logical_or.html>
 
 use super::logical_and::{logical_apply, logical_cases, logical_twin};
-use super::{LOGICAL, binary_forward, binary_kernel};
+use super::{Elementwise, LOGICAL, binary_forward, binary_kernel, every_kernel};
 use crate::dtype::DType;
-use crate::engine::{Bound, Kernel};
+use crate::engine::Bound;
 use crate::ops::{Operation, methods};
 use crate::tensor::Tensor;
 
-static FORWARD: Kernel = binary_kernel!("logical_or", LOGICAL, |c| logical_twin(c, |x, y| x || y), Bound::Exact);
+static FORWARD: Elementwise = binary_kernel!("logical_or", LOGICAL, |c| logical_twin(c, |x, y| x || y), Bound::Exact);
 
 /// The operation `logical_or`.
 pub(crate) static LOGICAL_OR: Operation = Operation {
     name: "logical_or",
-    kernels: &[&FORWARD],
+    kernels: every_kernel!(FORWARD),
     forward: |call| binary_forward(call, &FORWARD, |_| DType::Bool, false),
     vjp: None,
     cases: logical_cases,

@@ -2,15 +2,19 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.maximum.html>
 
-use super::{NUMERIC, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin, binary_vjp};
-use crate::engine::{Bound, Kernel};
+use super::{
+    Elementwise, NUMERIC, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin, binary_vjp,
+    every_kernel,
+};
+use crate::engine::Bound;
 use crate::ops::{Operation, cases, methods};
 use crate::tensor::Tensor;
 
-static FORWARD: Kernel =
+static FORWARD: Elementwise =
     binary_kernel!("maximum", NUMERIC, |c| binary_twin(c, maximum, Some(|x, y| x.max(y))), Bound::Exact);
-static LEFT: Kernel = binary_backward_kernel!("maximum", "left", |g, x, y| share(g, x < y, x == y), Bound::Exact);
-static RIGHT: Kernel = binary_backward_kernel!("maximum", "right", |g, x, y| share(g, x > y, x == y), Bound::Exact);
+static LEFT: Elementwise = binary_backward_kernel!("maximum", "left", |g, x, y| share(g, x < y, x == y), Bound::Exact);
+static RIGHT: Elementwise =
+    binary_backward_kernel!("maximum", "right", |g, x, y| share(g, x > y, x == y), Bound::Exact);
 
 fn maximum(x: f64, y: f64) -> f64 {
     if x.is_nan() || y.is_nan() { f64::NAN } else { x.max(y) }
@@ -28,7 +32,7 @@ pub(super) fn share(g: f64, lost: bool, tie: bool) -> f64 {
 /// The operation `maximum`.
 pub(crate) static MAXIMUM: Operation = Operation {
     name: "maximum",
-    kernels: &[&FORWARD, &LEFT, &RIGHT],
+    kernels: every_kernel!(FORWARD, LEFT, RIGHT),
     forward: |call| binary_forward(call, &FORWARD, |dtype| dtype, true),
     vjp: Some(|v| binary_vjp(v, &LEFT, &RIGHT)),
     cases: cases_with_ties,

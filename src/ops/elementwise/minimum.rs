@@ -3,15 +3,19 @@
 //! <https://pytorch.org/docs/stable/generated/torch.minimum.html>
 
 use super::maximum::{cases_with_ties, share};
-use super::{NUMERIC, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin, binary_vjp};
-use crate::engine::{Bound, Kernel};
+use super::{
+    Elementwise, NUMERIC, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin, binary_vjp,
+    every_kernel,
+};
+use crate::engine::Bound;
 use crate::ops::{Operation, methods};
 use crate::tensor::Tensor;
 
-static FORWARD: Kernel =
+static FORWARD: Elementwise =
     binary_kernel!("minimum", NUMERIC, |c| binary_twin(c, minimum, Some(|x, y| x.min(y))), Bound::Exact);
-static LEFT: Kernel = binary_backward_kernel!("minimum", "left", |g, x, y| share(g, x > y, x == y), Bound::Exact);
-static RIGHT: Kernel = binary_backward_kernel!("minimum", "right", |g, x, y| share(g, x < y, x == y), Bound::Exact);
+static LEFT: Elementwise = binary_backward_kernel!("minimum", "left", |g, x, y| share(g, x > y, x == y), Bound::Exact);
+static RIGHT: Elementwise =
+    binary_backward_kernel!("minimum", "right", |g, x, y| share(g, x < y, x == y), Bound::Exact);
 
 fn minimum(x: f64, y: f64) -> f64 {
     if x.is_nan() || y.is_nan() { f64::NAN } else { x.min(y) }
@@ -20,7 +24,7 @@ fn minimum(x: f64, y: f64) -> f64 {
 /// The operation `minimum`.
 pub(crate) static MINIMUM: Operation = Operation {
     name: "minimum",
-    kernels: &[&FORWARD, &LEFT, &RIGHT],
+    kernels: every_kernel!(FORWARD, LEFT, RIGHT),
     forward: |call| binary_forward(call, &FORWARD, |dtype| dtype, true),
     vjp: Some(|v| binary_vjp(v, &LEFT, &RIGHT)),
     cases: cases_with_ties,

@@ -2,20 +2,23 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.mul.html>
 
-use super::{NUMERIC, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin, binary_vjp};
-use crate::engine::{Bound, Kernel};
+use super::{
+    Elementwise, NUMERIC, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin, binary_vjp,
+    every_kernel,
+};
+use crate::engine::Bound;
 use crate::ops::{Operation, cases, methods};
 use crate::tensor::Tensor;
 
-static FORWARD: Kernel =
+static FORWARD: Elementwise =
     binary_kernel!("mul", NUMERIC, |c| binary_twin(c, |x, y| x * y, Some(|x, y| x.wrapping_mul(y))), Bound::ulps(1.0));
-static LEFT: Kernel = binary_backward_kernel!("mul", "left", |g, _, y| g * y, Bound::ulps(1.0));
-static RIGHT: Kernel = binary_backward_kernel!("mul", "right", |g, x, _| g * x, Bound::ulps(1.0));
+static LEFT: Elementwise = binary_backward_kernel!("mul", "left", |g, _, y| g * y, Bound::ulps(1.0));
+static RIGHT: Elementwise = binary_backward_kernel!("mul", "right", |g, x, _| g * x, Bound::ulps(1.0));
 
 /// The operation `mul`.
 pub(crate) static MUL: Operation = Operation {
     name: "mul",
-    kernels: &[&FORWARD, &LEFT, &RIGHT],
+    kernels: every_kernel!(FORWARD, LEFT, RIGHT),
     forward: |call| binary_forward(call, &FORWARD, |dtype| dtype, true),
     vjp: Some(|v| binary_vjp(v, &LEFT, &RIGHT)),
     cases: cases::binary_numeric,

@@ -2,17 +2,18 @@
 
 use smallvec::smallvec;
 
-use super::{Saves, scalar_attr, scalar_of, unary_apply, unary_forward, unary_kernel};
-use crate::engine::{Bound, Kernel};
+use super::{Elementwise, Saves, every_kernel, scalar_attr, scalar_of, unary_apply, unary_forward, unary_kernel};
+use crate::engine::Bound;
 use crate::ops::{Attrs, Operation, cases, methods};
 use crate::tensor::Tensor;
 
-static FORWARD: Kernel = unary_kernel!("mul_scalar", |x, a| x * a[0], Bound::ulps(1.0), |x, a| x.wrapping_mul(a[0]));
+static FORWARD: Elementwise =
+    unary_kernel!("mul_scalar", |x, a| x * a[0], Bound::ulps(1.0), |x, a| x.wrapping_mul(a[0]));
 
 /// The operation `mul_scalar`.
 pub(crate) static MUL_SCALAR: Operation = Operation {
     name: "mul_scalar",
-    kernels: &[&FORWARD],
+    kernels: every_kernel!(FORWARD),
     forward: |call| unary_forward(call, &FORWARD, scalar_of, Saves::Nothing),
     vjp: Some(|v| {
         let (g, scalars) = (v.gradient(), scalar_of(v.attrs()));

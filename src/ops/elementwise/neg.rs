@@ -2,17 +2,17 @@
 
 use smallvec::smallvec;
 
-use super::{Saves, unary_apply, unary_forward, unary_kernel};
-use crate::engine::{Bound, Kernel};
+use super::{Elementwise, Saves, every_kernel, unary_apply, unary_forward, unary_kernel};
+use crate::engine::Bound;
 use crate::ops::{Attrs, Operation, cases, methods};
 use crate::tensor::Tensor;
 
-static FORWARD: Kernel = unary_kernel!("neg", |x, _| -x, Bound::Exact, |x, _| -x);
+static FORWARD: Elementwise = unary_kernel!("neg", |x, _| -x, Bound::Exact, |x, _| -x);
 
 /// The operation `neg`.
 pub(crate) static NEG: Operation = Operation {
     name: "neg",
-    kernels: &[&FORWARD],
+    kernels: every_kernel!(FORWARD),
     forward: |call| unary_forward(call, &FORWARD, |_| [0.0; 4], Saves::Nothing),
     vjp: Some(|v| {
         let g = v.gradient();

@@ -3,18 +3,18 @@
 //! <https://pytorch.org/docs/stable/generated/torch.pow.html>
 
 use super::{
-    FLOAT, binary_backward_kernel, binary_backward_twin, binary_forward, binary_kernel, binary_twin, binary_vjp,
-    with_floats,
+    Elementwise, FLOAT, binary_backward_kernel, binary_backward_twin, binary_forward, binary_kernel, binary_twin,
+    binary_vjp, every_kernel, with_floats,
 };
-use crate::engine::{Bound, Kernel};
+use crate::engine::Bound;
 use crate::ops::{Attrs, Operation, apply, cases, methods, single};
 use crate::tensor::Tensor;
 
 // `lg_pow` is within 2.8 ulp; the twin's own rounding adds half of one.
-static FORWARD: Kernel = binary_kernel!("pow", FLOAT, |c| binary_twin(c, f64::powf, None), Bound::ulps(4.0));
-static LEFT: Kernel = binary_backward_kernel!("pow", "left", left, LEFT_BOUND);
+static FORWARD: Elementwise = binary_kernel!("pow", FLOAT, |c| binary_twin(c, f64::powf, None), Bound::ulps(4.0));
+static LEFT: Elementwise = binary_backward_kernel!("pow", "left", left, LEFT_BOUND);
 // The power, a logarithm within 0.89 ulp, and two products.
-static RIGHT: Kernel = binary_backward_kernel!("pow", "right", right, Bound::ulps(6.0));
+static RIGHT: Elementwise = binary_backward_kernel!("pow", "right", right, Bound::ulps(6.0));
 
 /// The power and two products; y − 1 is rounded by half a unit, which the logarithm of x multiplies.
 const LEFT_BOUND: Bound = Bound::Scaled {
@@ -33,7 +33,7 @@ fn right(g: f64, x: f64, y: f64) -> f64 {
 /// The operation `pow`.
 pub(crate) static POW: Operation = Operation {
     name: "pow",
-    kernels: &[&FORWARD, &LEFT, &RIGHT],
+    kernels: every_kernel!(FORWARD, LEFT, RIGHT),
     forward: |call| binary_forward(call, &FORWARD, |dtype| dtype, true),
     vjp: Some(|v| binary_vjp(v, &LEFT, &RIGHT)),
     cases: || {

@@ -3,9 +3,11 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.nn.functional.prelu.html>
 
-use super::{FLOAT, binary_backward_kernel, binary_forward, binary_kernel, binary_twin, binary_vjp};
+use super::{
+    Elementwise, FLOAT, binary_backward_kernel, binary_forward, binary_kernel, binary_twin, binary_vjp, every_kernel,
+};
 use crate::Error;
-use crate::engine::{Bound, Kernel};
+use crate::engine::Bound;
 use crate::ops::{Attrs, Operation, apply, cases, methods, single};
 use crate::tensor::{Shape, Tensor};
 
@@ -14,16 +16,16 @@ fn forward(x: f64, w: f64) -> f64 {
 }
 
 // One product each.
-static FORWARD: Kernel = binary_kernel!("prelu", FLOAT, |c| binary_twin(c, forward, None), Bound::ulps(1.0));
-static LEFT: Kernel =
+static FORWARD: Elementwise = binary_kernel!("prelu", FLOAT, |c| binary_twin(c, forward, None), Bound::ulps(1.0));
+static LEFT: Elementwise =
     binary_backward_kernel!("prelu", "left", |g, x, w| if x > 0.0 { g } else { w * g }, Bound::ulps(1.0));
-static RIGHT: Kernel =
+static RIGHT: Elementwise =
     binary_backward_kernel!("prelu", "right", |g, x, _| if x > 0.0 { 0.0 } else { x * g }, Bound::ulps(1.0));
 
 /// The operation `prelu`: inputs x and the slopes, broadcast.
 pub(crate) static PRELU: Operation = Operation {
     name: "prelu",
-    kernels: &[&FORWARD, &LEFT, &RIGHT],
+    kernels: every_kernel!(FORWARD, LEFT, RIGHT),
     forward: |call| binary_forward(call, &FORWARD, |dtype| dtype, true),
     vjp: Some(|v| binary_vjp(v, &LEFT, &RIGHT)),
     cases: || cases::binary(cases::AWAY_FROM_ZERO),

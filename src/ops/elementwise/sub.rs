@@ -4,18 +4,18 @@
 
 use smallvec::smallvec;
 
-use super::{NUMERIC, binary_apply, binary_forward, binary_kernel, binary_twin};
-use crate::engine::{Bound, Kernel};
+use super::{Elementwise, NUMERIC, binary_apply, binary_forward, binary_kernel, binary_twin, every_kernel};
+use crate::engine::Bound;
 use crate::ops::{Operation, cases, methods};
 use crate::tensor::Tensor;
 
-static FORWARD: Kernel =
+static FORWARD: Elementwise =
     binary_kernel!("sub", NUMERIC, |c| binary_twin(c, |x, y| x - y, Some(|x, y| x - y)), Bound::ulps(1.0));
 
 /// The operation `sub`.
 pub(crate) static SUB: Operation = Operation {
     name: "sub",
-    kernels: &[&FORWARD],
+    kernels: every_kernel!(FORWARD),
     forward: |call| binary_forward(call, &FORWARD, |dtype| dtype, false),
     vjp: Some(|v| {
         let g = v.gradient();

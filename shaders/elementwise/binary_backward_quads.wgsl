@@ -1,0 +1,56 @@
+// `binary_backward.wgsl`, four elements a thread, which `quads.wgsl` or `rows.wgsl` finds.
+#import common/index
+#import common/elementwise
+
+@group(0) @binding(0) var<storage, read> g: array<vec4<elem>>;
+@group(0) @binding(1) var<storage, read> x: array<vec4<elem>>;
+@group(0) @binding(2) var<storage, read> y: array<vec4<elem>>;
+@group(0) @binding(3) var<storage, read_write> d: array<vec4<elem>>;
+
+@compute @workgroup_size(WG)
+fn backward_left(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_id(group, groups, local);
+    if 4u * i >= params.n {
+        return;
+    }
+    let g_first = first_of(i, 0u);
+    let u = spread(g[g_first >> 2u], g_first, 0u);
+    let x_first = first_of(i, 1u);
+    let v = spread(x[x_first >> 2u], x_first, 1u);
+    let y_first = first_of(i, 2u);
+    let w = spread(y[y_first >> 2u], y_first, 2u);
+    d[result_quad(i)] = vec4<elem>(
+        left(u.x, v.x, w.x),
+        left(u.y, v.y, w.y),
+        left(u.z, v.z, w.z),
+        left(u.w, v.w, w.w),
+    );
+}
+
+@compute @workgroup_size(WG)
+fn backward_right(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_id(group, groups, local);
+    if 4u * i >= params.n {
+        return;
+    }
+    let g_first = first_of(i, 0u);
+    let u = spread(g[g_first >> 2u], g_first, 0u);
+    let x_first = first_of(i, 1u);
+    let v = spread(x[x_first >> 2u], x_first, 1u);
+    let y_first = first_of(i, 2u);
+    let w = spread(y[y_first >> 2u], y_first, 2u);
+    d[result_quad(i)] = vec4<elem>(
+        right(u.x, v.x, w.x),
+        right(u.y, v.y, w.y),
+        right(u.z, v.z, w.z),
+        right(u.w, v.w, w.w),
+    );
+}

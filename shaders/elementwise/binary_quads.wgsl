@@ -1,0 +1,24 @@
+// `binary.wgsl`, four elements a thread, which `quads.wgsl` or `rows.wgsl` finds.
+#import common/index
+#import common/elementwise
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<elem>>;
+@group(0) @binding(1) var<storage, read> y: array<vec4<elem>>;
+@group(0) @binding(2) var<storage, read_write> z: array<vec4<result>>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_id(group, groups, local);
+    if 4u * i >= params.n {
+        return;
+    }
+    let x_first = first_of(i, 0u);
+    let v = spread(x[x_first >> 2u], x_first, 0u);
+    let y_first = first_of(i, 1u);
+    let w = spread(y[y_first >> 2u], y_first, 1u);
+    z[result_quad(i)] = vec4<result>(forward(v.x, w.x), forward(v.y, w.y), forward(v.z, w.z), forward(v.w, w.w));
+}

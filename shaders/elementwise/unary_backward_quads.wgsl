@@ -1,0 +1,30 @@
+// `unary_backward.wgsl`, four elements a thread, which `quads.wgsl` or `rows.wgsl` finds.
+#import common/index
+#import common/elementwise
+
+@group(0) @binding(0) var<storage, read> g: array<vec4<elem>>;
+@group(0) @binding(1) var<storage, read> s: array<vec4<elem>>;
+@group(0) @binding(2) var<storage, read_write> dx: array<vec4<elem>>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_id(group, groups, local);
+    if 4u * i >= params.n {
+        return;
+    }
+    let g_first = first_of(i, 0u);
+    let upstream = spread(g[g_first >> 2u], g_first, 0u);
+    let s_first = first_of(i, 1u);
+    let v = spread(s[s_first >> 2u], s_first, 1u);
+    let a = bitcast<vec4<elem>>(params.scalars);
+    dx[result_quad(i)] = vec4<elem>(
+        backward(upstream.x, v.x, a),
+        backward(upstream.y, v.y, a),
+        backward(upstream.z, v.z, a),
+        backward(upstream.w, v.w, a),
+    );
+}

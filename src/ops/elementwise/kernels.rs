@@ -1,0 +1,300 @@
+//! The kernels of elementwise operations: a page's maths inside of the wrappers in `shaders/elementwise/`.
+
+use super::params::{Arrangement, ElementwiseParams};
+use crate::dtype::DType;
+use crate::engine::{Grid, Item, Kernel, Params, Variant};
+use crate::{Error, Result};
+
+/// One computation as three kernels, with the same bindings, params and variants.
+pub(crate) struct Elementwise {
+    /// One thread an element, for operands that lie in any way.
+    pub each: Kernel,
+    /// One thread four elements, for operands that lie like the result, in whole vectors: a fourth of the time on lavapipe,
+    /// where a load costs much the same for four numbers as for one and the walk over dims more than most maths
+    /// (`cargo bench --bench elementwise`).
+    pub quads: Kernel,
+    /// The same with the walk, for rows that are broadcast and for single elements: a third of the time of `each`.
+    pub rows: Kernel,
+}
+
+impl Elementwise {
+    /// The kernel for these params.
+    pub fn of(&'static self, params: &ElementwiseParams) -> &'static Kernel {
+        match params.arrangement() {
+            Arrangement::Quads => &self.quads,
+            Arrangement::Rows => &self.rows,
+            Arrangement::Any => &self.each,
+        }
+    }
+
+    /// Which variant serves a dtype.
+    pub fn variant(&self, op: &'static str, dtype: DType) -> Result<usize> {
+        use DType::{Bool, F32, I32, U32};
+        let accepted: &[DType] = match self.each.variants {
+            variants if variants == LOGICAL => &[Bool],
+            // Truth values can be compared, not computed with.
+            variants if variants == COMPARISON => &[F32, I32, U32, Bool],
+            variants if variants.len() == 1 => &[F32],
+            _ => &[F32, I32, U32],
+        };
+        if accepted.contains(&dtype) {
+            return Ok(dtype.storage_variant().min(self.each.variants.len() - 1));
+        }
+        let names: Vec<_> = accepted.iter().map(|d| d.name()).collect();
+        Err(Error::dtype(op, format!("takes {}, not {dtype}; convert with `.to_dtype(..)`", names.join(", "))))
+    }
+}
+
+/// One thread an element.
+pub(crate) fn grid(params: &Params<'_>) -> Grid {
+    Grid::elements(params.get::<ElementwiseParams>().n)
+}
+
+/// One thread four elements.
+pub(super) fn grid_of_quads(params: &Params<'_>) -> Grid {
+    let n = params.get::<ElementwiseParams>().n;
+    Grid { work: Grid::elements(n).work, ..Grid::elements(n / 4) }
+}
+
+/// The lines of one element type: what is read, what is written, and whether NaN can occur.
+macro_rules! types {
+    ($elem:literal, $result:literal, $is_float:literal) => {
+        &[Item::Alias("elem", $elem), Item::Alias("result", $result), Item::Const("IS_FLOAT", $is_float)]
+    };
+}
+
+/// The variant of operations on floats only.
+pub(crate) const FLOAT: &[Variant] = &[Variant::new("", types!("f32", "f32", 1))];
+
+/// Variants for floats and integers, in the order of [`DType::storage_variant`].
+pub(crate) const NUMERIC: &[Variant] = &[
+    Variant::new("f32", types!("f32", "f32", 1)),
+    Variant::new("i32", types!("i32", "i32", 0)),
+    Variant::new("u32", types!("u32", "u32", 0)),
+];
+
+/// Variants of comparisons: the result is a truth value.
+pub(crate) const COMPARISON: &[Variant] = &[
+    Variant::new("f32", types!("f32", "u32", 1)),
+    Variant::new("i32", types!("i32", "u32", 0)),
+    Variant::new("u32", types!("u32", "u32", 0)),
+];
+
+/// The variant of questions about a float: the result is a truth value.
+pub(crate) const FLOAT_TEST: &[Variant] = &[Variant::new("", types!("f32", "u32", 1))];
+
+/// The variant of operations on truth values.
+pub(crate) const LOGICAL: &[Variant] = &[Variant::new("bool", types!("u32", "u32", 0))];
+
+/// What a unary operation's gradient is computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Saves {
+    Input,
+    Output,
+    /// Neither: the gradient is given no saved value.
+    Nothing,
+}
+
+/// The kernels of one computation: the wrapper WRAPPER or WRAPPER_quads of `shaders/elementwise/`, then the files with its
+/// maths.
+macro_rules! kernels {
+    (
+        $kernel:expr, $wrapper:literal, [$($file:expr),+], $entry:expr, [$($binding:expr),+],
+        $variants:expr, $twin:expr, $bound:expr $(,)?
+    ) => {
+        $crate::ops::elementwise::Elementwise {
+            each: $crate::engine::Kernel {
+                name: $kernel,
+                source: &[
+                    include_str!(concat!("../../../shaders/elementwise/", $wrapper, ".wgsl")),
+                    $(include_str!(concat!("../../../shaders/elementwise/", $file, ".wgsl"))),+
+                ],
+                entry: $entry,
+                bindings: &[$($binding),+],
+                params: $crate::engine::ParamsLayout::of::<$crate::ops::elementwise::ElementwiseParams>(),
+                variants: $variants,
+                grid: $crate::ops::elementwise::grid,
+                reference: $twin,
+                bound: |_| $bound,
+            },
+            quads: $crate::engine::Kernel {
+                name: concat!($kernel, "_quads"),
+                source: &[
+                    include_str!("../../../shaders/elementwise/quads.wgsl"),
+                    include_str!(concat!("../../../shaders/elementwise/", $wrapper, "_quads.wgsl")),
+                    $(include_str!(concat!("../../../shaders/elementwise/", $file, ".wgsl"))),+
+                ],
+                entry: $entry,
+                bindings: &[$($binding),+],
+                params: $crate::engine::ParamsLayout::of::<$crate::ops::elementwise::ElementwiseParams>(),
+                variants: $variants,
+                grid: $crate::ops::elementwise::grid_of_quads,
+                reference: $twin,
+                bound: |_| $bound,
+            },
+            rows: $crate::engine::Kernel {
+                name: concat!($kernel, "_rows"),
+                source: &[
+                    include_str!("../../../shaders/elementwise/rows.wgsl"),
+                    include_str!(concat!("../../../shaders/elementwise/", $wrapper, "_quads.wgsl")),
+                    $(include_str!(concat!("../../../shaders/elementwise/", $file, ".wgsl"))),+
+                ],
+                entry: $entry,
+                bindings: &[$($binding),+],
+                params: $crate::engine::ParamsLayout::of::<$crate::ops::elementwise::ElementwiseParams>(),
+                variants: $variants,
+                grid: $crate::ops::elementwise::grid_of_quads,
+                reference: $twin,
+                bound: |_| $bound,
+            },
+        }
+    };
+}
+pub(crate) use kernels;
+
+/// The kernels of these computations, for the registry.
+macro_rules! every_kernel {
+    ($($kernels:ident),+) => { &[$(&$kernels.each, &$kernels.quads, &$kernels.rows),+] };
+}
+pub(crate) use every_kernel;
+
+/// Declares a unary operation: its kernels, from the maths in `shaders/elementwise/NAME.wgsl`, and its row of the
+/// registry. Without `backward` the page gives a `vjp` of its own.
+macro_rules! unary {
+    (@scalars) => { |_| [0.0; 4] };
+    (@scalars $scalars:expr) => { $scalars };
+    (
+        $static:ident, $name:literal,
+        forward: $forward:expr,
+        $(int: $int:expr,)?
+        bound: $bound:expr,
+        saves: $saves:ident,
+        $(scalars: $scalars:expr,)?
+        backward: $backward:expr,
+        backward_bound: $backward_bound:expr,
+        cases: $cases:expr $(,)?
+    ) => {
+        static FORWARD: $crate::ops::elementwise::Elementwise =
+            $crate::ops::elementwise::unary_kernel!($name, $forward, $bound $(, $int)?);
+        static BACKWARD: $crate::ops::elementwise::Elementwise = $crate::ops::elementwise::kernels!(
+            concat!($name, ".backward"), "unary_backward", [$name], "main",
+            [
+                $crate::engine::Binding::Read("g"),
+                $crate::engine::Binding::Read("s"),
+                $crate::engine::Binding::Write("dx")
+            ],
+            $crate::ops::elementwise::FLOAT,
+            |call| $crate::ops::elementwise::unary_backward_twin(call, $backward),
+            $backward_bound,
+        );
+        #[doc = concat!("The operation `", $name, "`.")]
+        pub(crate) static $static: $crate::ops::Operation = $crate::ops::Operation {
+            name: $name,
+            kernels: $crate::ops::elementwise::every_kernel!(FORWARD, BACKWARD),
+            forward: |call| {
+                $crate::ops::elementwise::unary_forward(
+                    call,
+                    &FORWARD,
+                    $crate::ops::elementwise::unary!(@scalars $($scalars)?),
+                    $crate::ops::elementwise::Saves::$saves,
+                )
+            },
+            vjp: Some(|v| {
+                $crate::ops::elementwise::unary_vjp(
+                    v,
+                    &BACKWARD,
+                    $crate::ops::elementwise::unary!(@scalars $($scalars)?),
+                )
+            }),
+            cases: $cases,
+        };
+    };
+}
+pub(crate) use unary;
+
+/// The forward kernels of a unary operation; with `int` they have a variant for each numeric type. `@as` gives variants and
+/// twin instead of the maths.
+macro_rules! unary_kernel {
+    (@as $name:expr, [$($file:expr),+], $variants:expr, $twin:expr, $bound:expr) => {
+        $crate::ops::elementwise::kernels!(
+            concat!($name, ".forward"), "unary", [$($file),+], "main",
+            [$crate::engine::Binding::Read("x"), $crate::engine::Binding::Write("y")],
+            $variants, $twin, $bound,
+        )
+    };
+    ($name:literal, $forward:expr, $bound:expr) => {
+        $crate::ops::elementwise::unary_kernel!(
+            @as $name, [$name], $crate::ops::elementwise::FLOAT,
+            |call| $crate::ops::elementwise::unary_twin(call, $forward, None), $bound
+        )
+    };
+    ($name:literal, $forward:expr, $bound:expr, $int:expr) => {
+        $crate::ops::elementwise::unary_kernel!(
+            @as $name, [$name], $crate::ops::elementwise::NUMERIC,
+            |call| $crate::ops::elementwise::unary_twin(call, $forward, Some($int)), $bound
+        )
+    };
+}
+pub(crate) use unary_kernel;
+
+/// Declares a unary operation of floats that is exact and constant between its jumps: its gradient is 0.
+macro_rules! unary_steps {
+    ($static:ident, $name:literal, forward: $forward:expr, $(int: $int:expr,)? cases: $cases:expr $(,)?) => {
+        static FORWARD: $crate::ops::elementwise::Elementwise = $crate::ops::elementwise::unary_kernel!(
+            $name, $forward, $crate::engine::Bound::Exact $(, $int)?
+        );
+        #[doc = concat!("The operation `", $name, "`.")]
+        pub(crate) static $static: $crate::ops::Operation = $crate::ops::Operation {
+            name: $name,
+            kernels: $crate::ops::elementwise::every_kernel!(FORWARD),
+            forward: |call| {
+                let nothing = $crate::ops::elementwise::Saves::Nothing;
+                $crate::ops::elementwise::unary_forward(call, &FORWARD, |_| [0.0; 4], nothing)
+            },
+            vjp: Some($crate::ops::elementwise::zero_vjp),
+            cases: $cases,
+        };
+    };
+}
+pub(crate) use unary_steps;
+
+/// The forward kernels of a binary operation from `shaders/elementwise/NAME.wgsl`; `@as` names the files.
+macro_rules! binary_kernel {
+    (@as $name:expr, [$($file:expr),+], $variants:expr, $twin:expr, $bound:expr) => {
+        $crate::ops::elementwise::kernels!(
+            concat!($name, ".forward"), "binary", [$($file),+], "main",
+            [
+                $crate::engine::Binding::Read("x"),
+                $crate::engine::Binding::Read("y"),
+                $crate::engine::Binding::Write("z")
+            ],
+            $variants, $twin, $bound,
+        )
+    };
+    ($name:literal, $variants:expr, $twin:expr, $bound:expr) => {
+        $crate::ops::elementwise::binary_kernel!(@as $name, [$name], $variants, $twin, $bound)
+    };
+}
+pub(crate) use binary_kernel;
+
+/// The kernels of one operand's gradient: entry `backward_left` or `backward_right`.
+macro_rules! binary_backward_kernel {
+    ($name:literal, $side:literal, $twin:expr, $bound:expr) => {
+        $crate::ops::elementwise::kernels!(
+            concat!($name, ".backward_", $side),
+            "binary_backward",
+            [$name],
+            concat!("backward_", $side),
+            [
+                $crate::engine::Binding::Read("g"),
+                $crate::engine::Binding::Read("x"),
+                $crate::engine::Binding::Read("y"),
+                $crate::engine::Binding::Write("d")
+            ],
+            $crate::ops::elementwise::FLOAT,
+            |call| $crate::ops::elementwise::binary_backward_twin(call, $twin),
+            $bound,
+        )
+    };
+}
+pub(crate) use binary_backward_kernel;
