@@ -1,4 +1,4 @@
-//! What an operation costs on the host, matrix products, and steps of the MNIST MLP.
+//! What an operation costs on the host, and a matrix product by each kernel. Whole programs are in `programs`.
 //!
 //!     cargo bench --bench engine
 //!
@@ -9,8 +9,8 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::device_time;
-use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
-use lumigrad::{nn, optim, prelude::*};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use lumigrad::prelude::*;
 
 /// Dependent additions of one element: the time to record, encode and submit them, without the time that they run.
 fn host_cost(c: &mut Criterion) {
@@ -72,70 +72,24 @@ fn host_cost(c: &mut Criterion) {
     group.finish();
 }
 
-/// Square products one after the other; the throughput is in floating-point operations.
+/// Square products by each of the kernels that can serve; the throughput is in floating-point operations.
 fn matmul(c: &mut Criterion) {
+    const N: usize = 512;
     let device = Device::current();
-    let mut group = c.benchmark_group("matmul");
+    let mut group = c.benchmark_group("matmul 512");
     group.sample_size(10);
-    let mut square = |name: String, n: usize| {
-        let (a, b) = (Tensor::rand(&[n, n]), Tensor::rand(&[n, n]));
-        group.throughput(Throughput::Elements(2 * (n * n * n) as u64));
-        group.bench_function(name, |bench| {
-            bench.iter_custom(|rounds| device_time(&device, rounds, || drop(a.matmul(&b))));
-        });
-    };
-    for n in [256, 512, 1024] {
-        square(n.to_string(), n);
-    }
-    // Each of the kernels that can serve, by its name.
+    group.throughput(Throughput::Elements(2 * (N * N * N) as u64));
+    let (a, b) = (Tensor::rand(&[N, N]), Tensor::rand(&[N, N]));
     let subgroups = if device.has_subgroups(8) { &["subgroups", "vectors"][..] } else { &[] };
     for kernel in ["tiled", "registers"].iter().chain(subgroups) {
         device.force_choice("matmul", Some(kernel));
-        square(format!("512 by {kernel}"), 512);
+        group.bench_function(*kernel, |bench| {
+            bench.iter_custom(|rounds| device_time(&device, rounds, || drop(a.matmul(&b))));
+        });
     }
     device.force_choice("matmul", None);
     group.finish();
 }
 
-/// Training steps of 784-512-256-10, batch 64, Adam: upload, forward, backward and update; nothing is read.
-fn mlp(c: &mut Criterion) {
-    let device = Device::current();
-    let model = nn::Sequential::new()
-        .add(nn::Linear::new(784, 512))
-        .add(nn::ReLU)
-        .add(nn::Linear::new(512, 256))
-        .add(nn::ReLU)
-        .add(nn::Linear::new(256, 10));
-    let mut optimizer = optim::Adam::new(model.parameters(), 1e-3);
-    let pixels: Vec<f32> = (0..64 * 784).map(|i| (i * 37 % 256) as f32 / 255.0).collect();
-    let labels: Vec<i32> = (0..64).map(|i| i % 10).collect();
-    let mut step = |inputs: &[Tensor]| -> Result<Tensor> {
-        let loss = model.call(&inputs[0]).cross_entropy(&inputs[1]);
-        optimizer.zero_grad();
-        loss.backward()?;
-        optimizer.step()?;
-        Ok(loss)
-    };
-    let batch = || [Tensor::from_slice(&pixels, &[64, 784]), Tensor::from_slice(&labels, &[64])];
-    let mut group = c.benchmark_group("mlp");
-    group.sample_size(10);
-    group.throughput(Throughput::Elements(1));
-    group.bench_function("step", |b| measure(b, &device, || step(&batch()).map(drop)));
-    let mut capture = device.capture();
-    group.bench_function("step, replayed", |b| {
-        measure(b, &device, || {
-            let [x, y] = batch();
-            capture.run(&[&x, &y], &mut step).map(drop)
-        });
-    });
-    group.finish();
-}
-
-/// The time of calls of `step` in a row, after some that warm up.
-fn measure(bencher: &mut Bencher<'_>, device: &Device, mut step: impl FnMut() -> Result<()>) {
-    (0..5).try_for_each(|_| step()).expect("the device works");
-    bencher.iter_custom(|rounds| device_time(device, rounds, || step().expect("the device works")));
-}
-
-criterion_group!(benches, host_cost, matmul, mlp);
+criterion_group!(benches, host_cost, matmul);
 criterion_main!(benches);

@@ -5,6 +5,8 @@
 //! Batches of 64 bundled MNIST digits with `Normalize`, shuffled. Other programs on the machine make rounds slower, never
 //! faster, so the best of several is printed.
 
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -79,20 +81,11 @@ impl Dataset for Counted {
 /// The steps of the example `mnist`: whether they are slower with the loader than with batches that are there already,
 /// how many batches were not loaded when they were asked for, and how much of the time was spent in asking.
 fn training(device: &Device) -> Result<()> {
-    let model = nn::Sequential::new()
-        .add(nn::Flatten::new())
-        .add(nn::Linear::new(784, 512))
-        .add(nn::ReLU)
-        .add(nn::Linear::new(512, 256))
-        .add(nn::ReLU)
-        .add(nn::Linear::new(256, 10));
+    let model = nn::Sequential::new().add(nn::Flatten::new()).add(common::mlp());
     let mut optimizer = optim::Adam::new(model.parameters(), 1e-3);
     let mut step = |batch: &Batch| -> Result<()> {
-        let (x, y) = (batch["images"].to_tensor(device)?, batch["labels"].to_tensor(device)?);
-        let loss = model.call(&x).cross_entropy(&y);
-        optimizer.zero_grad();
-        loss.backward()?;
-        optimizer.step()
+        let batch = [batch["images"].to_tensor(device)?, batch["labels"].to_tensor(device)?];
+        common::train(&model, &mut optimizer, &batch).map(drop)
     };
     let loaded = Arc::new(AtomicUsize::new(0));
     let data = digits().transform("images", Normalize::new(&[0.1307], &[0.3081]))?;

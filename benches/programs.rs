@@ -9,7 +9,7 @@ mod common;
 
 use std::cell::RefCell;
 
-use common::device_time;
+use common::{device_time, mlp, train};
 use lumigrad::optim::{Adadelta, Adam};
 use lumigrad::{nn, prelude::*};
 
@@ -37,13 +37,7 @@ impl Bench {
         let pixels: Vec<f32> = (0..batch * 784).map(|i| (i * 37 % 256) as f32 / 255.0).collect();
         let labels: Vec<i32> = (0..batch).map(|i| i as i32 % 10).collect();
         let data = || [Tensor::from_slice(&pixels, shape), Tensor::from_slice(&labels, &[batch])];
-        let step = RefCell::new(|inputs: &[Tensor]| {
-            let loss = model.call(&inputs[0]).cross_entropy(&inputs[1]);
-            optimizer.zero_grad();
-            loss.backward()?;
-            optimizer.step()?;
-            Ok(loss)
-        });
+        let step = RefCell::new(|inputs: &[Tensor]| train(&model, &mut optimizer, inputs));
         let rate = |seconds: f64| format!("{:.1} steps/s", 1.0 / seconds);
         self.row(name, calls, rate, || drop::<Result<Tensor>>((step.borrow_mut())(&data())));
         let mut capture = self.device.capture();
@@ -52,11 +46,6 @@ impl Bench {
             capture.run(&[&x, &y], |inputs| (step.borrow_mut())(inputs)).expect("the step can be replayed");
         });
     }
-}
-
-fn mlp() -> nn::Sequential {
-    let layers = nn::Sequential::new().add(nn::Linear::new(784, 512)).add(nn::ReLU);
-    layers.add(nn::Linear::new(512, 256)).add(nn::ReLU).add(nn::Linear::new(256, 10))
 }
 
 fn cnn() -> nn::Sequential {

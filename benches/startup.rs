@@ -4,10 +4,12 @@
 //!
 //! The program starts itself anew for every measurement. The cache is Mesa's; other drivers keep theirs.
 
+mod common;
+
 use std::process::Command;
 use std::time::Instant;
 
-use lumigrad::{nn, optim, prelude::*};
+use lumigrad::{optim, prelude::*};
 
 /// Set in the processes that are measured.
 const CHILD: &str = "LUMIGRAD_STARTUP_CHILD";
@@ -56,19 +58,11 @@ fn run(cache: &std::path::Path) -> f64 {
 
 /// One step of 784-512-256-10 with batch 64, and the loss.
 fn first_step() -> Result<()> {
-    let model = nn::Sequential::new()
-        .add(nn::Linear::new(784, 512))
-        .add(nn::ReLU)
-        .add(nn::Linear::new(512, 256))
-        .add(nn::ReLU)
-        .add(nn::Linear::new(256, 10));
+    let model = common::mlp();
     let mut optimizer = optim::Adam::new(model.parameters(), 1e-3);
     let x = Tensor::from_slice(&vec![0.5f32; 64 * 784], &[64, 784]);
     let y = Tensor::from_slice(&(0..64).map(|i| i % 10).collect::<Vec<i32>>(), &[64]);
-    let loss = model.call(&x).cross_entropy(&y);
-    optimizer.zero_grad();
-    loss.backward()?;
-    optimizer.step()?;
+    let loss = common::train(&model, &mut optimizer, &[x, y])?;
     loss.item::<f32>()?;
     Ok(())
 }
