@@ -86,6 +86,23 @@ fn curves_of_any_length_and_size() {
 }
 
 #[test]
+fn axes_by_powers_of_ten() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log.svg");
+    let points = [(1.0, 0.001), (10.0, 0.0), (100.0, -1.0), (1000.0, 1.0), (1e4, 1000.0)];
+    let chart = Chart::new("growth").log_x().log_y().line("time", points);
+    curves(&[chart.clone(), chart.clone().y_range(0.01..100.0), chart.y_range(0.0..100.0)], &path).unwrap();
+    let svg = read(&path);
+    let labels: Vec<String> = labels(&svg).into_iter().map(|label| label.text).collect();
+    for label in ["0.001", "0.01", "100", "1000", "10000"] {
+        assert!(labels.iter().any(|text| text == label), "{label} is not in {labels:?}");
+    }
+    assert!(!svg.contains("NaN") && !svg.contains("inf"));
+    // What has no logarithm is a gap: a point alone, and a line of two.
+    assert_eq!(svg.matches("<circle").count(), 3 * 3);
+}
+
+#[test]
 fn a_logger_draws_what_is_logged() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("curves.svg");

@@ -15,6 +15,8 @@ pub struct Chart {
     title: String,
     x_label: String,
     y_range: Option<(f64, f64)>,
+    log_x: bool,
+    log_y: bool,
     series: Vec<(String, Vec<(f64, f64)>)>,
 }
 
@@ -65,6 +67,18 @@ impl Chart {
         self
     }
 
+    /// A horizontal axis by powers of ten. Points at 0 or below leave gaps.
+    pub fn log_x(mut self) -> Self {
+        self.log_x = true;
+        self
+    }
+
+    /// A vertical axis by powers of ten. Points at 0 or below leave gaps.
+    pub fn log_y(mut self) -> Self {
+        self.log_y = true;
+        self
+    }
+
     /// Adds a line through these points. One that is not finite leaves a gap.
     pub fn line(mut self, name: &str, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
         self.series.push((name.into(), points.into_iter().collect()));
@@ -82,14 +96,19 @@ impl Chart {
         write(area, &fitting(&self.title, TITLE, pixels - 20), (pixels as i32 / 2, 18), TITLE, &BLACK, At::Middle)?;
         let lines = self.legend(area, 34)?;
         let (_, plot) = area.split_vertically(34 + 16 * lines);
-        let ranges = (self.range(|p| p.0), self.range(|p| p.1));
-        let (Some(x), Some(y)) = ranges else {
+        let drawn: Vec<Vec<(f64, f64)>> = self.series.iter().map(|(_, points)| self.scaled(points)).collect();
+        let (Some(x), Some(y)) = (range(&drawn, |p| p.0), range(&drawn, |p| p.1)) else {
             return write(area, "no values", (pixels as i32 / 2, PANEL.1 as i32 / 2), SMALL, &BLACK, At::Middle);
         };
         let whole = self.series.iter().flat_map(|(_, points)| points).all(|p| p.0.fract() == 0.0);
-        let frame = Frame::new(&plot, (x, self.y_range.unwrap_or(padded(y))), whole);
+        let asked = self.y_range.map(|(low, high)| (scale(low, self.log_y), scale(high, self.log_y)));
+        let y = asked.filter(is_finite).unwrap_or(padded(y));
+        let frame = Frame::new(&plot, x, y, |x, y| {
+            let of_x = if self.log_x { Ticks::log(x, 6) } else { Ticks::of(x, 6, whole) };
+            (of_x, if self.log_y { Ticks::log(y, 7) } else { Ticks::of(y, 7, false) })
+        });
         frame.draw(&plot, &fitting(&self.x_label, SMALL, pixels - 80))?;
-        for (i, (_, points)) in self.series.iter().enumerate() {
+        for (i, points) in drawn.iter().enumerate() {
             let color = color(i);
             let (marked, thin) = (points.len() <= MARKED, thinned(points));
             for part in thin.split(|p| !is_finite(p)).filter(|part| !part.is_empty()) {
@@ -139,11 +158,21 @@ impl Chart {
         Ok(rows.len() as u32)
     }
 
-    /// The lowest and highest coordinate of all points.
-    fn range(&self, coordinate: impl Fn(&(f64, f64)) -> f64) -> Option<(f64, f64)> {
-        let all = self.series.iter().flat_map(|(_, points)| points).filter(|p| is_finite(p)).map(coordinate);
-        all.fold(None, |range, v| Some(range.map_or((v, v), |(lo, hi): (f64, f64)| (lo.min(v), hi.max(v)))))
+    /// The points as the axes have them.
+    fn scaled(&self, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+        points.iter().map(|&(x, y)| (scale(x, self.log_x), scale(y, self.log_y))).collect()
     }
+}
+
+/// A number on an axis; what has no logarithm is not finite.
+fn scale(value: f64, log: bool) -> f64 {
+    if log { value.log10() } else { value }
+}
+
+/// The lowest and highest coordinate of all points.
+fn range(lines: &[Vec<(f64, f64)>], coordinate: impl Fn(&(f64, f64)) -> f64) -> Option<(f64, f64)> {
+    let all = lines.iter().flatten().filter(|p| is_finite(p)).map(coordinate);
+    all.fold(None, |range, v| Some(range.map_or((v, v), |(lo, hi): (f64, f64)| (lo.min(v), hi.max(v)))))
 }
 
 fn is_finite(point: &(f64, f64)) -> bool {
@@ -170,11 +199,16 @@ struct Frame {
 }
 
 impl Frame {
-    fn new(area: &Area<'_>, (x, y): ((f64, f64), (f64, f64)), whole: bool) -> Frame {
+    fn new(
+        area: &Area<'_>,
+        x: (f64, f64),
+        y: (f64, f64),
+        ticks: impl FnOnce((f64, f64), (f64, f64)) -> (Ticks, Ticks),
+    ) -> Frame {
         let (wide, high) = area.dim_in_pixel();
         let x = if x.0 < x.1 { x } else { (x.0 - 0.5, x.1 + 0.5) };
         let y = if y.0 < y.1 { y } else { padded((y.0, y.0)) };
-        let ticks = (Ticks::of(x, 6, whole), Ticks::of(y, 7, false));
+        let ticks = ticks(x, y);
         let edges = [ticks.1.width as i32 + 22, 12, wide as i32 - 26, high as i32 - 48];
         Frame { x, y, ticks, edges }
     }
@@ -191,15 +225,15 @@ impl Frame {
         let [left, top, right, bottom] = self.edges;
         let line = |from, to, color: RGBColor| area.draw(&PathElement::new(vec![from, to], color)).map_err(told);
         let (grid, axis) = (RGBColor(228, 228, 228), RGBColor(90, 90, 90));
-        for &tick in &self.ticks.1.at {
-            let (_, y) = self.pixel((self.x.0, tick));
+        for (tick, text) in &self.ticks.1.at {
+            let (_, y) = self.pixel((self.x.0, *tick));
             line((left, y), (right, y), grid)?;
-            write(area, &self.ticks.1.text(tick), (left - 6, y), SMALL, &BLACK, At::Right)?;
+            write(area, text, (left - 6, y), SMALL, &BLACK, At::Right)?;
         }
-        for &tick in &self.ticks.0.at {
-            let (x, _) = self.pixel((tick, self.y.0));
+        for (tick, text) in &self.ticks.0.at {
+            let (x, _) = self.pixel((*tick, self.y.0));
             line((x, bottom), (x, bottom + 4), axis)?;
-            write(area, &self.ticks.0.text(tick), (x, bottom + 14), SMALL, &BLACK, At::Middle)?;
+            write(area, text, (x, bottom + 14), SMALL, &BLACK, At::Middle)?;
         }
         line((left, top), (left, bottom), axis)?;
         line((left, bottom), (right, bottom), axis)?;
@@ -209,8 +243,7 @@ impl Frame {
 
 /// Round numbers on an axis.
 struct Ticks {
-    at: Vec<f64>,
-    step: f64,
+    at: Vec<(f64, String)>,
     /// Pixels of the widest.
     width: u32,
 }
@@ -224,22 +257,51 @@ impl Ticks {
         let step = if whole { (factor * power).max(1.0) } else { factor * power };
         let (first, last) = ((low / step - 1e-9).ceil(), (high / step + 1e-9).floor());
         let numbers = (0..=(last - first).clamp(0.0, 100.0) as u32).map(|i| (first + f64::from(i)) * step);
-        let mut ticks = Ticks { at: numbers.collect(), step, width: 0 };
-        ticks.width = ticks.at.iter().map(|&v| width(&ticks.text(v), SMALL)).max().unwrap_or(0);
-        ticks
+        let numbers: Vec<f64> = numbers.collect();
+        let most = numbers.iter().fold(0f64, |most, v| most.max(v.abs()));
+        Ticks::with_texts(numbers.into_iter().map(|v| (v, text(v, step, most))).collect())
     }
 
-    fn text(&self, value: f64) -> String {
-        let most = self.at.iter().fold(0f64, |most, v| most.max(v.abs()));
-        let decimals = (-self.step.log10() - 1e-9).ceil().max(0.0) as usize;
-        if most >= 1e7 || decimals > 5 {
-            // As many digits as tell two of them apart.
-            let digits = if most > 0.0 { ((most / self.step).log10()).ceil().clamp(0.0, 8.0) as usize } else { 0 };
-            return if value == 0.0 { "0".into() } else { format!("{value:.digits$e}") };
+    /// Powers of ten in a range of logarithms, and where these are few, twice and five times them.
+    fn log((low, high): (f64, f64), count: u32) -> Ticks {
+        let (first, last) = ((low - 1.0).floor() as i32, high.ceil() as i32);
+        let decades = ((high - low) / f64::from(count)).ceil().max(1.0) as i32;
+        let factors: &[f64] = if 3.0 * (high - low) <= f64::from(count) + 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let powers = (first..=last).filter(|power| power % decades == 0);
+        let all = powers
+            .flat_map(|power| factors.iter().map(move |factor| (factor.log10() + f64::from(power), power, *factor)));
+        let inside = all.filter(|(at, ..)| (low - 1e-9..=high + 1e-9).contains(at));
+        let at: Vec<(f64, String)> = inside
+            .map(|(at, power, factor)| {
+                let value = factor * 10f64.powi(power);
+                let decimals = (-power).max(0) as usize;
+                (at, if (-4..6).contains(&power) { format!("{value:.decimals$}") } else { format!("{factor}e{power}") })
+            })
+            .collect();
+        if at.len() > 1 {
+            return Ticks::with_texts(at);
         }
-        // No negative zero.
-        format!("{:.decimals$}", if value.abs() < self.step / 2.0 { 0.0 } else { value })
+        // Less than a decade: round numbers, where their logarithms are.
+        let plain = Ticks::of((10f64.powf(low), 10f64.powf(high)), count, false);
+        Ticks { at: plain.at.into_iter().map(|(v, text)| (v.log10(), text)).collect(), ..plain }
     }
+
+    fn with_texts(at: Vec<(f64, String)>) -> Ticks {
+        let width = at.iter().map(|(_, text)| width(text, SMALL)).max().unwrap_or(0);
+        Ticks { at, width }
+    }
+}
+
+/// One of several numbers, `step` apart and none above `most`.
+fn text(value: f64, step: f64, most: f64) -> String {
+    let decimals = (-step.log10() - 1e-9).ceil().max(0.0) as usize;
+    if most >= 1e7 || decimals > 5 {
+        // As many digits as tell two of them apart.
+        let digits = if most > 0.0 { ((most / step).log10()).ceil().clamp(0.0, 8.0) as usize } else { 0 };
+        return if value == 0.0 { "0".into() } else { format!("{value:.digits$e}") };
+    }
+    // No negative zero.
+    format!("{:.decimals$}", if value.abs() < step / 2.0 { 0.0 } else { value })
 }
 
 /// At most `MOST_POINTS` of the points: the lowest and the highest of each stretch, in their order.
@@ -281,15 +343,26 @@ mod tests {
 
     #[test]
     fn ticks_are_round() {
-        let texts = |range, whole| {
-            let ticks = Ticks::of(range, 7, whole);
-            ticks.at.iter().map(|&v| ticks.text(v)).collect::<Vec<_>>()
-        };
+        let texts = |range, whole| Ticks::of(range, 7, whole).at.into_iter().map(|(_, text)| text).collect::<Vec<_>>();
         assert_eq!(texts((1.0, 2.0), true), ["1", "2"]);
         assert_eq!(texts((-0.13, 0.21), false), ["-0.10", "-0.05", "0.00", "0.05", "0.10", "0.15", "0.20"]);
         assert_eq!(texts((0.0, 62_500.0), true), ["0", "10000", "20000", "30000", "40000", "50000", "60000"]);
         assert_eq!(texts((1e-9, 3e-9), false), ["1.0e-9", "1.5e-9", "2.0e-9", "2.5e-9", "3.0e-9"]);
         assert_eq!(texts((5.0, 5.0), false).len(), 1);
+    }
+
+    #[test]
+    fn ticks_of_logarithms_are_round() {
+        let texts = |low: f64, high: f64| {
+            let at = Ticks::log((low.log10(), high.log10()), 6).at;
+            assert!(at.iter().all(|(v, text)| (10f64.powf(*v) / text.parse::<f64>().unwrap() - 1.0).abs() < 1e-9));
+            at.into_iter().map(|(_, text)| text).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(16.0, 1024.0), ["20", "50", "100", "200", "500", "1000"]);
+        assert_eq!(texts(0.002, 0.09), ["0.002", "0.005", "0.01", "0.02", "0.05"]);
+        assert_eq!(texts(1e-3, 1e3), ["0.001", "0.01", "0.1", "1", "10", "100", "1000"]);
+        assert_eq!(texts(3.0, 4.2), ["3.0", "3.2", "3.4", "3.6", "3.8", "4.0", "4.2"]);
+        assert_eq!(texts(1e-30, 1e30).len(), 7);
     }
 
     #[test]
