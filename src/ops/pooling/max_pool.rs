@@ -7,6 +7,7 @@
 
 use smallvec::smallvec;
 
+use super::max_pool_quads::{FORWARD_QUADS, VALUES_QUADS};
 use super::{
     OutputSize, Pool, PoolParams, by_group_grid, by_thread_grid, contiguous, rows_of, sizes_or, windows_along,
 };
@@ -101,7 +102,9 @@ macro_rules! forward_kernel {
             params: ParamsLayout::of::<PoolParams>(),
             variants: VARIANTS,
             grid: $grid,
-            reference: twin,
+            reference: |call| {
+                twin(call, call.variant() == Kind::Min as usize, call.variant() == Kind::Adaptive as usize)
+            },
             bound: |_| Bound::Exact,
         }
     };
@@ -111,13 +114,12 @@ static FORWARD: Kernel = forward_kernel!("forward", by_thread_grid, "y", "indice
 static VALUES: Kernel = forward_kernel!("values", by_thread_grid, "y");
 static BY_GROUP: Kernel = forward_kernel!("by_group", by_group_grid, "y", "indices");
 
-fn twin(call: &HostCall<'_>) -> Result<()> {
+pub(super) fn twin(call: &HostCall<'_>, least: bool, adaptive: bool) -> Result<()> {
     let p: &PoolParams = call.params();
-    let least = call.variant() == Kind::Min as usize;
     let x = call.floats(0);
     for (i, plane, o) in p.all_windows(p.n) {
         let (mut best, mut index) = (if least { f64::INFINITY } else { f64::NEG_INFINITY }, -1);
-        for at in p.elements(o, call.variant() == Kind::Adaptive as usize) {
+        for at in p.elements(o, adaptive) {
             let v = x[p.input(plane, at)];
             if index < 0 || v.is_nan() || (if least { v < best } else { v > best }) {
                 (best, index) = (v, (at[0] * p.size[1] + at[1]) as i32);
@@ -182,13 +184,18 @@ fn pool(call: &mut Call<'_>, kind: Kind) -> Result<Outputs> {
     let y = call.output(DType::F32, &shape);
     let wanted = call.attrs().get_bool("return_indices");
     let params = pool.params(x, y.numel(), 0);
+    let quads = if pool.adaptive { None } else { params.quads_variant(kind == Kind::Min) };
     if !wanted && !call.is_recording() && !pool.by_group() {
-        call.dispatch(&VALUES, kind as usize, &[x, &y], &params);
+        let (kernel, variant) = quads.map_or((&VALUES, kind as usize), |variant| (&VALUES_QUADS, variant));
+        call.dispatch(kernel, variant, &[x, &y], &params);
         return Ok(smallvec![y]);
     }
     let indices = call.output(DType::I32, &shape);
-    let kernel = if pool.by_group() { &BY_GROUP } else { &FORWARD };
-    call.dispatch(kernel, kind as usize, &[x, &y, &indices], &params);
+    let (kernel, variant) = match quads {
+        Some(variant) => (&FORWARD_QUADS, variant),
+        None => (if pool.by_group() { &BY_GROUP } else { &FORWARD }, kind as usize),
+    };
+    call.dispatch(kernel, variant, &[x, &y, &indices], &params);
     call.save(&indices);
     Ok(if wanted { smallvec![y, indices] } else { smallvec![y] })
 }
@@ -212,7 +219,7 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
 /// The operation `max_pool2d`: the values, and with `return_indices` the positions.
 pub(crate) static MAX_POOL2D: Operation = Operation {
     name: "max_pool2d",
-    kernels: &[&FORWARD, &VALUES, &BY_GROUP, &BACKWARD, &BACKWARD_CELLS],
+    kernels: &[&FORWARD, &VALUES, &FORWARD_QUADS, &VALUES_QUADS, &BY_GROUP, &BACKWARD, &BACKWARD_CELLS],
     forward: |call| pool(call, Kind::Max),
     vjp: Some(vjp),
     cases: window_cases,
@@ -265,6 +272,15 @@ fn window_cases() -> Vec<cases::Case> {
         hidden("without positions", distinct(&[2, 3, 5, 7]), [2, 2], new()),
         hidden("values only", distinct(&[2, 3, 5, 7]).constant(), [2, 2], new()),
         hidden("values only, padded", distinct(&[3, 6, 7]).constant(), [3, 3], new().stride(2).padding(1)),
+        case("2x2 by fours", distinct(&[2, 3, 5, 16]), [2, 2], new()),
+        case("3x3 by fours", distinct(&[2, 2, 7, 16]), [3, 3], new().stride(2).padding(1)),
+        case("ties by fours", Input::floats(&[2, 6, 24]).fill(Fill::Whole(0, 3)), [3, 3], new().stride(2).padding(1))
+            .no_gradcheck(),
+        case("extreme by fours", Input::floats(&[3, 9, 8]).fill(EXTREME), [3, 3], new().stride(2).padding(1))
+            .no_gradcheck(),
+        case("extreme 2x2 by fours", Input::floats(&[3, 6, 8]).fill(EXTREME), [2, 2], new()).no_gradcheck(),
+        hidden("values by fours", distinct(&[2, 3, 4, 8]).constant(), [2, 2], new()),
+        hidden("values 3x3 by fours", distinct(&[3, 6, 8]).constant(), [3, 3], new().stride(2).padding(1)),
         case("3x3 stride 2", distinct(&[1, 2, 7, 8]), [3, 3], new().stride(2).padding(1)),
         case("overlapping", distinct(&[2, 5, 6]), [3, 2], new().stride(1)),
         case("gaps", distinct(&[2, 7, 8]), [2, 1], new().stride([3, 2])),

@@ -4,6 +4,7 @@
 
 pub(crate) mod avg_pool;
 pub(crate) mod max_pool;
+mod max_pool_quads;
 pub(crate) mod max_unpool;
 
 use crate::engine::kernel::params;
