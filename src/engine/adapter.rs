@@ -120,6 +120,11 @@ impl AdapterFacts {
         self.kind == AdapterKind::Software
     }
 
+    /// Whether this is Mesa's software driver for Vulkan.
+    pub(crate) fn is_lavapipe(&self) -> bool {
+        self.backend == "Vulkan" && self.name.starts_with("llvmpipe")
+    }
+
     /// Scalar operations of one dispatch, so that it stays far below the 2 s after which a driver may end it.
     pub(crate) fn max_work(&self) -> u64 {
         self.stream_limits().work
@@ -170,11 +175,36 @@ pub(crate) async fn usable() -> Vec<wgpu::Adapter> {
     if adapters.iter().all(|a| AdapterFacts::of(a).is_software()) {
         adapters.extend(usable_of(wgpu::Backends::GL).await);
     }
+    sort(&mut adapters);
+    adapters
+}
+
+fn sort(adapters: &mut [wgpu::Adapter]) {
     adapters.sort_by_key(|a| {
         let info = a.get_info();
         (kind(info.device_type, &info.name), info.backend == wgpu::Backend::Gl)
     });
-    adapters
+}
+
+/// The first of [`usable`]. Where there is a software driver and no card that GL could know, GL is not asked: that takes
+/// half as long again as all the rest.
+async fn best() -> Option<wgpu::Adapter> {
+    let mut native = usable_of(wgpu::Backends::all() - wgpu::Backends::GL).await;
+    sort(&mut native);
+    match native.into_iter().next() {
+        Some(adapter) if !AdapterFacts::of(&adapter).is_software() || !may_have_card() => Some(adapter),
+        _ => usable().await.into_iter().next(),
+    }
+}
+
+/// Whether the system has a device file that some driver for GL works through.
+fn may_have_card() -> bool {
+    let render_node = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|e| e.file_name().to_string_lossy().contains("render"))
+    };
+    cfg!(not(target_os = "linux"))
+        || std::fs::read_dir("/dev/dri").is_ok_and(|mut entries| entries.any(render_node))
+        || ["/dev/dxg", "/dev/nvidiactl"].iter().any(|path| std::path::Path::new(path).exists())
 }
 
 async fn usable_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
@@ -197,10 +227,10 @@ fn is_usable(adapter: &wgpu::Adapter) -> bool {
 
 /// The best adapter, or the best one with `part` in its name.
 pub(crate) async fn choose(part: Option<&str>) -> Result<wgpu::Adapter> {
-    let adapters = usable().await;
     let Some(part) = part else {
-        return adapters.into_iter().next().ok_or(Error::NoAdapter { detail: String::new() });
+        return best().await.ok_or(Error::NoAdapter { detail: String::new() });
     };
+    let adapters = usable().await;
     let wanted = part.to_lowercase();
     let names: Vec<_> = adapters.iter().map(|a| a.get_info().name).collect();
     adapters.into_iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted)).ok_or_else(|| {

@@ -409,10 +409,16 @@ impl Device {
         }
     }
 
+    /// Compiles a kernel now, if it is not yet.
+    pub(crate) fn prepare(&self, kernel: &'static Kernel, variant: usize) -> Result<()> {
+        self.open_gpu().map_or(Ok(()), |gpu| gpu.prepare(kernel, variant))
+    }
+
     /// Runs a kernel: the switch between the two bodies.
     ///
     /// # Errors
-    /// A failure of the device or of the kernel's compilation; on the reference also a bad index.
+    /// A failure of the device; on the reference also a bad index. A kernel that the device refuses is an error of the next
+    /// read, since it is compiled when the dispatch is submitted, and then of all its dispatches.
     ///
     /// # Panics
     /// When the operands break the rules of the engine (a bug in an operation, not in the user's program).

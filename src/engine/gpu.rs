@@ -13,6 +13,7 @@ use super::adapter::{self, AdapterFacts};
 use super::counters::AtomicCounters;
 use super::device::RandomState;
 use super::fault;
+use super::helper::Helper;
 use super::kernel::{Grid, Kernel, Params};
 use super::pool::{Buffer, Memory, RawBuffer, size_class};
 use super::profile::{self, Heard, SpanKind};
@@ -92,7 +93,8 @@ impl Gpu {
         });
         let limits = device.limits();
         let timing = Timing::of(device.features());
-        let stream = Mutex::new(Stream::new(&device, facts.stream_limits(), timing, returned));
+        let helper = Helper::of(adapter, &facts, options);
+        let stream = Mutex::new(Stream::new(&device, facts.stream_limits(), timing, returned, helper));
         let counters = Arc::default();
         let budget = AtomicU64::new(u64::MAX);
         Ok(Gpu {
@@ -122,7 +124,8 @@ impl Gpu {
         if let Some(reason) = self.health.lost.get() {
             return Err(Error::DeviceLost(reason.clone()));
         }
-        match self.health.error.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let error = self.health.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match error.or_else(|| self.stream().refused.take()) {
             Some(error) => Err(error),
             None => Ok(()),
         }
@@ -271,9 +274,14 @@ impl Gpu {
         AtomicCounters::add(&self.counters.uploads, 1);
     }
 
-    /// Compiles a kernel that has not run yet, so that its first dispatch can be timed.
+    /// Compiles a kernel that has not run yet, so that its first dispatch can be timed, or its mistakes come out now.
     pub fn prepare(&self, kernel: &'static Kernel, variant: usize) -> Result<()> {
-        self.stream().pipelines.get(&self.device, kernel, variant, &self.counters).map(|_| ())
+        let pipelines = &mut self.stream().pipelines;
+        let pipeline = pipelines.get(&self.device, kernel, variant, &self.counters)?;
+        if pipeline.compiled().is_none() {
+            pipelines.compile_waiting(&self.device, &self.counters);
+        }
+        pipeline.refusal()
     }
 
     /// Records one kernel.
@@ -304,17 +312,11 @@ impl Gpu {
             }
         }
         if let Some(recorder) = stream.recorder_here() {
-            let met = recorder.dispatched(
-                (kernel, variant),
-                &pipeline.wgpu,
-                &group,
-                &ids,
-                (params.0, grid),
-                heard.as_deref(),
-            );
+            let met =
+                recorder.dispatched((kernel, variant), &pipeline, &group, &ids, (params.0, grid), heard.as_deref());
             met.into_iter().for_each(|id| stream.pool.pin(id));
         }
-        stream.dispatch(pipeline.wgpu, group, params.0, grid);
+        stream.dispatch(pipeline, group, params.0, grid);
         AtomicCounters::add(&self.counters.dispatches, 1);
         if let Some(Heard { work, session: Some(session) }) = heard.map(|heard| *heard) {
             match start {

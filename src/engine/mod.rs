@@ -4,10 +4,12 @@
 
 mod adapter;
 mod compare;
+mod compile;
 mod counters;
 mod device;
 pub(crate) mod fault;
 mod gpu;
+mod helper;
 mod host;
 pub(crate) mod kernel;
 pub(crate) mod memory;

@@ -3,15 +3,18 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::compile::{self, Pipeline};
 use super::counters::AtomicCounters;
 use super::kernel::{Binding, Kernel};
-use super::pool::Buffer;
+use super::pool::{Buffer, Memory};
 use super::profile::{self, SpanKind};
-use super::{pool::Memory, shader};
 use crate::{Error, Result};
 
 /// Bytes of the params block that every pipeline can see.
 pub(crate) const PARAMS_BYTES: u64 = 256;
+
+/// No buffer has fewer bytes, and no element has more.
+const SMALLEST_BUFFER: u64 = 16;
 
 /// Bind groups that are kept before the cache is emptied. A training step has some hundred, so this is many different
 /// programs; without an end, a loop over ever new shapes would keep every buffer that it ever used alive.
@@ -19,7 +22,7 @@ const MAX_BIND_GROUPS: usize = 8192;
 
 /// Which bindings of group 0 are written, bit by bit, and how many there are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Access {
+pub(crate) struct Access {
     count: u8,
     written: u16,
 }
@@ -37,13 +40,6 @@ struct Layout {
     pipeline: wgpu::PipelineLayout,
 }
 
-/// A pipeline with what its bind groups look like.
-#[derive(Clone)]
-pub(crate) struct Pipeline {
-    pub wgpu: wgpu::ComputePipeline,
-    access: Access,
-}
-
 type BindKey = (u32, SmallVec<[u64; 8]>);
 
 pub(crate) struct Pipelines {
@@ -52,6 +48,8 @@ pub(crate) struct Pipelines {
     pipelines: FxHashMap<(usize, usize), Pipeline>,
     replacements: FxHashMap<(usize, usize), String>,
     bind_groups: FxHashMap<BindKey, wgpu::BindGroup>,
+    /// Those that recorded commands need and that are not compiled yet.
+    waiting: Vec<Pipeline>,
     max_storage_buffers: u32,
 }
 
@@ -76,6 +74,7 @@ impl Pipelines {
             pipelines: FxHashMap::default(),
             replacements: FxHashMap::default(),
             bind_groups: FxHashMap::default(),
+            waiting: Vec::new(),
             max_storage_buffers: device.limits().max_storage_buffers_per_shader_stage,
         }
     }
@@ -106,7 +105,12 @@ impl Pipelines {
         };
     }
 
-    /// The pipeline of a kernel variant, compiled at first use.
+    /// The pipeline of a kernel variant. At first use it only waits to be compiled, with others, by
+    /// [`Self::compile_waiting`]; a text that stands in a kernel's place is compiled here and now, so that its mistakes come
+    /// out where it is used.
+    ///
+    /// # Errors
+    /// When the device can't run the kernel or has refused it before.
     pub fn get(
         &mut self,
         device: &wgpu::Device,
@@ -116,53 +120,53 @@ impl Pipelines {
     ) -> Result<Pipeline> {
         let key = (kernel.id(), variant);
         if let Some(found) = self.pipelines.get(&key) {
+            found.refusal()?;
             return Ok(found.clone());
         }
-        let pipeline = self.compile(device, kernel, variant)?;
-        AtomicCounters::add(&counters.pipelines_created, 1);
+        let replacement = self.replacements.get(&key).cloned();
+        let at_once = replacement.is_some();
+        let pipeline = self.declare(device, kernel, variant, replacement)?;
+        if at_once {
+            Self::compile(device, std::slice::from_ref(&pipeline), counters);
+            pipeline.refusal()?;
+        } else {
+            self.waiting.push(pipeline.clone());
+        }
         self.pipelines.insert(key, pipeline.clone());
         Ok(pipeline)
     }
 
-    fn compile(&mut self, device: &wgpu::Device, kernel: &'static Kernel, variant: usize) -> Result<Pipeline> {
-        let _span = profile::span(SpanKind::Compile, "compile");
-        let label = kernel.label(variant);
+    /// A pipeline that is still to be compiled.
+    pub fn declare(
+        &mut self,
+        device: &wgpu::Device,
+        kernel: &'static Kernel,
+        variant: usize,
+        replacement: Option<String>,
+    ) -> Result<Pipeline> {
         if kernel.bindings.len() > self.max_storage_buffers as usize {
-            let (needed, max) = (kernel.bindings.len(), self.max_storage_buffers);
+            let (label, needed, max) = (kernel.label(variant), kernel.bindings.len(), self.max_storage_buffers);
             let detail = format!("kernel {label} binds {needed} storage buffers, the device allows {max}");
             return Err(Error::Limit { op: kernel.name, detail });
         }
-        let refused = |message: String| Error::Kernel { kernel: label.clone(), message };
-        let text = match self.replacements.get(&(kernel.id(), variant)) {
-            Some(text) => shader::replacement_text(kernel, variant, text).map(|text| text.text),
-            None => shader::assemble(kernel, variant),
-        }
-        .map_err(refused)?;
         let access = Access::of(kernel);
-        let layout = self.layout(device, access);
-        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(text.into()),
-        });
-        let wgpu = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(&label),
-            layout: Some(&layout.pipeline),
-            module: &module,
-            entry_point: Some(kernel.entry),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                // Kernels write shared memory before they read it; zeroing it first is slow to compile and to run.
-                zero_initialize_workgroup_memory: false,
-                ..Default::default()
-            },
-            cache: None,
-        });
-        let internal = pollster::block_on(internal.pop());
-        if let Some(error) = pollster::block_on(scope.pop()).or(internal) {
-            return Err(Error::Kernel { kernel: label, message: error.to_string().trim().into() });
+        let layout = self.layout(device, access).pipeline.clone();
+        Ok(Pipeline::new(kernel, variant, replacement, access, layout))
+    }
+
+    /// Compiles all pipelines that wait for it, and gives them in the order of their first use.
+    pub fn compile_waiting(&mut self, device: &wgpu::Device, counters: &AtomicCounters) -> Vec<Pipeline> {
+        let waiting = std::mem::take(&mut self.waiting);
+        Self::compile(device, &waiting, counters);
+        waiting
+    }
+
+    fn compile(device: &wgpu::Device, pipelines: &[Pipeline], counters: &AtomicCounters) {
+        if !pipelines.is_empty() {
+            let _span = profile::span(SpanKind::Compile, "compile");
+            compile::all(device, pipelines);
+            AtomicCounters::add(&counters.pipelines_created, pipelines.len() as u64);
         }
-        Ok(Pipeline { wgpu, access })
     }
 
     fn layout(&mut self, device: &wgpu::Device, access: Access) -> &Layout {
@@ -176,9 +180,8 @@ impl Pipelines {
                     ty: wgpu::BindingType::Buffer {
                         ty: wgpu::BufferBindingType::Storage { read_only: access.written >> binding & 1 == 0 },
                         has_dynamic_offset: false,
-                        // Stated so that wgpu checks it once, at bind-group creation, and not at every dispatch. No
-                        // buffer is smaller, and no element is larger.
-                        min_binding_size: wgpu::BufferSize::new(16),
+                        // Stated so that wgpu checks it once, at bind-group creation, and not at every dispatch.
+                        min_binding_size: wgpu::BufferSize::new(SMALLEST_BUFFER),
                     },
                     count: None,
                 })
@@ -206,7 +209,7 @@ impl Pipelines {
         faults: &wgpu::Buffer,
         counters: &AtomicCounters,
     ) -> wgpu::BindGroup {
-        let layout = &self.layouts[&pipeline.access];
+        let layout = &self.layouts[&pipeline.access()];
         let mut given = operands.iter();
         let mut ids = SmallVec::<[u64; 8]>::new();
         let mut buffers = SmallVec::<[&wgpu::Buffer; 8]>::new();
@@ -243,6 +246,23 @@ impl Pipelines {
         }
         self.bind_groups.insert(key, group.clone());
         group
+    }
+
+    /// A bind group of buffers without content.
+    pub fn empty_group(&self, device: &wgpu::Device, pipeline: &Pipeline) -> wgpu::BindGroup {
+        let access = pipeline.access();
+        let create = |_| {
+            let usage = wgpu::BufferUsages::STORAGE;
+            let size = SMALLEST_BUFFER;
+            device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+        };
+        let buffers: SmallVec<[wgpu::Buffer; 8]> = (0..access.count).map(create).collect();
+        let entries: SmallVec<[wgpu::BindGroupEntry<'_>; 8]> = (0..)
+            .zip(&buffers)
+            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
+        let layout = &self.layouts[&access].storage;
+        device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
     }
 
     /// Drops the bind groups of buffers that are gone; they would keep the memory alive.

@@ -14,6 +14,7 @@ use std::thread::ThreadId;
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
+use super::compile::Pipeline;
 use super::device::{Device, RandomState};
 use super::kernel::{Grid, Kernel};
 use super::profile::{self, Heard, Work};
@@ -135,7 +136,7 @@ enum Operand {
 struct Command {
     kernel: &'static Kernel,
     variant: usize,
-    pipeline: wgpu::ComputePipeline,
+    pipeline: Pipeline,
     group: wgpu::BindGroup,
     grid: Grid,
     operands: SmallVec<[Operand; 8]>,
@@ -212,7 +213,7 @@ impl Recorder {
     pub fn dispatched(
         &mut self,
         (kernel, variant): (&'static Kernel, usize),
-        pipeline: &wgpu::ComputePipeline,
+        pipeline: &Pipeline,
         group: &wgpu::BindGroup,
         ids: &[u64],
         (params, grid): (&[u8], Grid),
@@ -377,7 +378,7 @@ fn state_at(params: &[u8], at: usize) -> Option<RandomState> {
 
 /// A dispatch of a replay.
 pub(crate) struct Replayed<'a> {
-    pub pipeline: &'a wgpu::ComputePipeline,
+    pub pipeline: &'a Pipeline,
     pub group: &'a wgpu::BindGroup,
     pub params: &'a [u8],
     pub grid: Grid,

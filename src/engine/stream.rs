@@ -6,16 +6,20 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
+use super::compile::Pipeline;
 use super::counters::AtomicCounters;
+use super::helper::{FirstUse, Helper};
 use super::kernel::Grid;
 use super::pipelines::{PARAMS_BYTES, Pipelines};
 use super::pool::{Pool, RawBuffer};
 use super::profile::{self, Session, SpanKind, Work};
 use super::recording::{Recorder, Replayed};
 use super::timer::{Encoding, Mark, Timer, Timing};
+use crate::Error;
 
 /// When a stream submits, a property of the adapter.
 #[derive(Clone, Copy, Debug)]
@@ -39,20 +43,36 @@ const MAX_STAGED: u64 = 64 << 20;
 const MAX_STAGING_BUFFERS: usize = 8;
 
 struct Dispatch {
-    pipeline: wgpu::ComputePipeline,
+    pipeline: Pipeline,
     group: wgpu::BindGroup,
     params: u32,
     groups: [u32; 3],
 }
 
 impl Dispatch {
-    /// Puts it into a pass that has its pipeline.
+    /// Gives a pass its pipeline.
+    fn prepare(&self, pass: &mut wgpu::ComputePass<'_>) {
+        if let Some(pipeline) = self.pipeline.compiled() {
+            pass.set_pipeline(pipeline);
+        }
+    }
+
+    /// Puts it into a pass that has its pipeline; one that the device has refused is left out.
     fn encode(&self, pass: &mut wgpu::ComputePass<'_>, params: &wgpu::BindGroup) {
+        if self.pipeline.compiled().is_none() {
+            return;
+        }
         pass.set_bind_group(0, &self.group, &[]);
         pass.set_bind_group(1, params, &[self.params]);
         let [x, y, z] = self.groups;
         pass.dispatch_workgroups(x, y, z);
     }
+}
+
+/// Whether a submission has run, or nobody can tell; waits so long for it.
+fn has_run(device: &wgpu::Device, index: &wgpu::SubmissionIndex, patience: Duration) -> bool {
+    let poll = device.poll(wgpu::PollType::Wait { submission_index: Some(index.clone()), timeout: Some(patience) });
+    !matches!(poll, Err(wgpu::PollError::Timeout))
 }
 
 pub(crate) struct Stream {
@@ -76,6 +96,10 @@ pub(crate) struct Stream {
     staged: u64,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     staging: Vec<wgpu::Buffer>,
+    /// Compiles new kernels on another thread while the device does.
+    helper: Option<Helper>,
+    /// A kernel that the device refused, for the next who asks how it is.
+    pub refused: Option<Error>,
 }
 
 impl Stream {
@@ -84,6 +108,7 @@ impl Stream {
         limits: StreamLimits,
         timing: Timing,
         returned: mpsc::Receiver<RawBuffer>,
+        helper: Option<Helper>,
     ) -> Self {
         let arena = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("params arena"),
@@ -112,6 +137,8 @@ impl Stream {
             staged: 0,
             in_flight: VecDeque::new(),
             staging: Vec::new(),
+            helper,
+            refused: None,
         }
     }
 
@@ -124,7 +151,7 @@ impl Stream {
         RawBuffer { id: self.pool.next_id(), bytes, wgpu, last_use: 0 }
     }
 
-    pub fn dispatch(&mut self, pipeline: wgpu::ComputePipeline, group: wgpu::BindGroup, params: &[u8], grid: Grid) {
+    pub fn dispatch(&mut self, pipeline: Pipeline, group: wgpu::BindGroup, params: &[u8], grid: Grid) {
         let offset = self.params.len();
         self.params.extend_from_slice(params);
         self.params.resize(offset + PARAMS_BYTES as usize, 0);
@@ -195,6 +222,9 @@ impl Stream {
             self.belt.finish_and_recall_on_submit(&encoder);
             encoder.finish()
         });
+        let fresh = self.pipelines.compile_waiting(device, counters);
+        self.refused = self.refused.take().or_else(|| fresh.iter().find_map(|pipeline| pipeline.refusal().err()));
+        let fresh = if self.helper.is_some() { self.first_uses(&fresh) } else { Vec::new() };
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
         let times = self.encode(device, queue, &mut encoder);
         tail(&mut encoder);
@@ -210,7 +240,20 @@ impl Stream {
         self.replayed.clear();
         self.recording += 1;
         self.in_flight.push_back(index.clone());
+        if let Some(helper) = &mut self.helper {
+            helper.help(&fresh, |patience| has_run(device, &index, patience));
+        }
         index
+    }
+
+    /// The params that pipelines are first used with.
+    fn first_uses(&self, fresh: &[Pipeline]) -> Vec<FirstUse> {
+        let first = |pipeline: &Pipeline| {
+            let command = self.commands.iter().find(|command| command.pipeline.is(pipeline))?;
+            let params = self.params[command.params as usize..][..PARAMS_BYTES as usize].to_vec();
+            Some(FirstUse { pipeline: pipeline.clone(), params })
+        };
+        fresh.iter().filter_map(first).collect()
     }
 
     /// Encodes the recorded commands. Gives the queries of their times, if somebody wants them.
@@ -240,10 +283,10 @@ impl Stream {
 
     fn encode_pass(&mut self, encoder: &mut wgpu::CommandEncoder) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        let mut current: Option<wgpu::ComputePipeline> = None;
+        let mut current: Option<Pipeline> = None;
         for command in self.commands.drain(..) {
-            if current.as_ref() != Some(&command.pipeline) {
-                pass.set_pipeline(&command.pipeline);
+            if !current.is_some_and(|current| current.is(&command.pipeline)) {
+                command.prepare(&mut pass);
             }
             command.encode(&mut pass, &self.params_group);
             current = Some(command.pipeline);
@@ -258,13 +301,13 @@ impl Stream {
         if self.timing == Timing::Timestamps {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             marked.for_each(|(command, mark)| {
-                pass.set_pipeline(&command.pipeline);
+                command.prepare(&mut pass);
                 times.inside(&mut pass, mark, |pass| command.encode(pass, &self.params_group));
             });
         } else {
             marked.for_each(|(command, mark)| {
                 let mut pass = times.pass(encoder, mark);
-                pass.set_pipeline(&command.pipeline);
+                command.prepare(&mut pass);
                 command.encode(&mut pass, &self.params_group);
             });
         }

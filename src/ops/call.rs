@@ -66,10 +66,14 @@ impl<'a> Run<'a> {
         self.with_buffers(kernel, operands, |buffers| device.dispatch(kernel, variant, buffers, params));
     }
 
-    /// [`Self::dispatch`] with params that have no Rust type, and a grid of the caller's.
+    /// [`Self::dispatch`] of a user's kernel: params that have no Rust type, a grid of the caller's, and what the driver
+    /// does not take is an error here and not at the next read.
     pub(crate) fn dispatch_grid(&mut self, kernel: &'static Kernel, operands: &[&Tensor], params: &[u8], grid: Grid) {
         let (device, params) = (self.device, crate::engine::Params(params));
-        self.with_buffers(kernel, operands, |buffers| device.dispatch_grid(kernel, 0, buffers, params, grid));
+        self.with_buffers(kernel, operands, |buffers| {
+            device.prepare(kernel, 0)?;
+            device.dispatch_grid(kernel, 0, buffers, params, grid)
+        });
     }
 
     /// Dispatches on the operands' buffers, unless something failed before.

@@ -1,0 +1,113 @@
+//! The first training step of a process: what is compiled when, and by whom.
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use common::Gpu;
+use libtest_mimic::Failed;
+use lumigrad::{nn, optim, prelude::*};
+
+type Outcome = Result<(), Failed>;
+
+/// Set in the processes that run a first step and tell of it.
+const CHILD: &str = "LUMIGRAD_STARTUP_CHILD";
+
+fn main() {
+    if std::env::var_os(CHILD).is_some() {
+        env_logger::init();
+        return tell().expect("the step works");
+    }
+    let gpu = Gpu::open();
+    let tests: [(&str, fn(&Device) -> Outcome); 3] = [
+        ("kernels_are_compiled_when_they_are_submitted", compiled_together),
+        ("a_first_step_has_the_bits_of_a_later_one", same_bits),
+        ("new_kernels_are_compiled_on_two_devices", compiled_ahead),
+    ];
+    gpu.run(tests.into_iter().map(|(name, test)| gpu.trial(name, test)).collect())
+}
+
+fn ensure(holds: bool, message: impl FnOnce() -> String) -> Outcome {
+    if holds { Ok(()) } else { Err(message().into()) }
+}
+
+fn compiled_together(_: &Device) -> Outcome {
+    let device = Device::gpu()?;
+    let x = Tensor::from_slice_on(&[0.5f32, 2.0], &[2], &device);
+    let y = x.exp().log().add(&x).relu().sum();
+    let before = device.counters().pipelines_created;
+    let value = y.item::<f32>()?;
+    let compiled = device.counters().pipelines_created - before;
+    ensure((value - 5.0).abs() < 1e-5, || format!("the sum is {value}"))?;
+    ensure(before == 0 && compiled >= 4, || format!("{before} kernels before the read, {compiled} with it"))
+}
+
+fn same_bits(_: &Device) -> Outcome {
+    let device = Device::gpu()?;
+    let (first, later) = (step(&device)?, step(&device)?);
+    ensure(first == later, || format!("{first:?} and then {later:?}"))
+}
+
+/// Where the driver is lavapipe, a second device compiles a part of the kernels that Mesa's cache does not have.
+fn compiled_ahead(device: &Device) -> Outcome {
+    let is_lavapipe = device.adapter().is_some_and(|facts| facts.name.starts_with("llvmpipe"));
+    if !is_lavapipe || std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        return Ok(());
+    }
+    let (with, without) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let [cold, alone] = [child(with.path(), &[])?, child(without.path(), &[("MESA_SHADER_CACHE_DISABLE", "true")])?];
+    let (told, told_alone) = (String::from_utf8(cold.stdout)?, String::from_utf8(alone.stdout)?);
+    ensure(told == told_alone, || format!("with help {told}, without {told_alone}"))?;
+    let helped = |stderr: &[u8]| String::from_utf8_lossy(stderr).contains("kernels ahead");
+    ensure(helped(&cold.stderr), || "nobody helps when the cache is empty".into())?;
+    ensure(!helped(&alone.stderr), || "a helper is there though it can't hand on what it compiles".into())?;
+    // Both devices compile the same: the cache has an entry a kernel, and none that only one of them looks for. Mesa has
+    // one of its own.
+    let kernels: usize = told.split(' ').next().unwrap_or_default().parse()?;
+    let entries = files(with.path())?;
+    ensure((kernels..=kernels + 2).contains(&entries), || format!("{kernels} kernels, {entries} entries in the cache"))
+}
+
+fn child(cache: &Path, variables: &[(&str, &str)]) -> Result<Output, Failed> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.env(CHILD, "1").env("MESA_SHADER_CACHE_DIR", cache).env("RUST_LOG", "lumigrad=debug");
+    let output = command.envs(variables.iter().copied()).output()?;
+    ensure(output.status.success(), || String::from_utf8_lossy(&output.stderr).into_owned())?;
+    Ok(output)
+}
+
+fn files(dir: &Path) -> std::io::Result<usize> {
+    let mut count = 0;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        count += if entry.file_type()?.is_dir() { files(&entry.path())? } else { 1 };
+    }
+    Ok(count)
+}
+
+/// Says how many kernels a first step has, and its results.
+fn tell() -> lumigrad::Result<()> {
+    let device = Device::gpu()?;
+    let results = step(&device)?;
+    // Mesa writes its cache behind the program's back.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    println!("{} {results:?}", device.counters().pipelines_created);
+    Ok(())
+}
+
+/// The bits of a training step: the loss, and a weight after it.
+fn step(device: &Device) -> lumigrad::Result<[u32; 2]> {
+    device.scope(|| {
+        device.manual_seed(0);
+        let layers = nn::Sequential::new().add(nn::Linear::new(64, 32)).add(nn::ReLU).add(nn::Linear::new(32, 10));
+        let mut optimizer = optim::Adam::new(layers.parameters(), 1e-3);
+        let x = Tensor::from_slice(&[0.5f32; 64 * 64], &[64, 64]);
+        let y = Tensor::from_slice(&(0..64).map(|i| i % 10).collect::<Vec<i32>>(), &[64]);
+        let loss = layers.call(&x).cross_entropy(&y);
+        loss.backward()?;
+        optimizer.step()?;
+        let weight = layers.parameters()[0].get().sum();
+        Ok([loss.item::<f32>()?.to_bits(), weight.item::<f32>()?.to_bits()])
+    })
+}
