@@ -244,7 +244,7 @@ pub(crate) async fn request_device(
     adapter: &wgpu::Adapter,
     options: &GpuOptions,
 ) -> Result<(wgpu::Device, wgpu::Queue)> {
-    let mut wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+    let mut wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
     if !options.no_timestamps_in_passes {
         wanted |= wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
     }

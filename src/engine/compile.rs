@@ -66,13 +66,17 @@ impl Pipeline {
         }
     }
 
-    fn compile(&self, device: &wgpu::Device) {
-        self.0.compiled.get_or_init(|| self.0.compile(device));
+    fn compile(&self, device: &wgpu::Device, cache: Option<&wgpu::PipelineCache>) {
+        self.0.compiled.get_or_init(|| self.0.compile(device, cache));
     }
 }
 
 impl Plan {
-    fn compile(&self, device: &wgpu::Device) -> Result<wgpu::ComputePipeline, String> {
+    fn compile(
+        &self,
+        device: &wgpu::Device,
+        cache: Option<&wgpu::PipelineCache>,
+    ) -> Result<wgpu::ComputePipeline, String> {
         let text = match &self.replacement {
             Some(text) => shader::replacement_text(self.kernel, self.variant, text)?.text,
             None => shader::assemble(self.kernel, self.variant)?,
@@ -95,7 +99,7 @@ impl Plan {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache,
         });
         let internal = pollster::block_on(internal.pop());
         match pollster::block_on(scope.pop()).or(internal) {
@@ -107,13 +111,13 @@ impl Plan {
 
 /// Compiles pipelines, several at a time.
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) fn all(device: &wgpu::Device, pipelines: &[Pipeline]) {
+pub(crate) fn all(device: &wgpu::Device, cache: Option<&wgpu::PipelineCache>, pipelines: &[Pipeline]) {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(pipeline) = pipelines.get(next.fetch_add(1, Relaxed)) {
-            pipeline.compile(device);
+            pipeline.compile(device, cache);
         }
     };
     std::thread::scope(|scope| {
@@ -127,8 +131,8 @@ pub(crate) fn all(device: &wgpu::Device, pipelines: &[Pipeline]) {
 
 /// A browser has one thread.
 #[cfg(target_arch = "wasm32")]
-pub(crate) fn all(device: &wgpu::Device, pipelines: &[Pipeline]) {
-    pipelines.iter().for_each(|pipeline| pipeline.compile(device));
+pub(crate) fn all(device: &wgpu::Device, cache: Option<&wgpu::PipelineCache>, pipelines: &[Pipeline]) {
+    pipelines.iter().for_each(|pipeline| pipeline.compile(device, cache));
 }
 
 /// How many threads can work at a time.

@@ -10,6 +10,7 @@ use futures::channel::oneshot;
 use smallvec::SmallVec;
 
 use super::adapter::{self, AdapterFacts};
+use super::cache::PipelineStore;
 use super::counters::AtomicCounters;
 use super::device::RandomState;
 use super::fault;
@@ -93,8 +94,9 @@ impl Gpu {
         });
         let limits = device.limits();
         let timing = Timing::of(device.features());
+        let store = PipelineStore::open(&device, &adapter.get_info());
         let helper = Helper::of(adapter, &facts, options);
-        let stream = Mutex::new(Stream::new(&device, facts.stream_limits(), timing, returned, helper));
+        let stream = Mutex::new(Stream::new(&device, facts.stream_limits(), timing, returned, (store, helper)));
         let counters = Arc::default();
         let budget = AtomicU64::new(u64::MAX);
         Ok(Gpu {

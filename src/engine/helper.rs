@@ -111,7 +111,7 @@ impl Second {
     fn compile(&mut self, first: &FirstUse) {
         let (kernel, variant) = first.pipeline.kernel();
         let Ok(own) = self.pipelines.declare(&self.device, kernel, variant, None) else { return };
-        compile::all(&self.device, std::slice::from_ref(&own));
+        compile::all(&self.device, None, std::slice::from_ref(&own));
         let Some(compiled) = own.compiled() else { return };
         let group = self.pipelines.empty_group(&self.device, &own);
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

@@ -3,6 +3,7 @@
 //! The order of one dispatch: [`Device`] → (reference) [`host`](HostCall) or (GPU) stream → pipelines, pool.
 
 mod adapter;
+pub(crate) mod cache;
 mod compare;
 mod compile;
 mod counters;
@@ -26,6 +27,7 @@ pub(crate) mod tape;
 mod timer;
 
 pub use adapter::{AdapterFacts, AdapterKind, AdapterLimits, GpuOptions};
+pub use cache::CACHE_VARIABLE;
 pub use compare::{Comparison, Worst};
 pub use counters::Counters;
 pub use device::{DEVICE_VARIABLE, Device, RandomState};

@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::cache::PipelineStore;
 use super::compile::{self, Pipeline};
 use super::counters::AtomicCounters;
 use super::kernel::{Binding, Kernel};
@@ -50,6 +51,8 @@ pub(crate) struct Pipelines {
     bind_groups: FxHashMap<BindKey, wgpu::BindGroup>,
     /// Those that recorded commands need and that are not compiled yet.
     waiting: Vec<Pipeline>,
+    /// What the driver keeps of them on disk.
+    pub store: Option<PipelineStore>,
     max_storage_buffers: u32,
 }
 
@@ -75,6 +78,7 @@ impl Pipelines {
             replacements: FxHashMap::default(),
             bind_groups: FxHashMap::default(),
             waiting: Vec::new(),
+            store: None,
             max_storage_buffers: device.limits().max_storage_buffers_per_shader_stage,
         }
     }
@@ -127,7 +131,7 @@ impl Pipelines {
         let at_once = replacement.is_some();
         let pipeline = self.declare(device, kernel, variant, replacement)?;
         if at_once {
-            Self::compile(device, std::slice::from_ref(&pipeline), counters);
+            self.compile(device, std::slice::from_ref(&pipeline), counters);
             pipeline.refusal()?;
         } else {
             self.waiting.push(pipeline.clone());
@@ -157,15 +161,19 @@ impl Pipelines {
     /// Compiles all pipelines that wait for it, and gives them in the order of their first use.
     pub fn compile_waiting(&mut self, device: &wgpu::Device, counters: &AtomicCounters) -> Vec<Pipeline> {
         let waiting = std::mem::take(&mut self.waiting);
-        Self::compile(device, &waiting, counters);
+        self.compile(device, &waiting, counters);
         waiting
     }
 
-    fn compile(device: &wgpu::Device, pipelines: &[Pipeline], counters: &AtomicCounters) {
-        if !pipelines.is_empty() {
-            let _span = profile::span(SpanKind::Compile, "compile");
-            compile::all(device, pipelines);
-            AtomicCounters::add(&counters.pipelines_created, pipelines.len() as u64);
+    fn compile(&mut self, device: &wgpu::Device, pipelines: &[Pipeline], counters: &AtomicCounters) {
+        if pipelines.is_empty() {
+            return;
+        }
+        let _span = profile::span(SpanKind::Compile, "compile");
+        compile::all(device, self.store.as_ref().map(|store| &store.cache), pipelines);
+        AtomicCounters::add(&counters.pipelines_created, pipelines.len() as u64);
+        if let Some(store) = &mut self.store {
+            store.keep();
         }
     }
 

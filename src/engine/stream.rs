@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
+use super::cache::PipelineStore;
 use super::compile::Pipeline;
 use super::counters::AtomicCounters;
 use super::helper::{FirstUse, Helper};
@@ -108,7 +109,7 @@ impl Stream {
         limits: StreamLimits,
         timing: Timing,
         returned: mpsc::Receiver<RawBuffer>,
-        helper: Option<Helper>,
+        (store, helper): (Option<PipelineStore>, Option<Helper>),
     ) -> Self {
         let arena = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("params arena"),
@@ -116,7 +117,8 @@ impl Stream {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        let pipelines = Pipelines::new(device);
+        let mut pipelines = Pipelines::new(device);
+        pipelines.store = store;
         let params_group = pipelines.params_group(device, &arena);
         Stream {
             pool: Pool::new(returned),
