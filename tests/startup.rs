@@ -5,11 +5,9 @@ mod common;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::Gpu;
+use common::{Gpu, Outcome, Test, check};
 use libtest_mimic::Failed;
 use lumigrad::{nn, optim, prelude::*};
-
-type Outcome = Result<(), Failed>;
 
 /// Set in the processes that run a first step and tell of it.
 const CHILD: &str = "LUMIGRAD_STARTUP_CHILD";
@@ -20,16 +18,13 @@ fn main() {
         return tell().expect("the step works");
     }
     let gpu = Gpu::open();
-    let tests: [(&str, fn(&Device) -> Outcome); 3] = [
+    let tests: [(&str, Test); 4] = [
         ("kernels_are_compiled_when_they_are_submitted", compiled_together),
         ("a_first_step_has_the_bits_of_a_later_one", same_bits),
         ("new_kernels_are_compiled_on_two_devices", compiled_ahead),
+        ("pipelines_are_kept_in_the_cache_folder", kept),
     ];
     gpu.run(tests.into_iter().map(|(name, test)| gpu.trial(name, test)).collect())
-}
-
-fn ensure(holds: bool, message: impl FnOnce() -> String) -> Outcome {
-    if holds { Ok(()) } else { Err(message().into()) }
 }
 
 fn compiled_together(_: &Device) -> Outcome {
@@ -39,14 +34,14 @@ fn compiled_together(_: &Device) -> Outcome {
     let before = device.counters().pipelines_created;
     let value = y.item::<f32>()?;
     let compiled = device.counters().pipelines_created - before;
-    ensure((value - 5.0).abs() < 1e-5, || format!("the sum is {value}"))?;
-    ensure(before == 0 && compiled >= 4, || format!("{before} kernels before the read, {compiled} with it"))
+    check((value - 5.0).abs() < 1e-5, format!("the sum is {value}"))?;
+    check(before == 0 && compiled >= 4, format!("{before} kernels before the read, {compiled} with it"))
 }
 
 fn same_bits(_: &Device) -> Outcome {
     let device = Device::gpu()?;
     let (first, later) = (step(&device)?, step(&device)?);
-    ensure(first == later, || format!("{first:?} and then {later:?}"))
+    check(first == later, format!("{first:?} and then {later:?}"))
 }
 
 /// Where the driver is lavapipe, a second device compiles a part of the kernels that Mesa's cache does not have.
@@ -58,22 +53,53 @@ fn compiled_ahead(device: &Device) -> Outcome {
     let (with, without) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let [cold, alone] = [child(with.path(), &[])?, child(without.path(), &[("MESA_SHADER_CACHE_DISABLE", "true")])?];
     let (told, told_alone) = (String::from_utf8(cold.stdout)?, String::from_utf8(alone.stdout)?);
-    ensure(told == told_alone, || format!("with help {told}, without {told_alone}"))?;
+    check(told == told_alone, format!("with help {told}, without {told_alone}"))?;
     let helped = |stderr: &[u8]| String::from_utf8_lossy(stderr).contains("kernels ahead");
-    ensure(helped(&cold.stderr), || "nobody helps when the cache is empty".into())?;
-    ensure(!helped(&alone.stderr), || "a helper is there though it can't hand on what it compiles".into())?;
+    check(helped(&cold.stderr), "nobody helps when the cache is empty")?;
+    check(!helped(&alone.stderr), "a helper is there though it can't hand on what it compiles")?;
     // Both devices compile the same: the cache has an entry a kernel, and none that only one of them looks for. Mesa has
     // one of its own.
     let kernels: usize = told.split(' ').next().unwrap_or_default().parse()?;
     let entries = files(with.path())?;
-    ensure((kernels..=kernels + 2).contains(&entries), || format!("{kernels} kernels, {entries} entries in the cache"))
+    check((kernels..=kernels + 2).contains(&entries), format!("{kernels} kernels, {entries} entries in the cache"))
+}
+
+/// Where the back end gives them out; a damaged file is said, and done without.
+fn kept(_: &Device) -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let cache = dir.path().join("lumigrad");
+    let run = || child(&dir.path().join("mesa"), &[("LUMIGRAD_CACHE", cache.to_str().unwrap_or_default())]);
+    let told = run()?.stdout;
+    let offered = cache.exists();
+    let device = Device::gpu()?;
+    let vulkan = device.adapter().is_some_and(|facts| facts.backend == "Vulkan");
+    check(offered || !vulkan, "nothing is kept")?;
+    if !offered {
+        return Ok(());
+    }
+    let list = || -> Result<Vec<_>, Failed> {
+        Ok(std::fs::read_dir(cache.join("kernels"))?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?)
+    };
+    let files = list()?;
+    check(files.len() == 1, format!("there are {files:?}"))?;
+    let whole = std::fs::read(&files[0])?;
+    let damaged = |stderr: &[u8]| String::from_utf8_lossy(stderr).contains("is damaged");
+    for (content, is_damaged) in [(&whole[..], false), (&whole[..whole.len() - 1], true)] {
+        std::fs::write(&files[0], content)?;
+        let again = run()?;
+        check(again.stdout == told, "other results")?;
+        check(damaged(&again.stderr) == is_damaged, String::from_utf8_lossy(&again.stderr))?;
+        check(std::fs::read(&files[0])? == whole && list()?.len() == 1, "the file is not as before")?;
+    }
+    let nowhere = child(&dir.path().join("mesa"), &[("LUMIGRAD_CACHE", "")])?;
+    check(nowhere.stdout == told, "other results without a folder")
 }
 
 fn child(cache: &Path, variables: &[(&str, &str)]) -> Result<Output, Failed> {
     let mut command = Command::new(std::env::current_exe()?);
     command.env(CHILD, "1").env("MESA_SHADER_CACHE_DIR", cache).env("RUST_LOG", "lumigrad=debug");
     let output = command.envs(variables.iter().copied()).output()?;
-    ensure(output.status.success(), || String::from_utf8_lossy(&output.stderr).into_owned())?;
+    check(output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())?;
     Ok(output)
 }
 
