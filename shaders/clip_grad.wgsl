@@ -36,6 +36,11 @@ struct Range {
 @group(0) @binding(1) var<storage, read_write> clipped: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> total_norm: array<f32>;
 
+
+// `unscale`: the factor that the gradients have, and whether one was no finite number.
+@group(0) @binding(2) var<storage, read> gradient_scale: array<f32>;
+@group(0) @binding(3) var<storage, read_write> found: array<atomic<u32>>;
+
 const CHUNK: u32 = 2048u;
 
 // Where the chunk starts, in fours; how many elements it has; and where the sum over them goes.
@@ -214,5 +219,31 @@ fn bound(
         let numbers = (bitcast<vec4<u32>>(x) & vec4(0x7fffffffu)) <= vec4(0x7f800000u);
         let bounded = clamp(x, vec4(-params.limit), vec4(params.limit));
         clipped[chunk.start + four] = select(x, bounded, inside(chunk, four) & numbers);
+    }
+}
+
+@compute @workgroup_size(WG)
+fn unscale(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let id = linear_group(group, groups);
+    if id >= params.chunks {
+        return;
+    }
+    let chunk = chunk_at(id);
+    let by = 1.0 / gradient_scale[0];
+    var is_finite = true;
+    for (var four = local; 4u * four < chunk.len; four += WG) {
+        let x = clipped[chunk.start + four];
+        let own = inside(chunk, four);
+        // By bits: comparisons may assume that there is no NaN.
+        let magnitudes = select(vec4(0u), bitcast<vec4<u32>>(x) & vec4(0x7fffffffu), own);
+        is_finite = is_finite && all(magnitudes < vec4(0x7f800000u));
+        clipped[chunk.start + four] = select(x, x * by, own);
+    }
+    if !is_finite {
+        atomicStore(&found[0], 1u);
     }
 }

@@ -22,22 +22,25 @@ struct Params {
     lambd: f32,
     alpha: f32,
     t0: f32,
+    // whether `found` tells of gradients that are no numbers
+    has_found: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
 @group(0) @binding(0) var<storage, read_write> clock: array<f32>;
-@group(0) @binding(1) var<storage, read> faults: array<u32, 4>;
+@group(0) @binding(1) var<storage, read> found: array<u32>;
+@group(0) @binding(2) var<storage, read> faults: array<u32, 4>;
 
 const ROW: u32 = 8u;
 
-// The start of this thread's row, or the largest number where it has none or there was a bad index. Counts the update.
+// The start of this thread's row, or the largest number where it has none or there was a bad index or a gradient that is no number. Counts the update.
 fn tick(group: vec3<u32>, groups: vec3<u32>, local: u32) -> u32 {
     let id = linear_id(group, groups, local);
     if id >= params.n {
         return 0xffffffffu;
     }
     let row = (params.first + id) * ROW;
-    if faults[0] != 0u {
+    if faults[0] != 0u || (params.has_found != 0u && found[0] != 0u) {
         clock[row + 1u] = 0.0;
         return 0xffffffffu;
     }

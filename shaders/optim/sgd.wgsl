@@ -15,12 +15,15 @@ struct Params {
     nesterov: u32,
     // where the clock's row starts
     row: u32,
+    // whether `found` tells of gradients that are no numbers
+    has_found: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
 @group(0) @binding(0) var<storage, read> gradient: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> parameter: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> faults: array<u32, 4>;
+@group(0) @binding(2) var<storage, read> found: array<u32>;
+@group(0) @binding(3) var<storage, read> faults: array<u32, 4>;
 // With momentum the clock tells of bad indices.
 @group(0) @binding(2) var<storage, read_write> velocity: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> clock: array<vec4<f32>>;
@@ -36,7 +39,7 @@ fn plain(
     @builtin(local_invocation_index) local: u32,
 ) {
     let id = linear_id(group, groups, local);
-    if id >= params.n / 4u || faults[0] != 0u {
+    if id >= params.n / 4u || faults[0] != 0u || (params.has_found != 0u && found[0] != 0u) {
         return;
     }
     let i = params.first / 4u + id;

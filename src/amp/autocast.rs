@@ -6,12 +6,12 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::lists::{Policy, policy};
-use crate::Result;
 use crate::autograd::is_grad_enabled;
 use crate::dtype::DType;
 use crate::ops::Operation;
 use crate::scoped;
 use crate::tensor::{Gradient, Tensor};
+use crate::{Error, Result};
 
 thread_local! {
     static TYPE: Cell<Option<DType>> = const { Cell::new(None) };
@@ -30,7 +30,8 @@ struct Converted {
 /// exponentials, sums and losses, in f32: PyTorch's `torch.autocast`, with the lists of its `cuda` backend.
 ///
 /// Parameters stay what they are; their gradients come out in f32. What is called inside of a backward pass runs in the
-/// types that the forward pass chose.
+/// types that the forward pass chose. With [`DType::F16`] small gradients are lost unless a
+/// [`GradScaler`](crate::amp::GradScaler) scales the loss; [`DType::BF16`] needs none.
 ///
 /// ```
 /// use lumigrad::{autocast, nn, prelude::*};
@@ -96,19 +97,48 @@ pub(crate) fn with_autocast<R>(dtype: Option<DType>, body: impl FnOnce() -> R) -
 
 /// The inputs in the types that autocast gives an operation, or `None` where they stay as they are. Called with autocast
 /// off.
-pub(crate) fn autocast_to(operation: &Operation, inputs: &[&Tensor], dtype: DType) -> Result<Option<Vec<Tensor>>> {
+pub(crate) fn autocast_to(
+    operation: &'static Operation,
+    inputs: &[&Tensor],
+    dtype: DType,
+) -> Result<Option<Vec<Tensor>>> {
     let floats = || inputs.iter().map(|t| t.dtype()).filter(|d| d.is_float());
     let to = match policy(operation.name) {
         Policy::Half => dtype,
         Policy::Single => DType::F32,
         Policy::Widest if floats().any(|d| d == DType::F32) => DType::F32,
         Policy::Widest | Policy::AsGiven => return Ok(None),
+        Policy::Refused => {
+            let hint = "use the loss with logits, which takes what comes before the sigmoid, or `no_autocast`";
+            return Err(Error::argument(operation.name, format!("is not safe under autocast; {hint}")));
+        }
     };
     if floats().all(|d| d == to) {
         return Ok(None);
     }
     let convert = |t: &&Tensor| if t.dtype().is_float() { converted(t, to) } else { Ok((*t).clone()) };
     inputs.iter().map(convert).collect::<Result<Vec<_>>>().map(Some)
+}
+
+/// Operands of a method that is one operation for PyTorch's autocast, which runs it in f32; `None` where nothing is to be
+/// converted.
+pub(crate) fn single<const N: usize>(operands: [&Tensor; N]) -> Result<Option<[Tensor; N]>> {
+    if TYPE.get().is_none() || operands.iter().all(|t| !t.dtype().is_half()) {
+        return Ok(None);
+    }
+    let mut wide = operands.map(Clone::clone);
+    for t in wide.iter_mut().filter(|t| t.dtype().is_half()) {
+        *t = t.try_to_dtype(DType::F32)?;
+    }
+    Ok(Some(wide))
+}
+
+/// An operand of a method that is one operation for PyTorch's autocast, which runs it in halves.
+pub(crate) fn half(operand: &Tensor) -> Result<Tensor> {
+    match TYPE.get() {
+        Some(dtype) if operand.dtype().is_float() => converted(operand, dtype),
+        _ => Ok(operand.clone()),
+    }
 }
 
 /// A tensor in another type; a leaf that collects gradients is converted once in an [`autocast`].

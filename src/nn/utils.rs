@@ -8,6 +8,7 @@ use super::Parameter;
 use crate::autograd::no_grad;
 use crate::engine::{Buffer, Device};
 use crate::ops::clip_grad::{CHUNK, ROW, Ranges};
+use crate::ops::grad_scaler;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -106,6 +107,21 @@ pub fn clip_grad_value_(parameters: impl IntoIterator<Item = Parameter>, clip_va
         gradients.ranges.clip_value(clip_value)?;
         gradients.changed();
         Ok(())
+    })
+}
+
+/// Divides all gradients by the scale, on the device, and sets the flag when an element is no finite number. False where
+/// there is no gradient.
+pub(crate) fn unscale_gradients(
+    parameters: impl IntoIterator<Item = Parameter>,
+    scale: &Tensor,
+    found: &Tensor,
+) -> Result<bool> {
+    no_grad(|| {
+        let Some(gradients) = Gradients::of("unscale_", parameters)? else { return Ok(false) };
+        grad_scaler::unscale(&gradients.ranges, scale, found)?;
+        gradients.changed();
+        Ok(true)
     })
 }
 

@@ -38,7 +38,7 @@ static NORMS: [Variant; 4] = [
     Variant::new("2", &[Item::Const("NORM", 2)]),
     Variant::new("p", &[Item::Const("NORM", 3)]),
 ];
-static CLIPPING: [Variant; 1] = [Variant::new("", &[Item::Const("NORM", 0)])];
+pub(super) static CLIPPING: [Variant; 1] = [Variant::new("", &[Item::Const("NORM", 0)])];
 
 macro_rules! clip_kernel {
     ($kernel:ident, $entry:literal, $bindings:expr, $variants:expr, $grid:expr, $twin:expr, $bound:expr) => {
@@ -95,12 +95,12 @@ clip_kernel!(
     |_| Bound::Exact
 );
 
-fn chunks(params: &Params<'_>) -> Grid {
+pub(super) fn chunks(params: &Params<'_>) -> Grid {
     let chunks = u64::from(params.get::<ClipParams>().chunks);
     Grid::groups(chunks).work(chunks * CHUNK as u64 * 4)
 }
 
-fn ranges(call: &HostCall<'_>) -> Vec<(std::ops::Range<usize>, usize)> {
+pub(super) fn ranges(call: &HostCall<'_>) -> Vec<(std::ops::Range<usize>, usize)> {
     let table = call.words(0);
     let rows = table.chunks_exact(ROW).take(call.params::<ClipParams>().ranges as usize);
     rows.map(|r| (r[0] as usize..(r[0] + r[1]) as usize, r[3] as usize)).collect()
@@ -163,7 +163,7 @@ fn bound_twin(call: &HostCall<'_>) -> Result<()> {
 }
 
 /// Calls `run` with the params of each pair of inputs from `first` on: a table of ranges and the buffer that has them.
-fn each(
+pub(super) fn each(
     call: &mut Call<'_>,
     first: usize,
     params: ClipParams,
@@ -176,7 +176,7 @@ fn each(
     }
 }
 
-fn plain(limit: f64) -> ClipParams {
+pub(super) fn plain(limit: f64) -> ClipParams {
     ClipParams { ranges: 0, chunks: 0, power: 1.0, root: 1.0, limit: limit as f32 }
 }
 
@@ -285,7 +285,7 @@ fn table(rows: &'static [f64]) -> cases::Input {
 }
 
 /// Three ranges with gaps in one buffer, one of them longer than a chunk, and one range in another.
-fn two_buffers(fill: cases::Fill) -> Vec<cases::Input> {
+pub(super) fn two_buffers(fill: cases::Fill) -> Vec<cases::Input> {
     let flat = |n: usize| cases::Input::floats(&[n]).constant().fill(fill);
     let first = table(&[4., 1., 0., 0., 64., 4100., 1., 1., 4200., 70., 4., 5.]);
     vec![first, flat(4300), table(&[0., 33., 0., 4.]), flat(33)]
@@ -299,7 +299,7 @@ pub(crate) struct Ranges {
 }
 
 impl Ranges {
-    fn inputs(&self) -> impl Iterator<Item = &Tensor> {
+    pub(super) fn inputs(&self) -> impl Iterator<Item = &Tensor> {
         self.pairs.iter().flat_map(|(table, gradient)| [table, gradient])
     }
 

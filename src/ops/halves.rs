@@ -121,6 +121,10 @@ fn written(name: &'static str, attrs: &Attrs, inputs: &[&Tensor]) -> Result<Smal
                 false => Ok(smallvec![]),
             }
         }
+        "unscale_" | "update_scale_" => {
+            let hint = "train parameters of f32 under `autocast`";
+            Err(Error::dtype(name, format!("takes gradients in f32, not in halves; {hint}")))
+        }
         "clip_grad_norm_" => Ok((2..inputs.len()).step_by(2).collect()),
         "clip_grad_value_" => Ok((1..inputs.len()).step_by(2).collect()),
         _ if name.ends_with('_') => Ok(smallvec![0]),

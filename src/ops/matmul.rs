@@ -5,6 +5,7 @@
 use smallvec::smallvec;
 
 use super::{Attrs, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods, single};
+use crate::amp;
 use crate::dtype::DType;
 use crate::engine::kernel::params;
 use crate::engine::{Binding, Bound, Device, Grid, HostCall, Item, Kernel, Params, ParamsLayout, Variant};
@@ -514,7 +515,7 @@ methods! {
             return Err(Error::shape("addmm", detail));
         }
         let product = left.try_matmul(right)?;
-        let own = self.try_expand(product.shape())?;
+        let own = amp::half(self)?.try_expand(product.shape())?;
         let product = if alpha == 1.0 { product } else { product.try_mul_scalar(alpha)? };
         match beta {
             0.0 => Ok(product),

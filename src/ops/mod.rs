@@ -29,6 +29,7 @@ pub(crate) mod einsum;
 pub(crate) mod elementwise;
 pub(crate) mod fill;
 pub(crate) mod from_bytes;
+pub(crate) mod grad_scaler;
 pub(crate) mod halves;
 pub(crate) mod indexing;
 pub(crate) mod interpolate;

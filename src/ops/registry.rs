@@ -98,6 +98,8 @@ pub static REGISTRY: &[&Operation] = &[
     &super::fill::FILL_IN_PLACE,
     &super::fill::FULL,
     &super::from_bytes::FROM_BYTES,
+    &super::grad_scaler::UNSCALE_GRADS,
+    &super::grad_scaler::UPDATE_SCALE,
     &super::indexing::embedding::EMBEDDING,
     &super::indexing::gather::GATHER,
     &super::indexing::index_add::INDEX_ADD,

@@ -70,6 +70,8 @@ struct Memory {
 struct Plan {
     rule: &'static Rule,
     memory: Arc<Memory>,
+    /// The flag of gradients that are no numbers.
+    found: Option<Tensor>,
     parts: SmallVec<[Part; 4]>,
 }
 
@@ -87,10 +89,13 @@ impl Plan {
             .map(|name| &memory.state.iter().find(|(n, _)| n == name).expect("`prepare` made it").1)
             .collect();
         let (gradients, values, clock) = (&memory.gradients, &memory.values, &memory.clock);
+        let found = self.found.as_ref();
         self.parts.iter().try_for_each(|part| match *part {
-            Part::Tick(first, n) => numbers.map_or(Ok(()), |numbers| clock::tick(clock, first, n, lr, numbers)),
+            Part::Tick(first, n) => {
+                numbers.map_or(Ok(()), |numbers| clock::tick(clock, (first, n), lr, numbers, gradients, found))
+            }
             Part::Update(span) => {
-                (self.rule.update)(options, &Update { span, gradients, values, state: state.clone(), clock })
+                (self.rule.update)(options, &Update { span, gradients, values, state: state.clone(), clock, found })
             }
         })
     }
@@ -147,6 +152,8 @@ pub(crate) struct Update<'a> {
     /// In the order of the rule's list for the group's options.
     pub state: SmallVec<[&'a Tensor; 4]>,
     pub clock: &'a Tensor,
+    /// The flag of gradients that are no numbers, for rules without a clock.
+    pub found: Option<&'a Tensor>,
 }
 
 impl Arenas {
@@ -161,6 +168,10 @@ impl Arenas {
         // State once there is kept, also while an option has no use for it.
         let missing = (rule.state)(options).iter().filter(|name| !self.state.contains(name));
         let missing: Vec<_> = missing.copied().collect();
+        if let Some(half) = self.parameters.iter().map(|p| p.get().dtype()).find(|d| d.is_half()) {
+            let detail = format!("keeps parameters in f32, not {half}: train in f32 under `autocast`");
+            return Err(Error::dtype(rule.name, detail));
+        }
         no_grad(|| {
             if !missing.is_empty() || !self.is_home() {
                 self.state.extend(missing);
@@ -175,9 +186,10 @@ impl Arenas {
     }
 
     /// Updates as few ranges as cover every parameter with a gradient; the others are left as they are.
-    pub fn step(&mut self, rule: &'static Rule, group: &ParamGroup) -> Result<()> {
+    /// `found` is a flag that makes it do nothing.
+    pub fn step(&mut self, rule: &'static Rule, group: &ParamGroup, found: Option<&Tensor>) -> Result<()> {
         let mut histories = FxHashMap::default();
-        no_grad(|| self.arenas.iter_mut().try_for_each(|arena| arena.step(rule, group, &mut histories)))
+        no_grad(|| self.arenas.iter_mut().try_for_each(|arena| arena.step(rule, group, found, &mut histories)))
     }
 
     /// Whether every parameter lies where it was put.
@@ -391,10 +403,16 @@ impl Arena {
         &mut self,
         rule: &'static Rule,
         group: &ParamGroup,
+        found: Option<&Tensor>,
         histories: &mut FxHashMap<History, History>,
     ) -> Result<()> {
         let is_ready: Vec<bool> = self.slots.iter().map(Slot::is_ready).collect();
-        let plan = || Plan { rule, memory: self.memory.clone(), parts: self.parts(rule, group.settings(), &is_ready) };
+        let plan = || Plan {
+            rule,
+            memory: self.memory.clone(),
+            found: found.cloned(),
+            parts: self.parts(rule, group.settings(), &is_ready),
+        };
         let live = || Arc::new(LivePlan { plan: plan(), options: group.published().clone() }) as Arc<dyn Live>;
         self.device.with_live(live, || plan().run(group.settings()))?;
         for (slot, _) in self.slots.iter_mut().zip(is_ready).filter(|(_, ready)| *ready) {

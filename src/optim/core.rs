@@ -7,6 +7,7 @@ use super::state::{self, OptimizerState};
 use crate::engine::profile::{self, SpanKind};
 use crate::nn::Parameter;
 use crate::ops::optim::clock::Numbers;
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// What an optimiser is, but for its memory.
@@ -77,7 +78,8 @@ impl Core {
         self.groups.push(group);
     }
 
-    pub fn step(&mut self) -> Result<()> {
+    /// Updates all parameters, unless the flag `found` is set.
+    pub fn step(&mut self, found: Option<&Tensor>) -> Result<()> {
         let _span = profile::span(SpanKind::Phase, "optimizer step");
         for group in &self.groups {
             if let Some(problem) = (self.rule.check)(group.settings()) {
@@ -89,7 +91,7 @@ impl Core {
             arenas.prepare(self.rule, group.settings())?;
         }
         for (group, arenas) in self.groups.iter().zip(&mut self.arenas) {
-            arenas.step(self.rule, group)?;
+            arenas.step(self.rule, group, found)?;
         }
         Ok(())
     }
@@ -167,7 +169,11 @@ macro_rules! optimizer {
 
         impl $crate::optim::Optimizer for $name {
             fn step(&mut self) -> $crate::Result<()> {
-                self.0.step()
+                self.0.step(None)
+            }
+
+            fn step_unless(&mut self, found: &$crate::Tensor) -> $crate::Result<()> {
+                self.0.step(Some(found))
             }
 
             fn zero_grad(&self) {

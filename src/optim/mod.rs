@@ -37,6 +37,7 @@ pub use sgd::SGD;
 pub use state::{GroupState, OptimizerState};
 
 use crate::Result;
+use crate::tensor::Tensor;
 
 /// What updates parameters from their gradients.
 ///
@@ -58,6 +59,16 @@ pub trait Optimizer: Send {
     /// # Errors
     /// A failure of the device, or options that do not fit each other. Then no parameter has changed.
     fn step(&mut self) -> Result<()>;
+
+    /// [`Optimizer::step`], unless the element of `found`, a u32, is other than 0: then no parameter changes, and no step is
+    /// counted. A [`GradScaler`](crate::amp::GradScaler) calls it when gradients may be infinite. lumigrad's optimisers ask
+    /// on the device; others wait for it, unless they do so too.
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`].
+    fn step_unless(&mut self, found: &Tensor) -> Result<()> {
+        if found.item::<u32>()? == 0 { self.step() } else { Ok(()) }
+    }
 
     /// Forgets all gradients.
     fn zero_grad(&self);
@@ -101,6 +112,10 @@ pub trait Optimizer: Send {
 impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
     fn step(&mut self) -> Result<()> {
         (**self).step()
+    }
+
+    fn step_unless(&mut self, found: &Tensor) -> Result<()> {
+        (**self).step_unless(found)
     }
 
     fn zero_grad(&self) {

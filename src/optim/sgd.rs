@@ -43,7 +43,10 @@ optimizer! {
             };
             match u.state[..] {
                 [velocity] => step(u.span, &numbers, &[u.gradients, u.values, velocity, u.clock]),
-                _ => step(u.span, &numbers, &[u.gradients, u.values]),
+                _ => {
+                    let inputs: Vec<_> = [u.gradients, u.values].into_iter().chain(u.found).collect();
+                    step(u.span, &numbers, &inputs)
+                }
             }
         },
     }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
+use super::precision::{scaler_from_json, scaler_to_json};
+use crate::amp::GradScalerState;
 use crate::engine::RandomState;
 use crate::io;
 use crate::nn::StateDict;
@@ -42,6 +44,8 @@ pub struct Checkpoint {
     pub module: StateDict,
     /// The optimiser's state.
     pub optimizer: OptimizerState,
+    /// The scaler's state, of a training in f16.
+    pub scaler: Option<GradScalerState>,
     pub(super) schedule: Json,
     pub(super) position: Position,
     pub(super) random: RandomState,
@@ -92,6 +96,7 @@ impl Checkpoint {
             "format": FORMAT,
             "optimizer": self.optimizer.optimizer,
             "param_groups": self.optimizer.groups_to_json(),
+            "scaler": self.scaler.as_ref().map(scaler_to_json),
             "schedule": self.schedule,
             "epoch": self.position.epoch,
             "batch": self.position.batch,
@@ -201,6 +206,8 @@ impl Checkpoint {
                 groups: OptimizerState::groups_from_json(&json["param_groups"]).map_err(|e| wrong(&e))?,
                 tensors: part("optimizer."),
             },
+            // Not in older files.
+            scaler: scaler_from_json(&json["scaler"]),
             schedule: json["schedule"].clone(),
             position: Position {
                 epoch: number("epoch")?,

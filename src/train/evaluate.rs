@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::checkpoint::Position;
 use super::gather::Means;
 use super::progress::Progress;
-use super::{LightningModule, Log, TensorBatch};
+use super::{LightningModule, Log, Precision, TensorBatch};
 use crate::autograd::no_grad;
 use crate::data::DataLoader;
 use crate::nn::EvaluationMode;
@@ -18,6 +18,7 @@ pub(super) struct Evaluation<'a, M> {
     pub limit: usize,
     /// Where the training is.
     pub at: Position,
+    pub precision: Precision,
     pub title: &'a str,
 }
 
@@ -33,7 +34,7 @@ impl<M: LightningModule> Evaluation<'_, M> {
         progress.start_evaluation(self.title, self.limit);
         let all = loader.epoch(0).take(self.limit).enumerate().try_for_each(|(i, batch)| {
             let batch = TensorBatch::upload(&batch?, self.device)?;
-            no_grad(|| step(&batch, i))?;
+            no_grad(|| self.precision.run(|| step(&batch, i)))?;
             progress.step_evaluation();
             Ok(())
         });

@@ -16,6 +16,7 @@ use super::gather::{Means, Reads, Values};
 use super::logger::or_lost;
 use super::progress::Progress;
 use super::{Clip, Interval, LightningModule, Limit, Log, Logger, Moment, Optimizers, Status, TensorBatch, Trainer};
+use crate::amp::GradScaler;
 use crate::autograd::detect_anomaly;
 use crate::data::DataLoader;
 use crate::nn::utils::{clip_grad_norm_, clip_grad_value_};
@@ -44,6 +45,7 @@ pub(super) struct Fit<'a, M> {
     /// What the last update was made with.
     learning_rates: Vec<f64>,
     captured: Option<CapturedStep>,
+    scaler: Option<GradScaler>,
     is_logged_step: bool,
     should_stop: bool,
     started: Instant,
@@ -66,6 +68,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         let captured = (trainer.captures && !trainer.detects_anomalies).then(|| CapturedStep::new(&device));
         Ok(Fit {
             progress: Progress::new(trainer.progress),
+            scaler: trainer.precision.scaler(),
             trainer,
             module,
             device,
@@ -122,7 +125,8 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         let limit = limit.min(self.trainer.limit_val.of(loader.len()));
         let random = self.device.random_state();
         let (module, device) = (self.module, &self.device);
-        let evaluation = Evaluation { module, device, limit, at: self.at, title: "sanity check" };
+        let precision = self.trainer.precision;
+        let evaluation = Evaluation { module, device, limit, at: self.at, precision, title: "sanity check" };
         evaluation.validate(loader, &mut self.progress)?;
         self.device.set_random_state(random);
         Ok(())
@@ -274,9 +278,11 @@ impl<'a, M: LightningModule> Fit<'a, M> {
     /// What a step does on the device: gradients, and the update when enough of them have come together.
     fn train_on(&mut self, batch: &TensorBatch, log: &mut Log, updates: bool) -> Result<()> {
         let share = 1.0 / self.trainer.accumulate as f64;
+        let (precision, module, scaler) = (self.trainer.precision, self.module, &mut self.scaler);
         let mut run = || {
-            let loss = self.module.training_step(batch, log)?;
-            if share == 1.0 { loss.backward() } else { loss.try_mul_scalar(share)?.backward() }
+            let loss = precision.run(|| module.training_step(batch, log))?;
+            let loss = if share == 1.0 { loss } else { loss.try_mul_scalar(share)? };
+            scaler.as_mut().map_or(loss.clone(), |scaler| scaler.scale(&loss)).backward()
         };
         if self.trainer.detects_anomalies {
             detect_anomaly(run)?
@@ -284,11 +290,18 @@ impl<'a, M: LightningModule> Fit<'a, M> {
             run()?
         }
         if updates {
+            if let Some(scaler) = &mut self.scaler {
+                scaler.unscale_(&self.optimizers.optimizer)?;
+            }
             self.clip()?;
             self.module.on_before_optimizer_step(log)?;
             self.call(Moment::BeforeUpdate)?;
-            self.optimizers.optimizer.step()?;
-            self.optimizers.optimizer.zero_grad();
+            let optimizer = &mut self.optimizers.optimizer;
+            match &mut self.scaler {
+                Some(scaler) => scaler.step(optimizer).and_then(|()| scaler.update())?,
+                None => optimizer.step()?,
+            }
+            optimizer.zero_grad();
         }
         Ok(())
     }
@@ -322,7 +335,8 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         let Some(loader) = &self.val else { return Ok(BTreeMap::new()) };
         let limit = self.trainer.limit_val.of(loader.len());
         let (module, device) = (self.module, &self.device);
-        let evaluation = Evaluation { module, device, limit, at: self.at, title: "validation" };
+        let precision = self.trainer.precision;
+        let evaluation = Evaluation { module, device, limit, at: self.at, precision, title: "validation" };
         let means = evaluation.validate(loader, &mut self.progress)?;
         self.has_validated = true;
         self.validated_at = (self.at.epoch, self.at.batch);
@@ -430,6 +444,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         Ok(Checkpoint {
             module: self.module.state_dict(),
             optimizer: self.optimizers.optimizer.state_dict()?,
+            scaler: self.scaler.as_ref().map(GradScaler::state_dict).transpose()?,
             schedule: self.optimizers.schedule_state(),
             position: self.at,
             random: self.device.random_state(),
@@ -447,6 +462,9 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         self.module.load_state_dict(&checkpoint.module)?;
         self.optimizers.optimizer.load_state_dict(&checkpoint.optimizer)?;
         self.optimizers.load_schedule_state(&checkpoint.schedule)?;
+        if let (Some(scaler), Some(state)) = (&mut self.scaler, &checkpoint.scaler) {
+            scaler.load_state_dict(state)?;
+        }
         for callback in &mut self.trainer.callbacks {
             if let Some(state) = checkpoint.callbacks.get(&callback.name()) {
                 callback.load_state(state)?;

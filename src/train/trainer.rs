@@ -11,7 +11,7 @@ use super::evaluate::Evaluation;
 use super::logger::or_lost;
 use super::progress::{Progress, suspend_progress};
 use super::run::Fit;
-use super::{Callback, Checkpoint, DataModule, LightningModule, Log, Logger, Stage, TensorBatch};
+use super::{Callback, Checkpoint, DataModule, LightningModule, Log, Logger, Precision, Stage, TensorBatch};
 use crate::data::DataLoader;
 use crate::tensor::Tensor;
 use crate::{Device, Error, Result};
@@ -78,6 +78,7 @@ pub struct Trainer {
     pub(super) overfits: bool,
     pub(super) detects_anomalies: bool,
     pub(super) captures: bool,
+    pub(super) precision: Precision,
     pub(super) root: PathBuf,
     pub(super) log_every: u64,
     pub(super) callbacks: Vec<Box<dyn Callback>>,
@@ -114,6 +115,7 @@ impl Trainer {
             overfits: false,
             detects_anomalies: false,
             captures: false,
+            precision: Precision::F32,
             root: PathBuf::new(),
             log_every: 50,
             callbacks: Vec::new(),
@@ -254,6 +256,21 @@ impl Trainer {
         self
     }
 
+    /// What steps compute in ([`Precision::F32`]).
+    ///
+    /// ```
+    /// # use lumigrad::train::{Precision, Trainer};
+    /// let trainer = Trainer::new().precision(Precision::F16Mixed).gradient_clip_val(1.0);
+    /// ```
+    ///
+    /// Steps of training, validation, test and prediction run under [`autocast`](crate::autocast()). With
+    /// [`Precision::F16Mixed`] a [`GradScaler`](crate::amp::GradScaler) scales the loss; clipping and
+    /// `on_before_optimizer_step` see the gradients as they are, and an update that it leaves out counts as a step.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
     /// Where an interrupted training is saved if no callback does it (the working directory).
     pub fn default_root_dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.root = dir.as_ref().to_path_buf();
@@ -386,7 +403,14 @@ impl Trainer {
         let loader = needed(data.val_dataloader()?, Stage::Validate)?;
         let device = self.place(module)?;
         let limit = self.limit_val.of(loader.len());
-        let evaluation = Evaluation { module, device: &device, limit, at: self.position(), title: "validation" };
+        let evaluation = Evaluation {
+            module,
+            device: &device,
+            limit,
+            at: self.position(),
+            precision: self.precision,
+            title: "validation",
+        };
         let means = evaluation.validate(&loader, &mut Progress::new(self.progress))?;
         self.keep(means)
     }
@@ -403,7 +427,14 @@ impl Trainer {
         let step = |batch: &TensorBatch, log: &mut Log| module.test_step(batch, log);
         let end = |log: &mut Log| module.on_test_epoch_end(log);
         let start = || module.on_test_epoch_start();
-        let evaluation = Evaluation { module, device: &device, limit, at: self.position(), title: "test" };
+        let evaluation = Evaluation {
+            module,
+            device: &device,
+            limit,
+            at: self.position(),
+            precision: self.precision,
+            title: "test",
+        };
         let means = evaluation.run(&loader, &start, &step, &end, &mut Progress::new(self.progress))?;
         self.keep(means)
     }
@@ -430,7 +461,14 @@ impl Trainer {
         let limit = self.limit_predict.of(loader.len());
         let mut all = Vec::new();
         let mut progress = Progress::new(self.progress);
-        let evaluation = Evaluation { module, device: &device, limit, at: self.position(), title: "predict" };
+        let evaluation = Evaluation {
+            module,
+            device: &device,
+            limit,
+            at: self.position(),
+            precision: self.precision,
+            title: "predict",
+        };
         evaluation.each(&loader, &mut progress, &mut |batch, _| {
             all.push(module.predict_step(batch)?);
             Ok(())

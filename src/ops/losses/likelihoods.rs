@@ -5,6 +5,7 @@
 
 use std::f64::consts::TAU;
 
+use crate::amp;
 use crate::ops::class_loss::Reduction;
 use crate::ops::matmul::check_floats;
 use crate::ops::methods;
@@ -77,6 +78,9 @@ methods! {
     ) -> Tensor {
         let &PoissonNllLossOptions { log_input, full, eps, reduction } = options;
         check_floats("poisson_nll_loss", &[self, target])?;
+        if let Some([x, target]) = amp::single([self, target])? {
+            return x.try_poisson_nll_loss_with(&target, options);
+        }
         let mut losses = if log_input {
             self.try_exp()?.try_sub(&target.try_mul(self)?)?
         } else {

@@ -3,6 +3,7 @@
 //! <https://pytorch.org/docs/stable/nn.functional.html#loss-functions>
 
 use crate::Error;
+use crate::amp;
 use crate::dtype::DType;
 use crate::ops::class_loss::{Reduction, check_labels, check_scores};
 use crate::ops::matmul::check_floats;
@@ -44,6 +45,9 @@ methods! {
     pub fn triplet_margin_loss_with / try_triplet_margin_loss_with (
         &self, positive: &Tensor, negative: &Tensor, options: &TripletMarginLossOptions
     ) -> Tensor {
+        if let Some([anchor, positive, negative]) = amp::single([self, positive, negative])? {
+            return anchor.try_triplet_margin_loss_with(&positive, &negative, options);
+        }
         let &TripletMarginLossOptions { margin, p, eps, swap, reduction } = options;
         if margin.is_nan() || margin <= 0.0 {
             return Err(Error::argument("triplet_margin_loss", format!("the margin must be positive, it is {margin}")));
@@ -74,6 +78,9 @@ methods! {
         &self, other: &Tensor, target: &Tensor, margin: f64, reduction: Reduction
     ) -> Tensor {
         const EPSILON: f64 = 1e-12;
+        if let Some([x, other, target]) = amp::single([self, other, target])? {
+            return x.try_cosine_embedding_loss(&other, &target, margin, reduction);
+        }
         let op = "cosine_embedding_loss";
         check_floats(op, &[self, other])?;
         if target.dim() > 1 || self.dim() != target.dim() + 1 || other.dim() != self.dim() {
@@ -96,6 +103,9 @@ methods! {
         &self, target: &Tensor, margin: f64, reduction: Reduction
     ) -> Tensor {
         check_floats("hinge_embedding_loss", &[self])?;
+        if let Some([x, target]) = amp::single([self, target])? {
+            return x.try_hinge_embedding_loss(&target, margin, reduction);
+        }
         let zero = Tensor::try_full_on(&[], 0.0, DType::F32, self.device())?;
         let apart = self.try_neg()?.try_add_scalar(margin)?.try_relu()?;
         let losses = target.try_ne_scalar(1.0)?.try_where_(&apart, &zero)?;
@@ -108,6 +118,9 @@ methods! {
         &self, other: &Tensor, target: &Tensor, margin: f64, reduction: Reduction
     ) -> Tensor {
         check_floats("margin_ranking_loss", &[self, other])?;
+        if let Some([x, other, target]) = amp::single([self, other, target])? {
+            return x.try_margin_ranking_loss(&other, &target, margin, reduction);
+        }
         if self.dim() != other.dim() || self.dim() != target.dim() {
             let (x, y, t) = (self.shape(), other.shape(), target.shape());
             let detail = format!("both inputs and the target need as many dims; their shapes are {x:?}, {y:?}, {t:?}");
@@ -120,6 +133,9 @@ methods! {
     /// `log(1 + e^(−t·x))` for targets t of 1 and −1, exact for large x too.
     pub fn soft_margin_loss / try_soft_margin_loss (&self, target: &Tensor, reduction: Reduction) -> Tensor {
         check_floats("soft_margin_loss", &[self])?;
+        if let Some([x, target]) = amp::single([self, target])? {
+            return x.try_soft_margin_loss(&target, reduction);
+        }
         reduction.apply(&self.try_mul(target)?.try_logsigmoid()?.try_neg()?)
     }
 
@@ -132,6 +148,9 @@ methods! {
         &self, target: &Tensor, p: i32, margin: f64, weight: Option<&Tensor>, reduction: Reduction
     ) -> Tensor {
         let op = "multi_margin_loss";
+        if let Some([x]) = amp::single([self])? {
+            return x.try_multi_margin_loss(target, p, margin, weight, reduction);
+        }
         if p != 1 && p != 2 {
             return Err(Error::argument(op, format!("p must be 1 or 2, it is {p}")));
         }

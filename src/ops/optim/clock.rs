@@ -1,19 +1,19 @@
 //! The clocks of an optimiser: what changes from step to step, on the device, a row of eight numbers for each parameter.
 //!
-//! A clock counts the updates that took place. After a bad index it stands still and tells the update to do nothing, so
-//! that step counts, bias corrections and schedules of momentum are those of a run without the faulty batch. Update
-//! kernels read everything that changes from here, and nothing is read back.
+//! A clock counts the updates that took place. After a bad index, or when a scaled gradient is no number, it stands still
+//! and tells the update to do nothing, so that step counts, bias corrections and schedules of momentum are those of a run
+//! without the faulty batch. Update kernels read everything that changes from here, and nothing is read back.
 //!
 //! `1 − βᵗ` is computed as `−expm1(t·log1p(−(1−β)))` from `1 − β`: a power of an f32 β near 1 would have few digits.
 
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 
 use super::Attrs;
-use crate::Result;
 use crate::engine::kernel::params;
 use crate::engine::{Binding, Bound, Grid, HostCall, Kernel, Params, ParamsLayout, Variant};
 use crate::ops::{Operation, apply, cases};
 use crate::tensor::Tensor;
+use crate::{DType, Result};
 
 /// Numbers of a row.
 pub(crate) const ROW: usize = 8;
@@ -38,6 +38,7 @@ params! {
         lambd: f32,
         alpha: f32,
         t0: f32,
+        has_found: u32,
     }
 }
 
@@ -47,7 +48,7 @@ macro_rules! clock_kernel {
             name: concat!("clock.", $entry),
             source: &[include_str!("../../../shaders/optim/clock.wgsl")],
             entry: $entry,
-            bindings: &[Binding::ReadWrite("clock"), Binding::FaultFlag],
+            bindings: &[Binding::ReadWrite("clock"), Binding::Read("found"), Binding::FaultFlag],
             params: ParamsLayout::of::<ClockParams>(),
             variants: Variant::ONLY,
             grid,
@@ -74,9 +75,14 @@ clock_kernel!(ASGD, "asgd", asgd, Bound::ulps(8.0));
 
 fn twin(call: &HostCall<'_>, numbers: fn(&ClockParams, &mut [f64])) -> Result<()> {
     let p: &ClockParams = call.params();
+    let stands = p.has_found != 0 && call.words(1)[0] != 0;
     let mut clock = call.floats_mut(0);
     for row in p.first as usize..(p.first + p.n) as usize {
         let row = &mut clock[row * ROW..(row + 1) * ROW];
+        if stands {
+            row[GO] = 0.0;
+            continue;
+        }
         row[STEP] += 1.0;
         // A bad index ends the run on the reference.
         row[GO] = 1.0;
@@ -177,7 +183,8 @@ pub(crate) enum Numbers {
 /// NAdam's schedule of the momentum falls by this power.
 const NADAM_BASE: f64 = 0.96;
 
-/// The operation `optimizer_clock`: its input, the clocks, is changed.
+/// The operation `optimizer_clock`: inputs are the clocks, which are changed, something to bind, and perhaps the flag of a
+/// gradient that is no number, with which the clocks stand still.
 pub(crate) static CLOCK: Operation = Operation {
     name: "optimizer_clock",
     kernels: &[&COUNT, &ADAM, &NADAM, &RADAM, &ASGD],
@@ -197,6 +204,7 @@ pub(crate) static CLOCK: Operation = Operation {
             lambd: float("lambd") as f32,
             alpha: float("alpha") as f32,
             t0: float("t0") as f32,
+            has_found: u32::from(call.inputs().len() == 3),
         };
         let kernel = match attrs.get_str("numbers") {
             "adam" => &ADAM,
@@ -205,8 +213,8 @@ pub(crate) static CLOCK: Operation = Operation {
             "asgd" => &ASGD,
             _ => &COUNT,
         };
-        let clock = call.input(0);
-        call.dispatch_in_place(kernel, 0, &[clock], clock, &params);
+        let (clock, found) = (call.input(0), call.input(call.inputs().len() - 1));
+        call.dispatch_in_place(kernel, 0, &[clock, found], clock, &params);
         Ok(smallvec![])
     },
     vjp: None,
@@ -216,7 +224,14 @@ pub(crate) static CLOCK: Operation = Operation {
 fn clock_cases() -> Vec<cases::Case> {
     let case = |name: &str, rows: usize, (first, n), values: &'static [f64], numbers| {
         let clock = cases::Input::floats(&[rows * ROW]).constant().fill(cases::Fill::Values(values));
-        cases::Case::new(name, vec![clock]).attrs(attrs(first, n, 0.01, numbers))
+        let flat = cases::Input::floats(&[4]).constant();
+        cases::Case::new(name, vec![clock, flat]).attrs(attrs(first, n, 0.01, numbers))
+    };
+    let with_found = |name: &str, found: &'static [f64], numbers| {
+        let mut case = case(name, 2, (0, 2), LATER, numbers);
+        let flag = cases::Input::floats(&[1]).constant().fill(cases::Fill::Values(found)).dtype(DType::U32);
+        case.inputs.push(flag);
+        case
     };
     const FRESH: &[f64] = &[0.0; ROW];
     const LATER: &[f64] = &[41.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.25, 0.5, 100_000.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.125, 1.0];
@@ -241,6 +256,8 @@ fn clock_cases() -> Vec<cases::Case> {
         case("radam late", 2, (0, 2), LATER, Numbers::Radam { betas, keep: 1.0 }),
         case("radam short", 4, (0, 4), MANY, Numbers::Radam { betas: (0.5, 0.9), keep: 1.0 }),
         case("asgd", 2, (0, 2), LATER, asgd),
+        with_found("a gradient is no number", &[1.0], Numbers::Adam { betas, keep: 0.999 }),
+        with_found("all gradients are numbers", &[0.0], nadam),
     ]
 }
 
@@ -262,7 +279,15 @@ fn attrs(first: usize, n: usize, lr: f64, numbers: Numbers) -> Attrs {
     }
 }
 
-/// Advances `n` rows from `first`.
-pub(crate) fn tick(clock: &Tensor, first: usize, n: usize, lr: f64, numbers: Numbers) -> Result<()> {
-    apply(&CLOCK, &[clock], attrs(first, n, lr, numbers)).map(|_| ())
+/// Advances `n` rows from `first`, unless the flag is set. Without one `any` is bound in its place.
+pub(crate) fn tick(
+    clock: &Tensor,
+    (first, n): (usize, usize),
+    lr: f64,
+    numbers: Numbers,
+    any: &Tensor,
+    found: Option<&Tensor>,
+) -> Result<()> {
+    let inputs: SmallVec<[&Tensor; 3]> = [clock, any].into_iter().chain(found).collect();
+    apply(&CLOCK, &inputs, attrs(first, n, lr, numbers)).map(|_| ())
 }

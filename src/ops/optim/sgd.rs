@@ -24,6 +24,7 @@ params! {
         sign: f32,
         nesterov: u32,
         row: u32,
+        has_found: u32,
     }
 }
 
@@ -31,7 +32,7 @@ static PLAIN: Kernel = Kernel {
     name: "sgd.plain",
     source: &[include_str!("../../../shaders/optim/sgd.wgsl")],
     entry: "plain",
-    bindings: &[Binding::Read("gradient"), Binding::ReadWrite("parameter"), Binding::FaultFlag],
+    bindings: &[Binding::Read("gradient"), Binding::ReadWrite("parameter"), Binding::Read("found"), Binding::FaultFlag],
     params: ParamsLayout::of::<SgdParams>(),
     variants: Variant::ONLY,
     grid,
@@ -68,6 +69,9 @@ fn add(a: f64, b: f64, magnitude: bool) -> f64 {
 fn plain_twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
     let p: &SgdParams = call.params();
     let [lr, decay, sign] = [p.lr, p.weight_decay, p.sign].map(f64::from);
+    if p.has_found != 0 && call.words(2)[0] != 0 {
+        return Ok(());
+    }
     let (gradient, mut parameter) = (call.floats(0), call.floats_mut(1));
     for i in p.first as usize..(p.first + p.n) as usize {
         let g = add(sign * gradient[i], decay * parameter[i], magnitude);
@@ -127,21 +131,30 @@ impl SgdParams {
             sign: sign(attrs),
             nesterov: u32::from(attrs.get_bool("nesterov")),
             row,
+            has_found: 0,
         }
     }
 }
 
-/// The operation `sgd`: inputs gradient, parameter, and with momentum the velocity and the clock; changes parameter and
-/// velocity.
+/// The operation `sgd`: inputs gradient, parameter, and with momentum the velocity and the clock, without it perhaps the
+/// flag of a gradient that is no number; changes parameter and velocity.
 pub(crate) static SGD: Operation = Operation {
     name: "sgd",
     kernels: &[&PLAIN, &MOMENTUM],
     forward: |call| {
-        let params = SgdParams::of(call.attrs());
+        let mut params = SgdParams::of(call.attrs());
         let inputs = call.inputs();
-        let kernel = if inputs.len() == 4 { &MOMENTUM } else { &PLAIN };
-        call.dispatch(kernel, 0, inputs, &params);
-        inputs[1..].iter().take(2).for_each(|t| t.bump_version());
+        let (gradient, parameter) = (inputs[0], inputs[1]);
+        if let Some(velocity) = inputs.get(2).filter(|_| inputs.len() == 4) {
+            call.dispatch(&MOMENTUM, 0, inputs, &params);
+            velocity.bump_version();
+        } else {
+            params.has_found = u32::from(inputs.len() == 3);
+            // Without a flag something has to be bound in its place.
+            let found = inputs.get(2).copied().unwrap_or(gradient);
+            call.dispatch(&PLAIN, 0, &[gradient, parameter, found], &params);
+        }
+        parameter.bump_version();
         Ok(smallvec![])
     },
     vjp: None,
@@ -151,6 +164,12 @@ pub(crate) static SGD: Operation = Operation {
         let case = |name: &str, first, len, step: SgdStep| {
             let flat = cases::Input::floats(&[130]).constant();
             cases::Case::new(name, vec![flat; 2]).attrs(step.attrs(Span { first, len, row: 0 }))
+        };
+        let with_found = |name: &str, found: &'static [f64]| {
+            let mut case = case(name, 0, 128, plain);
+            let flag = cases::Input::floats(&[1]).constant().fill(cases::Fill::Values(found));
+            case.inputs.push(flag.dtype(crate::DType::U32));
+            case
         };
         let with_clock = |name: &str, first, len, clock, step: SgdStep| {
             super::case(name, 130, &[super::ANY], clock, step.attrs(Span { first, len, row: 1 }))
@@ -163,6 +182,8 @@ pub(crate) static SGD: Operation = Operation {
         vec![
             case("plain", 0, 128, plain),
             case("range", 64, 4, SgdStep { maximize: true, ..plain }),
+            with_found("a gradient is no number", &[1.0]),
+            with_found("all gradients are numbers", &[0.0]),
             with_clock("first momentum", 0, 128, FIRST, momentum),
             with_clock("momentum", 4, 124, LATER, momentum),
             with_clock("nesterov", 0, 72, LATER, nesterov),
@@ -171,7 +192,7 @@ pub(crate) static SGD: Operation = Operation {
     },
 };
 
-/// Runs one step; velocity and clock are there with momentum.
+/// Runs one step; velocity and clock are there with momentum, without it perhaps the flag.
 pub(crate) fn step(span: Span, numbers: &SgdStep, arena: &[&Tensor]) -> Result<()> {
     apply(&SGD, arena, numbers.attrs(span)).map(|_| ())
 }

@@ -8,6 +8,7 @@ use smallvec::smallvec;
 
 use super::{ReduceParams, grid_by_group, grid_by_thread};
 use crate::Result;
+use crate::amp;
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, Grid, HostCall, Kernel, Params, ParamsLayout, Variant};
 use crate::ops::matmul::check_floats;
@@ -227,6 +228,9 @@ methods! {
     /// # Panics
     /// When the shapes do not broadcast, the dim does not exist, or the elements are not floats.
     pub fn cosine_similarity / try_cosine_similarity (&self, other: &Tensor, dim: i64, eps: f64) -> Tensor {
+        if let Some([a, b]) = amp::single([self, other])? {
+            return a.try_cosine_similarity(&b, dim, eps);
+        }
         // A dim counts from the end of the shape that both broadcast to.
         let shape = crate::tensor::shape::broadcast("cosine_similarity", self.shape(), other.shape())?;
         let (a, b) = (self.try_expand(&shape[..])?, other.try_expand(&shape[..])?);
