@@ -406,7 +406,7 @@ impl LightningModule for Net {
     }
 }
 
-fn trainer(device: &Device, precision: Precision) -> Trainer {
+fn trainer(device: &Device, precision: FloatPrecision) -> Trainer {
     Trainer::new().device(device).progress(false).precision(precision)
 }
 
@@ -415,7 +415,7 @@ fn trainer(device: &Device, precision: Precision) -> Trainer {
 fn digits_are_learnt_in_halves() {
     let Some(device) = Gpu::open().device() else { return };
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/data/mnist-10k");
-    let accuracy = |precision: Precision| {
+    let accuracy = |precision: FloatPrecision| {
         let digits = |split| Mnist::load(folder, split).unwrap();
         let train = DataLoader::new(digits(Split::Train)).batch_size(64).shuffle(true).seed(1);
         let data = (train, DataLoader::new(digits(Split::Test)).batch_size(500));
@@ -424,9 +424,9 @@ fn digits_are_learnt_in_halves() {
         trainer.fit(&net, &data).unwrap();
         trainer.validate(&net, &data).unwrap()["accuracy"]
     };
-    let whole = accuracy(Precision::F32);
+    let whole = accuracy(FloatPrecision::F32);
     assert!(whole > 0.85, "f32: {whole}");
-    for precision in [Precision::F16Mixed, Precision::BF16Mixed] {
+    for precision in [FloatPrecision::F16Mixed, FloatPrecision::BF16Mixed] {
         let mixed = accuracy(precision);
         // 2,000 digits: a share of 0.9 is known to 0.007, one standard deviation.
         assert!(mixed > whole - 0.02, "{precision:?}: {mixed}, f32: {whole}");
@@ -448,14 +448,14 @@ fn a_resumed_training_in_f16_ends_with_the_same_bits() {
             trainer.fit(net, &moons()).unwrap();
         };
         let whole = Net::new(&device, &[2, 8, 2]);
-        run(&whole, trainer(&device, Precision::F16Mixed).max_epochs(3));
+        run(&whole, trainer(&device, FloatPrecision::F16Mixed).max_epochs(3));
         let first = Net::new(&device, &[2, 8, 2]);
-        run(&first, trainer(&device, Precision::F16Mixed).max_epochs(3).max_steps(4));
+        run(&first, trainer(&device, FloatPrecision::F16Mixed).max_epochs(3).max_steps(4));
         let saved = Checkpoint::load(dir.path().join("last.ckpt"), &device).unwrap();
         let state = saved.scaler.expect("a training in f16 saves its scaler");
         assert_eq!((state.scale, state.growth_tracker), (65536.0, 4));
         let second = Net::new(&device, &[2, 8, 2]);
-        run(&second, trainer(&device, Precision::F16Mixed).max_epochs(3).resume(dir.path().join("last.ckpt")));
+        run(&second, trainer(&device, FloatPrecision::F16Mixed).max_epochs(3).resume(dir.path().join("last.ckpt")));
         assert_eq!(second.bits(), whole.bits(), "{device}");
     }
 }
@@ -463,7 +463,7 @@ fn a_resumed_training_in_f16_ends_with_the_same_bits() {
 #[test]
 fn a_recorded_step_in_halves_trains_as_without() {
     for device in devices() {
-        for precision in [Precision::F16Mixed, Precision::BF16Mixed] {
+        for precision in [FloatPrecision::F16Mixed, FloatPrecision::BF16Mixed] {
             let fit = |captures: bool| {
                 let net = Net::new(&device, &[2, 8, 2]);
                 let mut trainer = trainer(&device, precision).max_epochs(3).capture(captures);
@@ -480,7 +480,7 @@ fn a_recorded_step_in_halves_trains_as_without() {
 fn steps_of_the_trainer_are_those_of_the_loop() {
     let device = Device::new_reference(true);
     let by_trainer = Net::new(&device, &[2, 8, 2]);
-    let trainer = trainer(&device, Precision::F16Mixed).max_steps(6).num_sanity_val_steps(0);
+    let trainer = trainer(&device, FloatPrecision::F16Mixed).max_steps(6).num_sanity_val_steps(0);
     let mut trainer = trainer.gradient_clip(Clip::Value(0.1));
     trainer.fit(&by_trainer, &moons()).unwrap();
     let by_hand = Net::new(&device, &[2, 8, 2]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::checkpoint::Position;
 use super::gather::Means;
 use super::progress::Progress;
-use super::{LightningModule, Log, Precision, TensorBatch};
+use super::{FloatPrecision, LightningModule, Log, TensorBatch};
 use crate::autograd::no_grad;
 use crate::data::DataLoader;
 use crate::nn::EvaluationMode;
@@ -18,7 +18,7 @@ pub(super) struct Evaluation<'a, M> {
     pub limit: usize,
     /// Where the training is.
     pub at: Position,
-    pub precision: Precision,
+    pub precision: FloatPrecision,
     pub title: &'a str,
 }
 

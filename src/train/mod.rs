@@ -59,7 +59,7 @@ pub use logger::{CsvLogger, JsonLinesLogger, Logger};
 pub use model_checkpoint::ModelCheckpoint;
 pub use module::LightningModule;
 pub use optimizers::{Interval, Optimizers};
-pub use precision::Precision;
+pub use precision::FloatPrecision;
 pub use progress::{ProgressWriter, suspend_progress};
 pub use throughput::ThroughputMonitor;
 pub use trainer::{Clip, Limit, Trainer};

@@ -7,7 +7,7 @@ use crate::{DType, autocast};
 
 /// What a training computes in: Lightning's `precision`. Parameters and their updates are f32 in all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
+pub enum FloatPrecision {
     /// Everything in f32: Lightning's `"32-true"`.
     #[default]
     F32,
@@ -17,18 +17,18 @@ pub enum Precision {
     BF16Mixed,
 }
 
-impl Precision {
+impl FloatPrecision {
     /// Runs a step of the module.
     pub(super) fn run<R>(self, body: impl FnOnce() -> R) -> R {
         match self {
-            Precision::F32 => body(),
-            Precision::F16Mixed => autocast(DType::F16, body),
-            Precision::BF16Mixed => autocast(DType::BF16, body),
+            FloatPrecision::F32 => body(),
+            FloatPrecision::F16Mixed => autocast(DType::F16, body),
+            FloatPrecision::BF16Mixed => autocast(DType::BF16, body),
         }
     }
 
     pub(super) fn scaler(self) -> Option<GradScaler> {
-        (self == Precision::F16Mixed).then(GradScaler::new)
+        (self == FloatPrecision::F16Mixed).then(GradScaler::new)
     }
 }
 

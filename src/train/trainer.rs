@@ -11,7 +11,7 @@ use super::evaluate::Evaluation;
 use super::logger::or_lost;
 use super::progress::{Progress, suspend_progress};
 use super::run::Fit;
-use super::{Callback, Checkpoint, DataModule, LightningModule, Log, Logger, Precision, Stage, TensorBatch};
+use super::{Callback, Checkpoint, DataModule, FloatPrecision, LightningModule, Log, Logger, Stage, TensorBatch};
 use crate::data::DataLoader;
 use crate::tensor::Tensor;
 use crate::{Device, Error, Result};
@@ -78,7 +78,7 @@ pub struct Trainer {
     pub(super) overfits: bool,
     pub(super) detects_anomalies: bool,
     pub(super) captures: bool,
-    pub(super) precision: Precision,
+    pub(super) precision: FloatPrecision,
     pub(super) root: PathBuf,
     pub(super) log_every: u64,
     pub(super) callbacks: Vec<Box<dyn Callback>>,
@@ -115,7 +115,7 @@ impl Trainer {
             overfits: false,
             detects_anomalies: false,
             captures: false,
-            precision: Precision::F32,
+            precision: FloatPrecision::F32,
             root: PathBuf::new(),
             log_every: 50,
             callbacks: Vec::new(),
@@ -256,17 +256,17 @@ impl Trainer {
         self
     }
 
-    /// What steps compute in ([`Precision::F32`]).
+    /// What steps compute in ([`FloatPrecision::F32`]).
     ///
     /// ```
-    /// # use lumigrad::train::{Precision, Trainer};
-    /// let trainer = Trainer::new().precision(Precision::F16Mixed).gradient_clip_val(1.0);
+    /// # use lumigrad::train::{FloatPrecision, Trainer};
+    /// let trainer = Trainer::new().precision(FloatPrecision::F16Mixed).gradient_clip_val(1.0);
     /// ```
     ///
     /// Steps of training, validation, test and prediction run under [`autocast`](crate::autocast()). With
-    /// [`Precision::F16Mixed`] a [`GradScaler`](crate::amp::GradScaler) scales the loss; clipping and
+    /// [`FloatPrecision::F16Mixed`] a [`GradScaler`](crate::amp::GradScaler) scales the loss; clipping and
     /// `on_before_optimizer_step` see the gradients as they are, and an update that it leaves out counts as a step.
-    pub fn precision(mut self, precision: Precision) -> Self {
+    pub fn precision(mut self, precision: FloatPrecision) -> Self {
         self.precision = precision;
         self
     }
