@@ -2,6 +2,7 @@
 
 mod replay;
 mod report;
+mod tuning;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -20,6 +21,7 @@ use super::profile;
 use super::recording;
 use super::shadow::{self, Observer, Shadow};
 use super::tape;
+use super::tuner::{self, Tuner};
 use crate::dtype::{DType, HostData, Packed};
 use crate::{Error, Result, scoped};
 
@@ -42,6 +44,7 @@ struct Inner {
     choices: Mutex<Vec<(&'static str, &'static str)>>,
     /// How often something has moved that recorded steps use.
     changes: AtomicU64,
+    tuner: Tuner,
 }
 
 enum Body {
@@ -71,7 +74,8 @@ thread_local! {
 impl Device {
     fn new(body: Body) -> Device {
         let random = Mutex::new(RandomState { seed: 0, counter: 0 });
-        Device(Arc::new(Inner { body, random, choices: Mutex::default(), changes: AtomicU64::new(0) }))
+        let (choices, changes, tuner) = (Mutex::default(), AtomicU64::new(0), Tuner::default());
+        Device(Arc::new(Inner { body, random, choices, changes, tuner }))
     }
 
     /// The scalar reference: every operation in plain Rust loops over `f64`, stored as f32. There is one a process.
@@ -339,7 +343,11 @@ impl Device {
         self.changed();
     }
 
+    /// What [`Self::force_choice`] has fixed, or measuring has found for the computation under way.
     pub(crate) fn forced_choice(&self, family: &str) -> Option<&'static str> {
+        if let Some(measured) = tuner::choice_here(family) {
+            return measured;
+        }
         let choices = self.0.choices.lock().unwrap_or_else(PoisonError::into_inner);
         choices.iter().find(|(f, _)| *f == family).map(|(_, o)| *o)
     }

@@ -25,6 +25,7 @@ pub(crate) mod shadow;
 mod stream;
 pub(crate) mod tape;
 mod timer;
+pub(crate) mod tuner;
 
 pub use adapter::{AdapterFacts, AdapterKind, AdapterLimits, GpuOptions};
 pub use cache::CACHE_VARIABLE;

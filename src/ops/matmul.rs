@@ -4,10 +4,12 @@
 
 use smallvec::smallvec;
 
+use super::tune::with_fastest;
 use super::{Attrs, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods, single};
 use crate::amp;
 use crate::dtype::DType;
 use crate::engine::kernel::params;
+use crate::engine::tuner;
 use crate::engine::{Binding, Bound, Device, Grid, HostCall, Item, Kernel, Params, ParamsLayout, Variant};
 use crate::tensor::shape::{Walk, broadcast, broadcast_strides, numel, strided_offset};
 use crate::tensor::{Layout, Shape, Tensor};
@@ -226,6 +228,21 @@ fn multiply_wide(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&Tensor
 /// `a·b + bias` into `c`, which is contiguous. All have one type. `a` is `[…, m, k]`, `b` is `[…, k, n]`, batch dims broadcast to those of
 /// `c`; `bias` is `[n]` and contiguous.
 pub(crate) fn multiply(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Tensor) -> Result<()> {
+    with_fastest(run, FAMILY, || key(a, b, c), c, |run, c| multiply_as_chosen(run, a, b, bias, c))
+}
+
+/// What the choice of a kernel goes by: the sizes, how the operands lie, and whether they can be read in vectors.
+fn key(a: &Tensor, b: &Tensor, c: &Tensor) -> tuner::Key {
+    let size = |t: &Tensor, last: usize| t.shape()[t.dim() - last];
+    let (m, n, k) = (size(c, 2), size(c, 1), size(a, 1));
+    let lies = |t: &Tensor| u32::from(t.strides()[t.dim() - 1] == 1) + 2 * u32::from(t.strides()[t.dim() - 2] == 1);
+    let whole = [m, n, k].map(|size| u32::from(size.is_multiple_of(4)));
+    let batches = tuner::class(numel(&c.shape()[..c.dim() - 2]));
+    let [rows, columns, depth] = [m, n, k].map(tuner::class);
+    [rows, columns, depth, batches, lies(a), lies(b), whole[0] + 2 * whole[1] + 4 * whole[2], c.dtype() as u32]
+}
+
+fn multiply_as_chosen(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Tensor) -> Result<()> {
     let rank = c.dim();
     let (batch, m, n) = (&c.shape()[..rank - 2], c.shape()[rank - 2], c.shape()[rank - 1]);
     let k = a.shape()[a.dim() - 1];

@@ -53,6 +53,7 @@ pub(crate) mod softmax;
 pub(crate) mod sort;
 pub(crate) mod transfer;
 pub(crate) mod triangle;
+pub(crate) mod tune;
 pub(crate) mod unbind;
 pub(crate) mod unfold;
 pub(crate) mod views;

@@ -11,7 +11,7 @@ use smallvec::smallvec;
 
 use super::geometry::{Geometry, check_bias, check_image, check_positive, two};
 use super::options::{Conv1dOptions, Conv2dOptions, ConvOptions, Padding};
-use super::{KERNELS, bias_gradient, to_large, to_small, weight_gradient};
+use super::{KERNELS, bias_gradient, tuned, weight_gradient};
 use crate::dtype::DType;
 use crate::ops::matmul::check_floats;
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply_biased, cases, methods};
@@ -47,7 +47,7 @@ fn forward(call: &mut Call<'_>, dims: usize) -> Result<Outputs> {
     shape[rank - dims..].copy_from_slice(&geometry.small[2 - dims..]);
     crate::tensor::shape::checked_numel(call.op(), &shape)?;
     let y = call.output(DType::F32, &shape);
-    to_small(call, &geometry, x, weight, bias, &y)?;
+    tuned::to_small(call, &geometry, x, weight, bias, &y)?;
     call.save(x);
     call.save(weight);
     Ok(smallvec![y])
@@ -113,7 +113,7 @@ fn vjp(op: &'static str, v: &mut Vjp<'_>, dims: usize) -> Result<Gradients> {
     let mut gradients = Gradients::new();
     gradients.push(if v.needs(0) {
         let dx = v.gradient_output(0);
-        to_large(v, &geometry, g, &weight, None, &dx)?;
+        tuned::to_large(v, &geometry, g, &weight, None, &dx)?;
         Some(dx)
     } else {
         None

@@ -10,7 +10,7 @@ use smallvec::smallvec;
 
 use super::geometry::{Geometry, check_bias, check_image, check_positive, two};
 use super::options::{ConvTranspose1dOptions, ConvTranspose2dOptions, ConvTransposeOptions};
-use super::{bias_gradient, to_large, to_small, weight_gradient};
+use super::{bias_gradient, tuned, weight_gradient};
 use crate::dtype::DType;
 use crate::ops::matmul::check_floats;
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply_biased, cases, methods};
@@ -47,7 +47,7 @@ fn forward(call: &mut Call<'_>, dims: usize) -> Result<Outputs> {
     shape[rank - dims..].copy_from_slice(&geometry.large[2 - dims..]);
     crate::tensor::shape::checked_numel(call.op(), &shape)?;
     let y = call.output(DType::F32, &shape);
-    to_large(call, &geometry, x, weight, bias, &y)?;
+    tuned::to_large(call, &geometry, x, weight, bias, &y)?;
     call.save(x);
     call.save(weight);
     Ok(smallvec![y])
@@ -120,7 +120,7 @@ fn vjp(op: &'static str, v: &mut Vjp<'_>, dims: usize) -> Result<Gradients> {
     let mut gradients = Gradients::new();
     gradients.push(if v.needs(0) {
         let dx = v.gradient_output(0);
-        to_small(v, &geometry, g, &weight, None, &dx)?;
+        tuned::to_small(v, &geometry, g, &weight, None, &dx)?;
         Some(dx)
     } else {
         None

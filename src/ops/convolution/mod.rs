@@ -126,6 +126,7 @@ macro_rules! weighing {
 }
 
 // After the macros that it uses.
+mod tuned;
 mod vectors;
 
 /// A thread a quad of one channel.

@@ -1,0 +1,117 @@
+//! Which kernel of a family serves, measured: the other half of [`Device::set_autotune`].
+
+use std::time::Duration;
+
+use web_time::Instant;
+
+use super::Run;
+use crate::Result;
+use crate::engine::{Device, profile, recording, shadow, tuner};
+use crate::tensor::Tensor;
+
+/// How much faster than the usual kernel another one must be, so that a choice is no accident.
+const MARGIN: f64 = 0.95;
+
+/// Time that a round takes at least, so that waiting for the device hardly counts.
+const ROUND: Duration = Duration::from_millis(2);
+
+/// Rounds of each kernel, the fastest of which counts.
+const ROUNDS: usize = 5;
+
+/// Computations of a round at most.
+const MOST: u32 = 32;
+
+impl Device {
+    /// Whether kernels are chosen by measuring them: with `true`, the first matrix product or convolution of each kind
+    /// (sizes to the next power of two, and how the operands lie) runs all kernels that can do it, some times each, and the
+    /// fastest serves from then on. It is what `torch.backends.cudnn.benchmark` is in PyTorch, and off at first.
+    ///
+    /// Choices are kept for the adapter, the driver and the version of this crate in the user's cache folder, or below the
+    /// folder that the environment variable `LUMIGRAD_CACHE` names (empty, they are not), and read by the next process. A
+    /// file that is damaged is done without.
+    ///
+    /// Kernels of one family add in different orders, so results depend on the choices in their last bits: a run on another
+    /// machine, or the first one on this, may differ from a later one. With the choices kept, the same seed gives the same
+    /// bits again. A step that is [captured](Device::capture) is not measured; run it once before. What
+    /// [`Device::force_choice`] fixes stays as it is, and a reference device has nothing to choose.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// Device::current().set_autotune(true);
+    /// # Device::current().set_autotune(false);
+    /// ```
+    pub fn set_autotune(&self, on: bool) {
+        self.switch_autotune(on, super::FAMILIES);
+    }
+}
+
+/// Runs `body`, which writes all of `output`, with the kernel of a family that was measured to be the fastest for such
+/// computations. Where nothing was measured yet, it is now.
+pub(crate) fn with_fastest(
+    run: &mut Run<'_>,
+    (family, members): (&'static str, &'static [&'static str]),
+    key: impl FnOnce() -> tuner::Key,
+    output: &Tensor,
+    mut body: impl FnMut(&mut Run<'_>, &Tensor) -> Result<()>,
+) -> Result<()> {
+    let device = run.device();
+    if !device.is_autotuning() || !device.is_free_to_choose(family) {
+        return body(run, output);
+    }
+    let key = key();
+    let option = match device.tuner().find(family, &key) {
+        Some(option) => option,
+        None if cannot_measure(device) => None,
+        None => {
+            let option = fastest(device, family, members, output, &mut body);
+            log::info!("{family} {key:?}: {}", option.unwrap_or("the usual kernel"));
+            device.tuner().keep(family, key, option);
+            option
+        }
+    };
+    tuner::with_choice(family, option, || body(run, output))
+}
+
+/// A step that is recorded has to be the same each time, and what is compared or profiled is what the program asks for.
+fn cannot_measure(device: &Device) -> bool {
+    recording::is_capturing() || shadow::is_comparing() || device.is_shadow() || profile::is_on()
+}
+
+/// The member of a family that is clearly faster than the usual one, if any is. One that fails is none.
+fn fastest(
+    device: &Device,
+    family: &'static str,
+    members: &'static [&'static str],
+    output: &Tensor,
+    body: &mut impl FnMut(&mut Run<'_>, &Tensor) -> Result<()>,
+) -> Option<&'static str> {
+    let mut time = |option| tuner::with_choice(family, option, || seconds(device, output, body));
+    let usual = time(None).map_or(f64::INFINITY, |seconds| seconds * MARGIN);
+    let others = members.iter().filter_map(|option| Some((*option, time(Some(*option)).ok()?)));
+    let best = others.min_by(|a, b| a.1.total_cmp(&b.1));
+    best.filter(|(_, seconds)| *seconds < usual).map(|(option, _)| option)
+}
+
+/// Seconds of one computation into memory like that of `output`.
+fn seconds(
+    device: &Device,
+    output: &Tensor,
+    body: &mut impl FnMut(&mut Run<'_>, &Tensor) -> Result<()>,
+) -> Result<f64> {
+    let mut run = Run::new(device);
+    let scratch = run.output(output.dtype(), output.shape());
+    let mut round = |calls: u32| -> Result<f64> {
+        let start = Instant::now();
+        for _ in 0..calls {
+            body(&mut run, &scratch)?;
+            run.failure().cloned().map_or(Ok(()), Err)?;
+        }
+        device.synchronize()?;
+        Ok(start.elapsed().as_secs_f64() / f64::from(calls))
+    };
+    // The first one compiles.
+    round(1)?;
+    let once = round(1)?;
+    let calls = (ROUND.as_secs_f64() / once.max(1e-9)).ceil().clamp(1.0, f64::from(MOST)) as u32;
+    (0..ROUNDS).try_fold(f64::INFINITY, |least, _| Ok(round(calls)?.min(least)))
+}

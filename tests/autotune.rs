@@ -1,0 +1,165 @@
+//! Kernels that are chosen by measuring them: what is chosen runs, is kept, and is read by the next process.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Gpu, Outcome, Test, check, same};
+use libtest_mimic::Failed;
+use lumigrad::prelude::*;
+
+/// Set in the processes that measure, to what they are to do.
+const CHILD: &str = "LUMIGRAD_AUTOTUNE_CHILD";
+
+const TESTS: &[(&str, Test)] = &[
+    ("choices_are_kept_for_the_next_process", kept),
+    ("a_damaged_file_is_measured_anew", damaged),
+    ("a_kernel_that_can_not_run_is_not_chosen", broken),
+    ("nothing_is_measured_unasked", unasked),
+    ("captured_steps_are_not_measured", captured),
+];
+
+fn main() {
+    if let Ok(what) = std::env::var(CHILD) {
+        env_logger::init();
+        return child(&what).expect("the child works");
+    }
+    let gpu = Gpu::open();
+    gpu.run(TESTS.iter().map(|(name, test)| gpu.trial(*name, test)).collect())
+}
+
+/// What a process said.
+struct Told {
+    results: String,
+    log: String,
+}
+
+impl Told {
+    /// How many computations it measured.
+    fn measured(&self) -> usize {
+        self.log.lines().filter(|line| line.contains("INFO") && line.contains("lumigrad::ops::tune")).count()
+    }
+}
+
+fn run(dir: &Path, what: &str) -> Result<Told, Failed> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.env(CHILD, what).env("LUMIGRAD_CACHE", dir).env("RUST_LOG", "lumigrad=info");
+    let output = command.output()?;
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    check(output.status.success(), log.clone())?;
+    Ok(Told { results: String::from_utf8(output.stdout)?, log })
+}
+
+/// The file of the choices.
+fn file(dir: &Path) -> Result<PathBuf, Failed> {
+    for entry in std::fs::read_dir(dir.join("kernels"))? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("choices_")) {
+            return Ok(path);
+        }
+    }
+    Err("no choices are kept".into())
+}
+
+fn kept(_: &Device) -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let first = run(dir.path(), "tune")?;
+    // A product and both its gradients, a convolution and its gradient.
+    check(first.measured() == 5, format!("{} computations were measured: {}", first.measured(), first.log))?;
+    let text = String::from_utf8_lossy(&std::fs::read(file(dir.path())?)?).into_owned();
+    check(text.matches("\"matmul ").count() == 3 && text.matches("\"conv ").count() == 2, text)?;
+    let second = run(dir.path(), "tune")?;
+    same("computations measured by the second process", second.measured(), 0)?;
+    same("results", second.results, first.results)
+}
+
+fn damaged(_: &Device) -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let measured = run(dir.path(), "tune")?.measured();
+    let path = file(dir.path())?;
+    let mut bytes = std::fs::read(&path)?;
+    *bytes.last_mut().ok_or("an empty file")? ^= 1;
+    std::fs::write(&path, bytes)?;
+    let again = run(dir.path(), "tune")?;
+    common::mentions(&again.log, &["WARN", "is damaged"])?;
+    same("computations measured again", again.measured(), measured)?;
+    same("computations measured when all is well again", run(dir.path(), "tune")?.measured(), 0)
+}
+
+/// The child's usual kernels for matrix products are broken, and only the choice goes round them.
+fn broken(_: &Device) -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let first = run(dir.path(), "broken")?;
+    same("computations measured", first.measured(), 1)?;
+    check(first.results.starts_with("[19.0, 22.0, 43.0, 50.0"), first.results.clone())?;
+    let second = run(dir.path(), "broken")?;
+    same("computations measured by the second process", second.measured(), 0)?;
+    same("results", second.results, first.results)
+}
+
+fn unasked(_: &Device) -> Outcome {
+    let dir = tempfile::tempdir()?;
+    same("computations measured", run(dir.path(), "off")?.measured(), 0)?;
+    check(file(dir.path()).is_err(), "choices are kept")
+}
+
+fn captured(_: &Device) -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let told = run(dir.path(), "capture")?;
+    same("computations measured", told.measured(), 0)?;
+    same("results", told.results.trim(), "[7.0, 7.0, 7.0, 7.0]")
+}
+
+fn child(what: &str) -> lumigrad::Result<()> {
+    let device = Device::gpu()?;
+    device.set_autotune(what != "off");
+    device.manual_seed(0);
+    match what {
+        "tune" | "off" => println!("{:?}", step(&device)?),
+        "broken" => {
+            for name in ["matmul.vectors", "matmul.subgroups"].into_iter().chain(usual(&device)) {
+                let kernel = lumigrad::ops::kernel(name).expect("the kernel is listed");
+                for variant in 0..kernel.variants.len() {
+                    device.replace_kernel(kernel, variant, Some("nothing that compiles".into()));
+                }
+            }
+            let (a, b) = ([1.0f32, 2.0, 3.0, 4.0], [5.0f32, 6.0, 7.0, 8.0]);
+            let product =
+                Tensor::from_slice_on(&a, &[2, 2], &device).try_matmul(&Tensor::from_slice_on(&b, &[2, 2], &device))?;
+            println!("{:?}", product.to_vec::<f32>()?);
+        }
+        _ => {
+            let x = Tensor::full_on(&[1, 7], 1.0, DType::F32, &device);
+            let y = Tensor::full_on(&[7, 1], 1.0, DType::F32, &device);
+            let mut capture = device.capture();
+            let mut sums = Vec::new();
+            for _ in 0..4 {
+                sums.push(capture.run(&[&x, &y], |inputs| inputs[0].try_matmul(&inputs[1]))?.item::<f32>()?);
+            }
+            println!("{sums:?}");
+        }
+    }
+    Ok(())
+}
+
+/// The kernel that serves where no adapter fact says otherwise, where it is not one of those for software drivers.
+fn usual(device: &Device) -> Option<&'static str> {
+    let software = device.adapter().is_some_and(|facts| facts.is_software());
+    (!software).then_some("matmul.tiled")
+}
+
+/// Bits of a product, a convolution and their gradients.
+fn step(device: &Device) -> lumigrad::Result<Vec<u32>> {
+    let leaf = |shape: &[usize]| Tensor::uniform_on(shape, -1.0, 1.0, device).requires_grad();
+    let (a, b) = (leaf(&[32, 48]), leaf(&[48, 64]));
+    let (x, w) = (leaf(&[2, 8, 9, 9]), leaf(&[8, 8, 3, 3]));
+    let (product, images) = (a.matmul(&b), x.conv2d(&w, None, &Default::default()));
+    (product.square().sum() + images.square().sum()).backward()?;
+    let results = [Some(product), Some(images), a.grad(), b.grad(), x.grad()];
+    let mut bits = Vec::new();
+    for tensor in results.into_iter().flatten() {
+        bits.extend(tensor.detach().to_vec::<f32>()?.iter().map(|value| value.to_bits()));
+    }
+    Ok(bits)
+}
