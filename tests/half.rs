@@ -11,11 +11,13 @@ use lumigrad::ops::{Operation, REGISTRY};
 use lumigrad::prelude::*;
 use lumigrad::{BatchNormOptions, io, nn};
 
-/// The devices that a test runs on: the reference, and the GPU with its optional features and without.
+/// The devices that a test runs on: the reference, the GPU with its optional features and without,
+/// and the shadow, which holds each dispatch against its twin.
 fn devices() -> Vec<Device> {
-    let mut all = vec![Device::reference()];
+    let mut all = vec![Device::new_reference(true)];
     all.extend(Gpu::open().device());
     all.extend(Gpu::open_with(&GpuOptions::webgpu_minimum()).device());
+    all.extend(Gpu::open_shadow(&GpuOptions::new()).device());
     all
 }
 
@@ -317,7 +319,8 @@ fn files_keep_every_bit() {
 
 #[test]
 fn memory_is_half() {
-    for device in devices() {
+    // A shadow has guard bands round its tensors.
+    for device in devices().into_iter().filter(|device| !device.is_shadow()) {
         let before = device.counters().live_bytes;
         let x = Tensor::full_on(&[1 << 16], 1.0, DType::F16, &device);
         let bytes = device.counters().live_bytes - before;

@@ -201,8 +201,8 @@ fn twin(call: &HostCall<'_>) -> Result<()> {
 }
 
 /// The kernel for operands of half the width, if one is to be used. One that makes f32 may serve them too, with a
-/// conversion before and behind it: where a row of the result ends within a word, and on software drivers, whose kernels
-/// for f32 are so much faster that the conversions don't count.
+/// conversion before and behind it: where a row of the result ends within a word, and on software drivers, whose vectors
+/// of f32 are so much faster (512×512 on lavapipe: 14 ms, and 160 with [`REGISTERS`]) that the conversions don't count.
 fn half_kernel(device: &Device, params: &MatmulParams) -> Option<&'static Kernel> {
     let software = device.adapter().is_some_and(|facts| facts.is_software());
     let choice = device.forced_choice(FAMILY.0).unwrap_or(if software { "vectors" } else { "tiled" });

@@ -244,7 +244,7 @@ fn wrong_entries(rule: &Rule, options: &Options, list: &[(&str, &Tensor)], shape
         } else if tensor.shape() != shape {
             problems.push(format!("{name:?} has shape {:?}, the parameter {shape:?}", tensor.shape()));
         } else if tensor.dtype() != DType::F32 {
-            problems.push(format!("{name:?} holds {}, it is of floats", tensor.dtype()));
+            problems.push(format!("{name:?} holds {}, it is of f32", tensor.dtype()));
         }
     }
     problems
