@@ -40,6 +40,7 @@ fn every_common_file_is_valid_on_its_own() {
         ("common/compare", "const IS_FLOAT: u32 = 1u;\n"),
         ("common/fault", "@group(0) @binding(0) var<storage, read_write> faults: array<atomic<u32>, 4>;\n"),
         ("common/log_sum", "@group(0) @binding(0) var<storage, read> x: array<f32>;\n"),
+        ("common/matmul_half", "const KIND: u32 = 3u;\n"),
         ("common/pool", "const ADAPTIVE: u32 = 0u;\n"),
         ("common/order", "const KIND: u32 = 0u;\nconst LEAST: u32 = 0u;\n"),
     ];
