@@ -25,7 +25,8 @@ use crate::{DType, Device, Error, Result};
 ///     scaler.step(&mut optimizer)?;
 ///     scaler.update()?;
 /// }
-/// assert_eq!(scaler.get_scale()?, 65536.0);
+/// // It starts high: the first steps find out how large it may be.
+/// assert!(scaler.get_scale()? <= 65536.0);
 /// # Ok::<(), lumigrad::Error>(())
 /// ```
 ///
