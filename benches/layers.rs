@@ -6,9 +6,12 @@
 //! the device held. The bytes of a rate are those that have to be moved: every input read once and every output written
 //! once.
 
+mod common;
+
 use std::hint::black_box;
 use std::time::Instant;
 
+use common::named;
 use lumigrad::{nn, prelude::*};
 
 /// What the rate of a row is made of.
@@ -89,8 +92,7 @@ impl Forward for Output {
 }
 
 fn main() {
-    let only = std::env::args().skip(1).find(|a| !a.starts_with("--")).unwrap_or_default();
-    let bench = Bench { only };
+    let bench = Bench { only: named() };
     println!("# {}", Device::from_env().expect("a device"));
     for (cin, cout, size, batch) in [(1, 16, 28, 32), (16, 32, 28, 32), (64, 64, 56, 8)] {
         let layer = || nn::Conv2d::new(cin, cout, 3).padding(1);

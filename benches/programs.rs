@@ -9,7 +9,7 @@ mod common;
 
 use std::cell::RefCell;
 
-use common::{device_time, mlp, train};
+use common::{median_time, mlp, named, train};
 use lumigrad::optim::{Adadelta, Adam};
 use lumigrad::{nn, prelude::*};
 
@@ -20,15 +20,12 @@ struct Bench {
 
 impl Bench {
     /// Milliseconds of one call, in rounds of so many.
-    fn row(&self, name: &str, calls: u64, rate: impl Fn(f64) -> String, mut call: impl FnMut()) {
+    fn row(&self, name: &str, calls: u64, rate: impl Fn(f64) -> String, call: impl FnMut()) {
         if !name.contains(&self.only) {
             return;
         }
-        device_time(&self.device, calls.min(10), &mut call);
-        let mut round = || device_time(&self.device, calls, &mut call).as_secs_f64() / calls as f64;
-        let mut rounds: Vec<f64> = (0..5).map(|_| round()).collect();
-        rounds.sort_by(f64::total_cmp);
-        println!("{name}\t{:.3}\t{}", rounds[2] * 1e3, rate(rounds[2]));
+        let seconds = median_time(&self.device, calls, call);
+        println!("{name}\t{:.3}\t{}", seconds * 1e3, rate(seconds));
     }
 
     /// Training steps on a batch that is uploaded each time; nothing is read. As they are written, and replayed.
@@ -56,8 +53,7 @@ fn cnn() -> nn::Sequential {
 }
 
 fn main() {
-    let only = std::env::args().skip(1).find(|a| !a.starts_with("--")).unwrap_or_default();
-    let bench = Bench { only, device: Device::current() };
+    let bench = Bench { only: named(), device: Device::current() };
     println!("# {}", bench.device);
     let model = mlp();
     let optimizer = Adam::new(model.parameters(), 1e-3);

@@ -30,3 +30,17 @@ pub fn device_time(device: &Device, rounds: u64, mut work: impl FnMut()) -> Dura
     device.synchronize().expect("the device works");
     start.elapsed()
 }
+
+/// Seconds of one call: the median over five rounds of so many, after a warm-up.
+pub fn median_time(device: &Device, calls: u64, mut call: impl FnMut()) -> f64 {
+    device_time(device, calls.min(10), &mut call);
+    let mut rounds: Vec<f64> =
+        (0..5).map(|_| device_time(device, calls, &mut call).as_secs_f64() / calls as f64).collect();
+    rounds.sort_by(f64::total_cmp);
+    rounds[2]
+}
+
+/// The part of a name that the command line asks for, empty for everything.
+pub fn named() -> String {
+    std::env::args().skip(1).find(|a| !a.starts_with("--")).unwrap_or_default()
+}

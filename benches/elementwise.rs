@@ -1,0 +1,47 @@
+//! Elementwise kernels by how their operands lie.
+//!
+//!     cargo bench --bench elementwise [-- part of a name]
+//!
+//! One line each: name, milliseconds, and GB/s of what is read once and written once, for a million elements. A number of
+//! elements that is no multiple of four goes one by one, a multiple in vectors of four; a row that is broadcast, or one
+//! number, lies in vectors too.
+
+mod common;
+
+use common::{median_time, named};
+use lumigrad::prelude::*;
+
+type Unary = (&'static str, fn(&Tensor) -> Tensor);
+type Binary = (&'static str, fn(&Tensor, &Tensor) -> Tensor);
+
+fn main() {
+    let (device, only) = (Device::current(), named());
+    println!("# {device}");
+    let row = |name: &str, operands: usize, n: usize, mut call: Box<dyn FnMut()>| {
+        if name.contains(&only) {
+            let seconds = median_time(&device, 20, &mut call);
+            println!("{name}\t{:.3}\t{:.2} GB/s", seconds * 1e3, (4 * (operands + 1) * n) as f64 / seconds / 1e9);
+        }
+    };
+    let uniform = |shape: &[usize]| Tensor::uniform_on(shape, 0.5, 2.0, &device);
+    for (lie, n) in [("one by one", (1 << 20) - 1), ("in vectors", 1 << 20)] {
+        let (x, y) = (uniform(&[n]), uniform(&[n]));
+        let functions: [Unary; 4] =
+            [("relu", Tensor::relu), ("exp", Tensor::exp), ("tanh", Tensor::tanh), ("gelu", Tensor::gelu)];
+        for (name, function) in functions {
+            let x = x.clone();
+            row(&format!("{name} {lie}"), 1, n, Box::new(move || drop(function(&x))));
+        }
+        let functions: [Binary; 3] = [("add", Tensor::add), ("mul", Tensor::mul), ("pow", Tensor::pow)];
+        for (name, function) in functions {
+            let (x, y) = (x.clone(), y.clone());
+            row(&format!("{name} {lie}"), 2, n, Box::new(move || drop(function(&x, &y))));
+        }
+    }
+    for (lie, rows, columns) in [("one by one", 1025, 1023), ("in vectors", 1024, 1024)] {
+        let (x, y, one) = (uniform(&[rows, columns]), uniform(&[columns]), uniform(&[rows, 1]));
+        let m = x.clone();
+        row(&format!("add a row {lie}"), 1, rows * columns, Box::new(move || drop(m.add(&y))));
+        row(&format!("add a column {lie}"), 1, rows * columns, Box::new(move || drop(x.add(&one))));
+    }
+}
