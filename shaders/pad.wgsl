@@ -56,7 +56,7 @@ fn forward(
         let v = (d - 1u) >> 2u;
         let k = (d - 1u) & 3u;
         let size = params.result_shape[v][k];
-        let next = rest / size;
+        let next = divide(rest, size);
         let c = place(i32(rest - next * size) - params.before[v][k], i32(params.shape[v][k]));
         inside = inside && c >= 0;
         at += u32(max(c, 0)) * params.strides[v][k];

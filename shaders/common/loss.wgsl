@@ -1,4 +1,5 @@
 // Losses of elements against targets: up to four strided operands and the upstream gradient, over the broadcast shape.
+#import common/index
 
 struct Params {
     n: u32,
@@ -28,7 +29,7 @@ fn operand_offset(i: u32, operand: u32) -> u32 {
     var offset = first;
     for (var d = params.rank - 1u; d > 0u; d -= 1u) {
         let size = params.shape[d >> 2u][d & 3u];
-        let next = rest / size;
+        let next = divide(rest, size);
         offset += (rest - next * size) * params.strides[base + (d >> 2u)][d & 3u];
         rest = next;
     }

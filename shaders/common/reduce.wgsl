@@ -1,5 +1,7 @@
 // Reductions: for every output one walk over the elements that it is made of.
 
+#import common/index
+
 struct Params {
     // outputs; elements of each; how many parts those are split into, and elements of a part
     n: u32,
@@ -29,7 +31,7 @@ fn dims_offset(i: u32, first: u32, end: u32) -> u32 {
     var offset = 0u;
     for (var d = end; d > first + 1u; d -= 1u) {
         let size = params.shape[(d - 1u) >> 2u][(d - 1u) & 3u];
-        let next = rest / size;
+        let next = divide(rest, size);
         offset += (rest - next * size) * params.strides[(d - 1u) >> 2u][(d - 1u) & 3u];
         rest = next;
     }

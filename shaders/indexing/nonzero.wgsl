@@ -92,7 +92,7 @@ fn place(
             var rest = i;
             for (var d = params.rank; d > 0u; d -= 1u) {
                 let size = params.shape[(d - 1u) >> 2u][(d - 1u) & 3u];
-                let next = rest / size;
+                let next = divide(rest, size);
                 found[line * params.rank + d - 1u] = i32(rest - next * size);
                 rest = next;
             }

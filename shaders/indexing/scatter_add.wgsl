@@ -79,7 +79,7 @@ fn place_of(r: u32) -> vec2<u32> {
     for (var d = params.rank; d > 0u; d -= 1u) {
         let at = d - 1u;
         let size = params.shape[at >> 2u][at & 3u];
-        let next = rest / size;
+        let next = divide(rest, size);
         let steps = vec2<u32>(params.source_strides[at >> 2u][at & 3u], params.target_strides[at >> 2u][at & 3u]);
         offset += (rest - next * size) * steps;
         rest = next;

@@ -7,7 +7,7 @@
 
 use smallvec::smallvec;
 
-use super::{ElementwiseParams, FLOAT};
+use super::{Arrangement, ElementwiseParams, FLOAT};
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, Grid, HostCall, Kernel, ParamsLayout};
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, methods, single};
@@ -15,21 +15,33 @@ use crate::random::philox;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
-static FORWARD: Kernel = Kernel {
-    name: "dropout.forward",
-    source: &[include_str!("../../../shaders/elementwise/dropout.wgsl")],
-    entry: "main",
-    bindings: &[Binding::Read("x"), Binding::Write("y")],
-    params: ParamsLayout::of::<ElementwiseParams>(),
-    variants: FLOAT,
-    grid: |p| {
-        let p: &ElementwiseParams = p.get();
-        Grid::elements(p.n.div_ceil(4)).work(u64::from(p.n) * 30)
-    },
-    reference: twin,
-    // One product, rounded on both sides.
-    bound: |_| Bound::ulps(1.0),
-};
+macro_rules! kernel {
+    ($name:literal, $file:literal) => {
+        Kernel {
+            name: $name,
+            source: &[include_str!(concat!("../../../shaders/elementwise/", $file, ".wgsl"))],
+            entry: "main",
+            bindings: &[Binding::Read("x"), Binding::Write("y")],
+            params: ParamsLayout::of::<ElementwiseParams>(),
+            variants: FLOAT,
+            grid: |p| {
+                let p: &ElementwiseParams = p.get();
+                Grid::elements(p.n.div_ceil(4)).work(u64::from(p.n) * 30)
+            },
+            reference: twin,
+            // One product, rounded on both sides.
+            bound: |_| Bound::ulps(1.0),
+        }
+    };
+}
+
+static FORWARD: Kernel = kernel!("dropout.forward", "dropout");
+static QUADS: Kernel = kernel!("dropout.forward_quads", "dropout_quads");
+
+/// The kernel for these params.
+fn kernel(params: &ElementwiseParams) -> &'static Kernel {
+    if params.arrangement() == Arrangement::Quads { &QUADS } else { &FORWARD }
+}
 
 fn twin(call: &HostCall<'_>) -> Result<()> {
     let p: &ElementwiseParams = call.params();
@@ -58,7 +70,7 @@ fn params(attrs: &Attrs, x: &Tensor, y: &Tensor) -> Result<ElementwiseParams> {
 
 /// The operation `dropout`.
 pub(crate) static DROPOUT: Operation =
-    Operation { name: "dropout", kernels: &[&FORWARD], forward, vjp: Some(vjp), cases };
+    Operation { name: "dropout", kernels: &[&FORWARD, &QUADS], forward, vjp: Some(vjp), cases };
 
 fn forward(call: &mut Call<'_>) -> Result<Outputs> {
     let (x, p) = (call.input(0), call.attrs().get_float("p"));
@@ -68,14 +80,14 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
     }
     let y = call.output(DType::F32, x.shape());
     let params = params(call.attrs(), x, &y)?;
-    call.dispatch(&FORWARD, 0, &[x, &y], &params);
+    call.dispatch(kernel(&params), 0, &[x, &y], &params);
     Ok(smallvec![y])
 }
 
 fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
     let (g, dx) = (v.gradient(), v.gradient_output(0));
     let params = params(v.attrs(), g, &dx)?;
-    v.dispatch(&FORWARD, 0, &[g, &dx], &params);
+    v.dispatch(kernel(&params), 0, &[g, &dx], &params);
     Ok(smallvec![Some(dx)])
 }
 

@@ -76,7 +76,7 @@ pub(crate) use kernels::{
     COMPARISON, Elementwise, FLOAT, FLOAT_TEST, LOGICAL, NUMERIC, Saves, binary_backward_kernel, binary_kernel,
     every_kernel, grid, kernels, unary, unary_kernel, unary_steps,
 };
-pub(crate) use params::{ElementwiseParams, scalar_bits};
+pub(crate) use params::{Arrangement, ElementwiseParams, scalar_bits};
 pub(crate) use twins::{binary_backward_twin, binary_twin, unary_backward_twin, unary_twin};
 pub(crate) use types::{as_float, common_type, with_floats};
 

@@ -7,7 +7,7 @@
 
 use smallvec::smallvec;
 
-use super::max_pool_quads::{FORWARD_QUADS, VALUES_QUADS};
+use super::max_pool_quads::{BACKWARD_QUADS, FORWARD_QUADS, VALUES_QUADS};
 use super::{
     OutputSize, Pool, PoolParams, by_group_grid, by_thread_grid, contiguous, rows_of, sizes_or, windows_along,
 };
@@ -159,7 +159,7 @@ const ADAPTIVE: Variant = Variant::new("adaptive", &[Item::Const("ADAPTIVE", 1)]
 static BACKWARD: Kernel = backward_kernel!("backward", &[WINDOWS, ADAPTIVE]);
 static BACKWARD_CELLS: Kernel = backward_kernel!("backward_cells", &[WINDOWS]);
 
-fn backward_twin(call: &HostCall<'_>) -> Result<()> {
+pub(super) fn backward_twin(call: &HostCall<'_>) -> Result<()> {
     let p: &PoolParams = call.params();
     let (g, indices, mut dx) = (call.floats(0), call.ints(1), call.floats_mut(2));
     let (first, plane) = (p.result_offset as usize, (p.size[0] * p.size[1]) as usize);
@@ -206,6 +206,10 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
     let dx = v.gradient_output(0);
     let mut params = pool.backward_params(&g, &dx);
     let (kernel, variant) = match pool.cells() {
+        Some(_) if params.covers_by_twos() => {
+            params.n = params.planes * params.windows[0] * params.windows[1];
+            (&BACKWARD_QUADS, 0)
+        }
         Some(cells) => {
             params.n = params.planes * cells as u32;
             (&BACKWARD_CELLS, 0)
@@ -219,7 +223,16 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
 /// The operation `max_pool2d`: the values, and with `return_indices` the positions.
 pub(crate) static MAX_POOL2D: Operation = Operation {
     name: "max_pool2d",
-    kernels: &[&FORWARD, &VALUES, &FORWARD_QUADS, &VALUES_QUADS, &BY_GROUP, &BACKWARD, &BACKWARD_CELLS],
+    kernels: &[
+        &FORWARD,
+        &VALUES,
+        &FORWARD_QUADS,
+        &VALUES_QUADS,
+        &BY_GROUP,
+        &BACKWARD,
+        &BACKWARD_CELLS,
+        &BACKWARD_QUADS,
+    ],
     forward: |call| pool(call, Kind::Max),
     vjp: Some(vjp),
     cases: window_cases,
@@ -279,6 +292,7 @@ fn window_cases() -> Vec<cases::Case> {
         case("extreme by fours", Input::floats(&[3, 9, 8]).fill(EXTREME), [3, 3], new().stride(2).padding(1))
             .no_gradcheck(),
         case("extreme 2x2 by fours", Input::floats(&[3, 6, 8]).fill(EXTREME), [2, 2], new()).no_gradcheck(),
+        case("2x2 by fours that cover the plane", distinct(&[2, 3, 6, 16]), [2, 2], new()),
         hidden("values by fours", distinct(&[2, 3, 4, 8]).constant(), [2, 2], new()),
         hidden("values 3x3 by fours", distinct(&[3, 6, 8]).constant(), [3, 3], new().stride(2).padding(1)),
         case("3x3 stride 2", distinct(&[1, 2, 7, 8]), [3, 3], new().stride(2).padding(1)),

@@ -3,7 +3,7 @@
 //! (`cargo bench --bench layers -- max_pool2d`).
 
 use super::PoolParams;
-use super::max_pool::twin;
+use super::max_pool::{backward_twin, twin};
 use crate::engine::{Binding, Bound, Grid, Item, Kernel, Params, ParamsLayout, Variant};
 
 macro_rules! quads_kernel {
@@ -24,6 +24,20 @@ macro_rules! quads_kernel {
 
 pub(super) static FORWARD_QUADS: Kernel = quads_kernel!("forward_quads", "y", "indices");
 pub(super) static VALUES_QUADS: Kernel = quads_kernel!("values_quads", "y");
+
+/// The gradient of windows of two by two that cover their planes.
+pub(super) static BACKWARD_QUADS: Kernel = Kernel {
+    name: "max_pool.backward_quads",
+    source: &[include_str!("../../../shaders/pooling/max_pool_backward_quads.wgsl")],
+    entry: "backward_quads",
+    bindings: &[Binding::Read("g"), Binding::Read("indices"), Binding::Write("dx")],
+    params: ParamsLayout::of::<PoolParams>(),
+    variants: &[Variant::new("", &[Item::Const("ADAPTIVE", 0)])],
+    grid,
+    reference: backward_twin,
+    // Every element is in one window.
+    bound: |_| Bound::Exact,
+};
 
 /// LEAST: the least element is wanted. THREE: windows of three by three. KIND: floats.
 macro_rules! items {
@@ -51,6 +65,13 @@ fn grid(params: &Params<'_>) -> Grid {
 }
 
 impl PoolParams {
+    /// Whether [`BACKWARD_QUADS`] does these windows: of the gradient's params, where `offset` is that of the upstream one.
+    pub(super) fn covers_by_twos(&self) -> bool {
+        let by_twos = [self.kernel, self.stride] == [[2, 2]; 2] && self.pad == [0, 0] && self.dilation == [1, 1];
+        let covered = (0..2).all(|d| self.size[d] == 2 * self.windows[d]);
+        by_twos && covered && [self.offset, self.result_offset, self.windows[1]].iter().all(|n| n.is_multiple_of(4))
+    }
+
     /// The variant that does these windows, when all that it reads and writes at a time lies in whole vectors.
     pub(super) fn quads_variant(&self, least: bool) -> Option<usize> {
         let three = match (self.kernel, self.pad) {
