@@ -144,7 +144,7 @@ static SHARE: Kernel = Kernel {
 pub(crate) static AMAX: Operation = Operation {
     name: "amax",
     kernels: &[&AMAX_BY_THREAD, &AMAX_BY_GROUP, &HITS, &SHARE],
-    forward: |call| forward(call, &Pair { by_thread: &AMAX_BY_THREAD, by_group: &AMAX_BY_GROUP }),
+    forward: |call| forward(call, &Pair { by_thread: &AMAX_BY_THREAD, by_group: &AMAX_BY_GROUP, by_quads: None }),
     vjp: Some(vjp),
     cases: extrema_cases,
 };
@@ -153,7 +153,7 @@ pub(crate) static AMAX: Operation = Operation {
 pub(crate) static AMIN: Operation = Operation {
     name: "amin",
     kernels: &[&AMIN_BY_THREAD, &AMIN_BY_GROUP],
-    forward: |call| forward(call, &Pair { by_thread: &AMIN_BY_THREAD, by_group: &AMIN_BY_GROUP }),
+    forward: |call| forward(call, &Pair { by_thread: &AMIN_BY_THREAD, by_group: &AMIN_BY_GROUP, by_quads: None }),
     vjp: Some(vjp),
     cases: extrema_cases,
 };

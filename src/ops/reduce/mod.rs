@@ -69,6 +69,18 @@ impl ReduceParams {
         })
     }
 
+    /// Whether the elements of every output lie in whole vectors of four.
+    fn is_in_quads(&self) -> bool {
+        let (kept, rank) = (self.kept_rank as usize, self.rank as usize);
+        let last = rank.wrapping_sub(1);
+        let whole = |n: &u32| n.is_multiple_of(4);
+        rank > kept
+            && self.strides[last] == 1
+            && whole(&self.shape[last])
+            && whole(&self.offset)
+            && self.strides[..last].iter().all(whole)
+    }
+
     /// Where the elements of an output start: twin of `output_base`.
     pub fn output_base(&self, output: u32) -> usize {
         let kept = self.kept_rank as usize;
@@ -84,10 +96,12 @@ impl ReduceParams {
     }
 }
 
-/// The two kernels of a reduction.
+/// The kernels of a reduction.
 pub(crate) struct Pair {
     pub by_thread: &'static Kernel,
     pub by_group: &'static Kernel,
+    /// In the place of `by_group` for rows of whole vectors of four.
+    pub by_quads: Option<&'static Kernel>,
 }
 
 /// The family of kernels that reduce, for [`crate::Device::force_choice`].
@@ -136,7 +150,15 @@ pub(crate) fn plan(run: &Run<'_>, params: &mut ReduceParams) -> bool {
 pub(crate) fn reduce(run: &mut Run<'_>, pair: &Pair, x: &Tensor, dims: &[usize], y: &Tensor, scale: f32) -> Result<()> {
     let mut params = ReduceParams::new(pair.by_group.name, x, dims, y)?;
     let variant = x.dtype().storage_variant();
-    let kernel = if plan(run, &mut params) { pair.by_thread } else { pair.by_group };
+    let kernel = match (plan(run, &mut params), pair.by_quads) {
+        (true, _) => pair.by_thread,
+        (false, Some(by_quads)) if params.is_in_quads() => {
+            params.part = params.part.next_multiple_of(4);
+            params.splits = params.r.div_ceil(params.part).max(1);
+            by_quads
+        }
+        (false, _) => pair.by_group,
+    };
     if params.splits == 1 {
         params.scale = scale;
         run.dispatch(kernel, variant, &[x, y], &params);
@@ -202,13 +224,16 @@ pub(crate) fn twin(
     Ok(())
 }
 
-/// Declares one of the two kernels of a reduction from `shaders/reduce/NAME.wgsl`.
+/// Declares one of the kernels of a reduction from `shaders/reduce/NAME.wgsl`, by default in the wrapper `reduce.wgsl`.
 macro_rules! reduce_kernel {
     ($name:literal, $entry:literal, $grid:expr, $twin:expr, $bound:expr) => {
+        $crate::ops::reduce::reduce_kernel!("reduce", $name, $entry, $grid, $twin, $bound)
+    };
+    ($wrapper:literal, $name:literal, $entry:literal, $grid:expr, $twin:expr, $bound:expr) => {
         $crate::engine::Kernel {
             name: concat!($name, ".", $entry),
             source: &[
-                include_str!("../../../shaders/reduce/reduce.wgsl"),
+                include_str!(concat!("../../../shaders/reduce/", $wrapper, ".wgsl")),
                 include_str!(concat!("../../../shaders/reduce/", $name, ".wgsl")),
             ],
             entry: $entry,

@@ -17,7 +17,7 @@ static BY_THREAD: Kernel = reduce_kernel!("prod", "by_thread", grid_by_thread, p
 static BY_GROUP: Kernel = reduce_kernel!("prod", "by_group", grid_by_group, prod_twin, product_bound);
 
 /// The kernels of a product.
-pub(super) static PROD_KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP };
+pub(super) static PROD_KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP, by_quads: None };
 
 /// Half an ulp a factor.
 pub(super) fn product_bound(params: &Params<'_>) -> Bound {

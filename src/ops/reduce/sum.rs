@@ -15,8 +15,10 @@ use crate::tensor::shape::dim_indices;
 static BY_THREAD: Kernel = reduce_kernel!("sum", "by_thread", grid_by_thread, sum_twin, |p| sum_bound(p));
 static BY_GROUP: Kernel = reduce_kernel!("sum", "by_group", grid_by_group, sum_twin, |p| sum_bound(p));
 
+static BY_QUADS: Kernel = reduce_kernel!("reduce_quads", "sum", "by_quads", grid_by_group, sum_twin, |p| sum_bound(p));
+
 /// The kernels of a sum.
-pub(crate) static SUM_KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP };
+pub(crate) static SUM_KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP, by_quads: Some(&BY_QUADS) };
 
 fn sum_twin(call: &HostCall<'_>) -> Result<()> {
     twin(call, (0.0, |a, b| a + b), (|_| 0, |a, b| a.wrapping_add(b)))
@@ -25,7 +27,7 @@ fn sum_twin(call: &HostCall<'_>) -> Result<()> {
 /// The operation `sum`.
 pub(crate) static SUM: Operation = Operation {
     name: "sum",
-    kernels: &[&BY_THREAD, &BY_GROUP],
+    kernels: &[&BY_THREAD, &BY_GROUP, &BY_QUADS],
     forward: |call| {
         let x = call.input(0);
         let dims = dim_indices(call.op(), call.attrs().get_ints("dim"), x.dim())?;
@@ -52,6 +54,13 @@ fn sum_cases() -> Vec<cases::Case> {
     let mut list = reduction_cases();
     list.push(Case::new("i32", vec![Input::ints(&[3, 70], -9, 9)]).attrs(dims(&[1], false)));
     list.push(Case::new("u32", vec![Input::ints(&[70, 3], 0, 9).dtype(DType::U32)]).attrs(dims(&[0], false)));
+    list.push(Case::new("i32 by fours", vec![Input::ints(&[3, 72], -9, 9)]).attrs(dims(&[1], false)));
+    list.push(Case::new("u32 by fours", vec![Input::ints(&[3, 72], 0, 9).dtype(DType::U32)]).attrs(dims(&[1], false)));
+    let case = |name: &str, shape: &[usize], reduced: &[i64]| {
+        Case::new(name, vec![Input::floats(shape)]).attrs(dims(reduced, false)).no_gradcheck()
+    };
+    list.push(case("channels by fours", &[5, 3, 6, 8], &[0, 2, 3]));
+    list.push(case("longest by fours", &[2, 150_004], &[1]));
     list
 }
 
