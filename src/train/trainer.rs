@@ -403,14 +403,7 @@ impl Trainer {
         let loader = needed(data.val_dataloader()?, Stage::Validate)?;
         let device = self.place(module)?;
         let limit = self.limit_val.of(loader.len());
-        let evaluation = Evaluation {
-            module,
-            device: &device,
-            limit,
-            at: self.position(),
-            precision: self.precision,
-            title: "validation",
-        };
+        let evaluation = self.evaluation(module, &device, limit, "validation");
         let means = evaluation.validate(&loader, &mut Progress::new(self.progress))?;
         self.keep(means)
     }
@@ -427,14 +420,7 @@ impl Trainer {
         let step = |batch: &TensorBatch, log: &mut Log| module.test_step(batch, log);
         let end = |log: &mut Log| module.on_test_epoch_end(log);
         let start = || module.on_test_epoch_start();
-        let evaluation = Evaluation {
-            module,
-            device: &device,
-            limit,
-            at: self.position(),
-            precision: self.precision,
-            title: "test",
-        };
+        let evaluation = self.evaluation(module, &device, limit, "test");
         let means = evaluation.run(&loader, &start, &step, &end, &mut Progress::new(self.progress))?;
         self.keep(means)
     }
@@ -461,20 +447,18 @@ impl Trainer {
         let limit = self.limit_predict.of(loader.len());
         let mut all = Vec::new();
         let mut progress = Progress::new(self.progress);
-        let evaluation = Evaluation {
-            module,
-            device: &device,
-            limit,
-            at: self.position(),
-            precision: self.precision,
-            title: "predict",
-        };
+        let evaluation = self.evaluation(module, &device, limit, "predict");
         evaluation.each(&loader, &mut progress, &mut |batch, _| {
             all.push(module.predict_step(batch)?);
             Ok(())
         })?;
         progress.end_evaluation();
         Ok(all)
+    }
+
+    /// A pass outside of a training.
+    fn evaluation<'a, M>(&self, module: &'a M, device: &'a Device, limit: usize, title: &'a str) -> Evaluation<'a, M> {
+        Evaluation { module, device, limit, at: self.position(), precision: self.precision, title }
     }
 
     fn position(&self) -> Position {

@@ -17,7 +17,20 @@ pub(crate) struct Elementwise {
     pub rows: Kernel,
 }
 
+/// A kernel's name and source.
+type Text = (&'static str, &'static [&'static str]);
+
 impl Elementwise {
+    /// The kernels of the computation that `each` does.
+    pub const fn new(each: Kernel, quads: Text, rows: Text) -> Self {
+        const fn by_fours(each: &Kernel, (name, source): Text) -> Kernel {
+            let Kernel { entry, bindings, params, variants, reference, bound, .. } = *each;
+            Kernel { name, source, entry, bindings, params, variants, grid: grid_of_quads, reference, bound }
+        }
+        let (quads, rows) = (by_fours(&each, quads), by_fours(&each, rows));
+        Elementwise { each, quads, rows }
+    }
+
     /// The kernel for these params.
     pub fn of(&'static self, params: &ElementwiseParams) -> &'static Kernel {
         match params.arrangement() {
@@ -51,7 +64,7 @@ pub(crate) fn grid(params: &Params<'_>) -> Grid {
 }
 
 /// One thread four elements.
-pub(super) fn grid_of_quads(params: &Params<'_>) -> Grid {
+fn grid_of_quads(params: &Params<'_>) -> Grid {
     let n = params.get::<ElementwiseParams>().n;
     Grid { work: Grid::elements(n).work, ..Grid::elements(n / 4) }
 }
@@ -102,8 +115,8 @@ macro_rules! kernels {
         $kernel:expr, $wrapper:literal, [$($file:expr),+], $entry:expr, [$($binding:expr),+],
         $variants:expr, $twin:expr, $bound:expr $(,)?
     ) => {
-        $crate::ops::elementwise::Elementwise {
-            each: $crate::engine::Kernel {
+        $crate::ops::elementwise::Elementwise::new(
+            $crate::engine::Kernel {
                 name: $kernel,
                 source: &[
                     include_str!(concat!("../../../shaders/elementwise/", $wrapper, ".wgsl")),
@@ -117,37 +130,17 @@ macro_rules! kernels {
                 reference: $twin,
                 bound: |_| $bound,
             },
-            quads: $crate::engine::Kernel {
-                name: concat!($kernel, "_quads"),
-                source: &[
-                    include_str!("../../../shaders/elementwise/quads.wgsl"),
-                    include_str!(concat!("../../../shaders/elementwise/", $wrapper, "_quads.wgsl")),
-                    $(include_str!(concat!("../../../shaders/elementwise/", $file, ".wgsl"))),+
-                ],
-                entry: $entry,
-                bindings: &[$($binding),+],
-                params: $crate::engine::ParamsLayout::of::<$crate::ops::elementwise::ElementwiseParams>(),
-                variants: $variants,
-                grid: $crate::ops::elementwise::grid_of_quads,
-                reference: $twin,
-                bound: |_| $bound,
-            },
-            rows: $crate::engine::Kernel {
-                name: concat!($kernel, "_rows"),
-                source: &[
-                    include_str!("../../../shaders/elementwise/rows.wgsl"),
-                    include_str!(concat!("../../../shaders/elementwise/", $wrapper, "_quads.wgsl")),
-                    $(include_str!(concat!("../../../shaders/elementwise/", $file, ".wgsl"))),+
-                ],
-                entry: $entry,
-                bindings: &[$($binding),+],
-                params: $crate::engine::ParamsLayout::of::<$crate::ops::elementwise::ElementwiseParams>(),
-                variants: $variants,
-                grid: $crate::ops::elementwise::grid_of_quads,
-                reference: $twin,
-                bound: |_| $bound,
-            },
-        }
+            (concat!($kernel, "_quads"), &[
+                include_str!("../../../shaders/elementwise/quads.wgsl"),
+                include_str!(concat!("../../../shaders/elementwise/", $wrapper, "_quads.wgsl")),
+                $(include_str!(concat!("../../../shaders/elementwise/", $file, ".wgsl"))),+
+            ]),
+            (concat!($kernel, "_rows"), &[
+                include_str!("../../../shaders/elementwise/rows.wgsl"),
+                include_str!(concat!("../../../shaders/elementwise/", $wrapper, "_quads.wgsl")),
+                $(include_str!(concat!("../../../shaders/elementwise/", $file, ".wgsl"))),+
+            ]),
+        )
     };
 }
 pub(crate) use kernels;

@@ -71,7 +71,6 @@ mod params;
 mod twins;
 mod types;
 
-use kernels::grid_of_quads;
 pub(crate) use kernels::{
     COMPARISON, Elementwise, FLOAT, FLOAT_TEST, LOGICAL, NUMERIC, Saves, binary_backward_kernel, binary_kernel,
     every_kernel, grid, kernels, unary, unary_kernel, unary_steps,
