@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::adapter::AdapterFacts;
 use super::cache::CacheFile;
+use crate::scoped;
 
 /// What a computation is, as far as the choice of its kernel goes: sizes in classes, and how its operands lie.
 pub(crate) type Key = [u32; 8];
@@ -48,14 +49,7 @@ pub(crate) fn choice_here(family: &str) -> Option<Option<&'static str>> {
 
 /// Runs `body` with this member of a family.
 pub(crate) fn with_choice<R>(family: &'static str, option: Option<&'static str>, body: impl FnOnce() -> R) -> R {
-    struct Restore(Option<(&'static str, Option<&'static str>)>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            HERE.set(self.0);
-        }
-    }
-    let _restore = Restore(HERE.replace(Some((family, option))));
-    body()
+    scoped::set(&HERE, Some((family, option)), body)
 }
 
 impl Tuner {
