@@ -242,8 +242,7 @@ fn record(row: &mut Row, comparison: &Comparison, place: &str) {
     }
 }
 
-/// Forward, and back where there is a gradient, with an upstream gradient that is not 1: one number that is repeated, as the
-/// gradient of a sum is, where an input is repeated too.
+/// Forward, and back where there is a gradient, with an upstream gradient that is not 1.
 fn run_case(device: &Device, operation: &'static Operation, case: &Case) -> Result<()> {
     let inputs: Vec<Tensor> = case
         .make_inputs(device)
@@ -255,10 +254,11 @@ fn run_case(device: &Device, operation: &'static Operation, case: &Case) -> Resu
     for output in &outputs {
         output.to_vec::<f64>()?;
         if output.is_requires_grad() && output.numel() > 0 {
-            let is_repeated = case.inputs.iter().any(|input| input.arrangement == Arrangement::Expanded);
-            let shape = if is_repeated { &[] } else { output.shape() };
-            let upstream = Tensor::uniform_on(shape, 0.5, 1.5, device).to_dtype(output.dtype()).expand(output.shape());
-            crate::autograd::Backward::new().gradient(&upstream).retain_graph().run(output)?;
+            for shape in upstream_shapes(case, output.shape()) {
+                let upstream = Tensor::uniform_on(shape, 0.5, 1.5, device).to_dtype(output.dtype());
+                let upstream = upstream.expand(output.shape());
+                crate::autograd::Backward::new().gradient(&upstream).retain_graph().run(output)?;
+            }
         }
     }
     // What the cases left behind is read, so that a failure on the device comes out here.
@@ -268,6 +268,13 @@ fn run_case(device: &Device, operation: &'static Operation, case: &Case) -> Resu
         }
     }
     Ok(())
+}
+
+/// The shapes of upstream gradients: the output's, and where an input is repeated, also one number that is, as the gradient
+/// of a sum.
+fn upstream_shapes<'a>(case: &Case, output: &'a [usize]) -> impl Iterator<Item = &'a [usize]> {
+    let is_repeated = case.inputs.iter().any(|input| input.arrangement == Arrangement::Expanded);
+    std::iter::once(output).chain(is_repeated.then_some(&[][..]))
 }
 
 /// Kernel variants that the device can run and that no row is about.

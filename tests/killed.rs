@@ -6,13 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Cargo builds the examples beside the tests.
-fn start(dir: &Path) -> Child {
-    start_for(2, dir)
-}
-
-/// Of so many epochs, which have 30 steps.
-fn start_for(epochs: usize, dir: &Path) -> Child {
+/// A run of so many epochs, which have 30 steps. Cargo builds the examples beside the tests.
+fn start(epochs: usize, dir: &Path) -> Child {
     let test = std::env::current_exe().unwrap();
     let program = test.parent().unwrap().parent().unwrap().join("examples").join("checkpoint");
     let arguments = ["--epochs", &epochs.to_string(), "--batches", "30", "--every", "3", "--dir"];
@@ -21,13 +16,14 @@ fn start_for(epochs: usize, dir: &Path) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the example is built")
 }
 
-/// The line with the fingerprint of the weights.
-fn finish(child: Child) -> String {
+/// The line with the fingerprint of the weights, after all epochs.
+fn finish(epochs: usize, child: Child) -> String {
     let output = child.wait_with_output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");
     let last = stdout.lines().last().unwrap_or_default().to_string();
-    assert!(last.starts_with("weights "), "{stdout}{stderr}");
+    let end = format!("after {} steps", 30 * epochs);
+    assert!(last.starts_with("weights ") && last.ends_with(&end), "{stdout}{stderr}");
     last
 }
 
@@ -36,7 +32,7 @@ fn a_killed_training_goes_on_with_the_same_bits() {
     let kills: usize = std::env::var("LUMIGRAD_KILLS").map_or(5, |n| n.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let begun = Instant::now();
-    let whole = finish(start(&dir.path().join("whole")));
+    let whole = finish(2, start(2, &dir.path().join("whole")));
     let duration = begun.elapsed();
 
     let killed = dir.path().join("killed");
@@ -45,7 +41,7 @@ fn a_killed_training_goes_on_with_the_same_bits() {
     let mut random = lumigrad::data::Random::new(seed);
     let mut gone_on = 0;
     for _ in 0..kills {
-        let mut child = start(&killed);
+        let mut child = start(2, &killed);
         std::thread::sleep(duration.mul_f64(random.uniform(0.05, 0.6)));
         // SIGKILL on Unix: the program can't do anything about it.
         child.kill().unwrap();
@@ -53,7 +49,7 @@ fn a_killed_training_goes_on_with_the_same_bits() {
         gone_on += usize::from(String::from_utf8_lossy(&output.stdout).contains("going on after step"));
     }
     let begun = Instant::now();
-    assert_eq!(finish(start(&killed)), whole, "after {kills} kills, seed {seed}");
+    assert_eq!(finish(2, start(2, &killed)), whole, "after {kills} kills, seed {seed}");
     assert!(begun.elapsed() < duration + Duration::from_secs(60));
     // Every value is logged once, in whatever order values came back from the device.
     let logged = |dir: &Path| {
@@ -93,9 +89,9 @@ fn wait_for_checkpoint(dir: &Path) {
 #[test]
 fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
     let dir = tempfile::tempdir().unwrap();
-    let whole = finish(start_for(6, &dir.path().join("whole")));
+    let whole = finish(6, start(6, &dir.path().join("whole")));
     let stopped = dir.path().join("stopped");
-    let child = start_for(6, &stopped);
+    let child = start(6, &stopped);
     wait_for_checkpoint(&stopped);
     interrupt(&child);
     let output = child.wait_with_output().unwrap();
@@ -103,7 +99,7 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
     assert!(output.status.success(), "{stdout}{stderr}");
     assert!(stdout.lines().last().unwrap().ends_with("the same command goes on"), "{stdout}{stderr}");
     assert!(stderr.contains("ending after this step") && stderr.contains("last.ckpt\") goes on"), "{stdout}{stderr}");
-    assert_eq!(finish(start_for(6, &stopped)), whole);
+    assert_eq!(finish(6, start(6, &stopped)), whole);
 }
 
 #[cfg(unix)]
@@ -113,7 +109,7 @@ fn a_second_ctrl_c_ends_at_once() {
     // A run whose step and checkpoint are done before the second signal comes ends well.
     for _ in 0..20 {
         let dir = tempfile::tempdir().unwrap();
-        let child = start_for(6, dir.path());
+        let child = start(6, dir.path());
         wait_for_checkpoint(dir.path());
         (0..200).for_each(|_| interrupt(&child));
         let output = child.wait_with_output().unwrap();

@@ -146,7 +146,13 @@ fn half_ratio(kind: &HostData, got: f64, want: f64, magnitude: Option<f64>, boun
     };
     let away = allowed(want, magnitude, bound).unwrap_or(0.0);
     let (low, high) = (rounded(want - away), rounded(want + away));
-    if (low..=high).contains(&got) { 0.0 } else { ratio(got, rounded(want), magnitude, bound) }
+    let distance = ratio(got, rounded(want), magnitude, bound);
+    // Two NaN are alike, and in no range.
+    if (low..=high).contains(&got) || distance == 0.0 {
+        return 0.0;
+    }
+    // Outside it is wrong, even where it is no further away than the bound and the rounding together.
+    distance.max(1.0 + EPSILON)
 }
 
 /// How far `got` is from `want`, in units of what is allowed.
