@@ -1,5 +1,5 @@
-// The gradient of one operand of a binary operation, over the broadcast shape: `left(g, x, y)` or `right(g, x, y)`,
-// which the operation's own file defines.
+// The gradient of one operand of a binary operation, over the broadcast shape: `side` is `left` or `right`, which the
+// operation's own file defines.
 #import common/index
 #import common/elementwise
 
@@ -9,7 +9,7 @@
 @group(0) @binding(3) var<storage, read_write> d: array<elem>;
 
 @compute @workgroup_size(WG)
-fn backward_left(
+fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
@@ -18,18 +18,5 @@ fn backward_left(
     if i >= params.n {
         return;
     }
-    d[result_offset(i)] = left(g[operand_offset(i, 0u)], x[operand_offset(i, 1u)], y[operand_offset(i, 2u)]);
-}
-
-@compute @workgroup_size(WG)
-fn backward_right(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = linear_id(group, groups, local);
-    if i >= params.n {
-        return;
-    }
-    d[result_offset(i)] = right(g[operand_offset(i, 0u)], x[operand_offset(i, 1u)], y[operand_offset(i, 2u)]);
+    d[result_offset(i)] = side(g[operand_offset(i, 0u)], x[operand_offset(i, 1u)], y[operand_offset(i, 2u)]);
 }

@@ -8,7 +8,7 @@
 @group(0) @binding(3) var<storage, read_write> d: array<vec4<elem>>;
 
 @compute @workgroup_size(WG)
-fn backward_left(
+fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
@@ -24,33 +24,9 @@ fn backward_left(
     let y_first = first_of(i, 2u);
     let w = spread(y[y_first >> 2u], y_first, 2u);
     d[result_quad(i)] = vec4<elem>(
-        left(u.x, v.x, w.x),
-        left(u.y, v.y, w.y),
-        left(u.z, v.z, w.z),
-        left(u.w, v.w, w.w),
-    );
-}
-
-@compute @workgroup_size(WG)
-fn backward_right(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = linear_id(group, groups, local);
-    if 4u * i >= params.n {
-        return;
-    }
-    let g_first = first_of(i, 0u);
-    let u = spread(g[g_first >> 2u], g_first, 0u);
-    let x_first = first_of(i, 1u);
-    let v = spread(x[x_first >> 2u], x_first, 1u);
-    let y_first = first_of(i, 2u);
-    let w = spread(y[y_first >> 2u], y_first, 2u);
-    d[result_quad(i)] = vec4<elem>(
-        right(u.x, v.x, w.x),
-        right(u.y, v.y, w.y),
-        right(u.z, v.z, w.z),
-        right(u.w, v.w, w.w),
+        side(u.x, v.x, w.x),
+        side(u.y, v.y, w.y),
+        side(u.z, v.z, w.z),
+        side(u.w, v.w, w.w),
     );
 }

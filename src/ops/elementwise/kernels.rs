@@ -112,7 +112,7 @@ pub(crate) enum Saves {
 /// maths.
 macro_rules! kernels {
     (
-        $kernel:expr, $wrapper:literal, [$($file:expr),+], $entry:expr, [$($binding:expr),+],
+        $kernel:expr, $wrapper:literal, [$($file:expr),+], [$($binding:expr),+],
         $variants:expr, $twin:expr, $bound:expr $(,)?
     ) => {
         $crate::ops::elementwise::Elementwise::new(
@@ -122,7 +122,7 @@ macro_rules! kernels {
                     include_str!(concat!("../../../shaders/elementwise/", $wrapper, ".wgsl")),
                     $(include_str!(concat!("../../../shaders/elementwise/", $file, ".wgsl"))),+
                 ],
-                entry: $entry,
+                entry: "main",
                 bindings: &[$($binding),+],
                 params: $crate::engine::ParamsLayout::of::<$crate::ops::elementwise::ElementwiseParams>(),
                 variants: $variants,
@@ -170,7 +170,7 @@ macro_rules! unary {
         static FORWARD: $crate::ops::elementwise::Elementwise =
             $crate::ops::elementwise::unary_kernel!($name, $forward, $bound $(, $int)?);
         static BACKWARD: $crate::ops::elementwise::Elementwise = $crate::ops::elementwise::kernels!(
-            concat!($name, ".backward"), "unary_backward", [$name], "main",
+            concat!($name, ".backward"), "unary_backward", [$name],
             [
                 $crate::engine::Binding::Read("g"),
                 $crate::engine::Binding::Read("s"),
@@ -210,7 +210,7 @@ pub(crate) use unary;
 macro_rules! unary_kernel {
     (@as $name:expr, [$($file:expr),+], $variants:expr, $twin:expr, $bound:expr) => {
         $crate::ops::elementwise::kernels!(
-            concat!($name, ".forward"), "unary", [$($file),+], "main",
+            concat!($name, ".forward"), "unary", [$($file),+],
             [$crate::engine::Binding::Read("x"), $crate::engine::Binding::Write("y")],
             $variants, $twin, $bound,
         )
@@ -255,7 +255,7 @@ pub(crate) use unary_steps;
 macro_rules! binary_kernel {
     (@as $name:expr, [$($file:expr),+], $variants:expr, $twin:expr, $bound:expr) => {
         $crate::ops::elementwise::kernels!(
-            concat!($name, ".forward"), "binary", [$($file),+], "main",
+            concat!($name, ".forward"), "binary", [$($file),+],
             [
                 $crate::engine::Binding::Read("x"),
                 $crate::engine::Binding::Read("y"),
@@ -270,14 +270,17 @@ macro_rules! binary_kernel {
 }
 pub(crate) use binary_kernel;
 
-/// The kernels of one operand's gradient: entry `backward_left` or `backward_right`.
+/// The kernels of one operand's gradient, which the page's file defines as `left` or `right`.
 macro_rules! binary_backward_kernel {
-    ($name:literal, $side:literal, $twin:expr, $bound:expr) => {
+    ($name:literal, "left", $twin:expr, $bound:expr) => {
+        $crate::ops::elementwise::binary_backward_kernel!(@of $name, "left", "side_left", $twin, $bound)
+    };
+    ($name:literal, "right", $twin:expr, $bound:expr) => {
+        $crate::ops::elementwise::binary_backward_kernel!(@of $name, "right", "side_right", $twin, $bound)
+    };
+    (@of $name:literal, $side:literal, $file:literal, $twin:expr, $bound:expr) => {
         $crate::ops::elementwise::kernels!(
-            concat!($name, ".backward_", $side),
-            "binary_backward",
-            [$name],
-            concat!("backward_", $side),
+            concat!($name, ".backward_", $side), "binary_backward", [$name, $file],
             [
                 $crate::engine::Binding::Read("g"),
                 $crate::engine::Binding::Read("x"),

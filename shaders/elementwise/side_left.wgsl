@@ -1,0 +1,3 @@
+fn side(g: elem, x: elem, y: elem) -> elem {
+    return left(g, x, y);
+}

@@ -1,0 +1,3 @@
+fn side(g: elem, x: elem, y: elem) -> elem {
+    return right(g, x, y);
+}
