@@ -2,9 +2,9 @@
 //!
 //!     cargo bench --bench elementwise [-- part of a name]
 //!
-//! One line each: name, milliseconds, and GB/s of what is read once and written once, for a million elements. A number of
-//! elements that is no multiple of four goes one by one, a multiple in vectors of four; a row that is broadcast, or one
-//! number, lies in vectors too.
+//! One line each: name, milliseconds, and GB/s of what is read once and written once (four bytes an element), for a
+//! million elements. A number of elements that is no multiple of four goes one by one, a multiple in vectors of four; a
+//! row that is broadcast, or one number, lies in vectors too.
 
 mod common;
 
@@ -37,6 +37,12 @@ fn main() {
             let (x, y) = (x.clone(), y.clone());
             row(&format!("{name} {lie}"), 2, n, Box::new(move || drop(function(&x, &y))));
         }
+    }
+    let x = uniform(&[1 << 20]);
+    for dtype in [DType::F16, DType::BF16] {
+        let (wide, half) = (x.clone(), x.to_dtype(dtype));
+        row(&format!("f32 to {dtype}"), 1, 1 << 20, Box::new(move || drop(wide.to_dtype(dtype))));
+        row(&format!("{dtype} to f32"), 1, 1 << 20, Box::new(move || drop(half.float())));
     }
     for (lie, rows, columns) in [("one by one", 1025, 1023), ("in vectors", 1024, 1024)] {
         let (x, y, one) = (uniform(&[rows, columns]), uniform(&[columns]), uniform(&[rows, 1]));

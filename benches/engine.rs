@@ -80,12 +80,16 @@ fn matmul(c: &mut Criterion) {
     group.sample_size(10);
     group.throughput(Throughput::Elements(2 * (N * N * N) as u64));
     let (a, b) = (Tensor::rand(&[N, N]), Tensor::rand(&[N, N]));
+    let halves = [a.half(), b.half()];
     let subgroups = if device.has_subgroups(8) { &["subgroups", "vectors"][..] } else { &[] };
     for kernel in ["tiled", "registers"].iter().chain(subgroups) {
         device.force_choice("matmul", Some(kernel));
-        group.bench_function(*kernel, |bench| {
-            bench.iter_custom(|rounds| device_time(&device, rounds, || drop(a.matmul(&b))));
-        });
+        // Of the kernels for halves there are the first two; the others run on what is converted to f32 and back.
+        for (name, [a, b]) in [((*kernel).into(), [&a, &b]), (format!("{kernel}, halves"), [&halves[0], &halves[1]])] {
+            group.bench_function(name, |bench| {
+                bench.iter_custom(|rounds| device_time(&device, rounds, || drop(a.matmul(b))));
+            });
+        }
     }
     device.force_choice("matmul", None);
     group.finish();
