@@ -267,10 +267,7 @@ impl Gpu {
             stream.stage(&self.device, wgpu, offset, piece);
             last_use.store(stream.recording(), Relaxed);
             if stream.is_full() {
-                stream.submit(&self.device, &self.queue, &self.counters);
-                let overdue = stream.overdue();
-                drop(stream);
-                self.keep_up(overdue);
+                self.hand_over(stream);
             }
         }
         AtomicCounters::add(&self.counters.uploads, 1);
@@ -306,16 +303,18 @@ impl Gpu {
         let group =
             stream.pipelines.bind_group(&self.device, kernel, &pipeline, operands, &self.faults, &self.counters);
         let recording = stream.recording();
-        let mut ids = SmallVec::<[u64; 8]>::new();
         for operand in operands {
-            if let Memory::Gpu { id, last_use, .. } = &operand.memory {
+            if let Memory::Gpu { last_use, .. } = &operand.memory {
                 last_use.store(recording, Relaxed);
-                ids.push(*id);
             }
         }
         if let Some(recorder) = stream.recorder_here() {
-            let met =
-                recorder.dispatched((kernel, variant), &pipeline, &group, &ids, (params.0, grid), heard.as_deref());
+            let id = |operand: &&Buffer| match operand.memory {
+                Memory::Gpu { id, .. } => Some(id),
+                Memory::Host(_) => None,
+            };
+            let ids: SmallVec<[u64; 8]> = operands.iter().filter_map(id).collect();
+            let met = recorder.dispatched(&pipeline, &group, &ids, (params.0, grid), heard.as_deref());
             met.into_iter().for_each(|id| stream.pool.pin(id));
         }
         stream.dispatch(pipeline, group, params.0, grid);
@@ -330,10 +329,7 @@ impl Gpu {
             }
         }
         if stream.is_full() {
-            stream.submit(&self.device, &self.queue, &self.counters);
-            let overdue = stream.overdue();
-            drop(guard);
-            self.keep_up(overdue);
+            self.hand_over(guard);
         }
         Ok(())
     }
@@ -390,10 +386,7 @@ impl Gpu {
                 stream.mark(session.clone(), work.clone());
             }
             if stream.is_full() {
-                stream.submit(&self.device, &self.queue, &self.counters);
-                let overdue = stream.overdue();
-                drop(stream);
-                self.keep_up(overdue);
+                self.hand_over(stream);
                 stream = self.stream();
                 stream.note_replay(recording.used());
             }
@@ -402,20 +395,23 @@ impl Gpu {
 
     /// Hands everything recorded to the driver, without waiting.
     pub fn flush(&self) {
-        let mut stream = self.stream();
+        self.hand_over(self.stream());
+    }
+
+    /// [`Self::flush`] of a stream that is held. Then wgpu cleans up behind finished work; when too much is under way, it
+    /// waits for the oldest. The stream is not held meanwhile.
+    fn hand_over(&self, mut stream: MutexGuard<'_, Stream>) {
         stream.submit(&self.device, &self.queue, &self.counters);
         let overdue = stream.overdue();
         drop(stream);
-        self.keep_up(overdue);
-    }
-
-    /// Lets wgpu clean up behind finished work; when too much is under way, waits for the oldest. The stream's lock is
-    /// not held meanwhile. An error comes back at the next read, through [`Self::health`].
-    fn keep_up(&self, overdue: Option<wgpu::SubmissionIndex>) {
-        let result = match overdue {
+        self.note(match overdue {
             Some(index) => self.wait(Some(index)),
             None => self.device.poll(wgpu::PollType::Poll).map(|_| ()).map_err(|e| Error::Driver(e.to_string())),
-        };
+        });
+    }
+
+    /// Keeps an error for the next read, which gets it from [`Self::health`].
+    fn note(&self, result: Result<()>) {
         if let Err(error) = result {
             self.health.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }

@@ -94,8 +94,9 @@ struct Second {
 
 impl Second {
     fn open(adapter: &wgpu::Adapter, options: &GpuOptions) -> Option<Second> {
-        let (device, queue) = pollster::block_on(request_device(adapter, options)).ok()?;
         // Whatever fails here, the first device does without help.
+        let told = |error: &crate::Error| log::debug!("no device to compile ahead: {error}");
+        let (device, queue) = pollster::block_on(request_device(adapter, options)).inspect_err(told).ok()?;
         device.on_uncaptured_error(std::sync::Arc::new(|error| log::debug!("while compiling ahead: {error}")));
         let pipelines = Pipelines::new(&device);
         let arena = device.create_buffer(&wgpu::BufferDescriptor {

@@ -79,7 +79,7 @@ fn cannot_measure(device: &Device) -> bool {
     recording::is_capturing() || shadow::is_comparing() || device.is_shadow() || profile::is_on()
 }
 
-/// The member of a family that is clearly faster than the usual one, if any is. One that fails is none.
+/// The member of a family that is clearly faster than the usual one, if any is. One that fails is none, and is told of.
 fn fastest(
     device: &Device,
     family: &'static str,
@@ -87,10 +87,14 @@ fn fastest(
     output: &Tensor,
     body: &mut impl FnMut(&mut Run<'_>, &Tensor) -> Result<()>,
 ) -> Option<&'static str> {
-    let mut time = |option| tuner::with_choice(family, option, || seconds(device, output, body));
+    let mut time = |option: Option<&'static str>| {
+        let time = tuner::with_choice(family, option, || seconds(device, output, body));
+        let name = option.unwrap_or("the usual kernel");
+        time.inspect_err(|error| log::warn!("{family}, measuring {name}: {error}")).ok()
+    };
     // Before and after the others, so that whatever was slow at the beginning does not tell against it.
     let mut usual = time(None).unwrap_or(f64::INFINITY);
-    let others: Vec<_> = members.iter().filter_map(|option| Some((*option, time(Some(*option)).ok()?))).collect();
+    let others: Vec<_> = members.iter().filter_map(|option| Some((*option, time(Some(*option))?))).collect();
     usual = usual.min(time(None).unwrap_or(f64::INFINITY));
     let best = others.into_iter().min_by(|a, b| a.1.total_cmp(&b.1));
     best.filter(|(_, seconds)| *seconds < MARGIN * usual).map(|(option, _)| option)

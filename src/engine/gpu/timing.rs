@@ -48,14 +48,14 @@ impl Gpu {
     pub(super) fn replay_by_clock(&self, recording: &Recording, session: &Session) {
         for command in recording.commands() {
             self.flush();
-            let _ = self.wait(None);
+            self.note(self.wait(None));
             let start = profile::now();
             let mut stream = self.stream();
             stream.note_replay(recording.used());
             stream.replay(&command);
             drop(stream);
             if let Some(work) = command.work {
-                let _ = self.stop_clock(start, session, work.clone());
+                self.note(self.stop_clock(start, session, work.clone()));
             }
         }
     }
@@ -63,7 +63,7 @@ impl Gpu {
     /// Runs everything recorded so far, and asks how the device's clock stands to the host's.
     pub fn begin_profile(&self, session: &Arc<Session>) {
         self.flush();
-        let _ = self.wait(None);
+        self.note(self.wait(None));
         if self.timing != Timing::Host {
             let mut stream = self.stream();
             stream.timer.anchors.push(session.clone());
