@@ -171,30 +171,26 @@ fn kind(device_type: wgpu::DeviceType, name: &str) -> AdapterKind {
 /// before GL. Where a native backend has a GPU, GL is not looked at: it would show the same one again, and to ask it
 /// takes long and makes some drivers complain about a missing display.
 pub(crate) async fn usable() -> Vec<wgpu::Adapter> {
-    let mut adapters = usable_of(wgpu::Backends::all() - wgpu::Backends::GL).await;
-    if adapters.iter().all(|a| AdapterFacts::of(a).is_software()) {
-        adapters.extend(usable_of(wgpu::Backends::GL).await);
-    }
-    sort(&mut adapters);
-    adapters
-}
-
-fn sort(adapters: &mut [wgpu::Adapter]) {
-    adapters.sort_by_key(|a| {
-        let info = a.get_info();
-        (kind(info.device_type, &info.name), info.backend == wgpu::Backend::Gl)
-    });
+    listed(|| true).await
 }
 
 /// The first of [`usable`]. Where there is a software driver and no card that GL could know, GL is not asked: that takes
 /// half as long again as all the rest.
 async fn best() -> Option<wgpu::Adapter> {
-    let mut native = usable_of(wgpu::Backends::all() - wgpu::Backends::GL).await;
-    sort(&mut native);
-    match native.into_iter().next() {
-        Some(adapter) if !AdapterFacts::of(&adapter).is_software() || !may_have_card() => Some(adapter),
-        _ => usable().await.into_iter().next(),
+    listed(may_have_card).await.into_iter().next()
+}
+
+/// [`usable`]; beside a native software driver, GL is looked at only if `ask_gl` says so.
+async fn listed(ask_gl: impl FnOnce() -> bool) -> Vec<wgpu::Adapter> {
+    let mut adapters = usable_of(wgpu::Backends::all() - wgpu::Backends::GL).await;
+    if adapters.is_empty() || adapters.iter().all(|a| AdapterFacts::of(a).is_software()) && ask_gl() {
+        adapters.extend(usable_of(wgpu::Backends::GL).await);
     }
+    adapters.sort_by_key(|a| {
+        let info = a.get_info();
+        (kind(info.device_type, &info.name), info.backend == wgpu::Backend::Gl)
+    });
+    adapters
 }
 
 /// Whether the system has a device file that some driver for GL works through.
