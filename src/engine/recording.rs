@@ -134,8 +134,6 @@ enum Operand {
 
 /// One recorded dispatch.
 struct Command {
-    kernel: &'static Kernel,
-    variant: usize,
     pipeline: Pipeline,
     group: wgpu::BindGroup,
     grid: Grid,
@@ -143,6 +141,18 @@ struct Command {
     params: Range<usize>,
     /// What it is, for profiles.
     work: Option<Work>,
+}
+
+impl Command {
+    fn kernel(&self) -> &'static Kernel {
+        self.pipeline.kernel().0
+    }
+
+    /// Which kernel, and which of its variants.
+    fn runs(&self) -> (usize, usize) {
+        let (kernel, variant) = self.pipeline.kernel();
+        (kernel.id(), variant)
+    }
 }
 
 /// Host data that the step made a tensor of.
@@ -212,13 +222,13 @@ impl Recorder {
     /// A kernel was dispatched on these buffers. Gives those that the recorder had not met before.
     pub fn dispatched(
         &mut self,
-        (kernel, variant): (&'static Kernel, usize),
         pipeline: &Pipeline,
         group: &wgpu::BindGroup,
         ids: &[u64],
         (params, grid): (&[u8], Grid),
         heard: Option<&Heard>,
     ) -> SmallVec<[u64; 8]> {
+        let (kernel, _) = pipeline.kernel();
         let start = self.params.len();
         self.params.extend_from_slice(params);
         let operands: SmallVec<[Operand; 8]> =
@@ -232,8 +242,6 @@ impl Recorder {
             }
         }
         self.commands.push(Command {
-            kernel,
-            variant,
             pipeline: pipeline.clone(),
             group: group.clone(),
             grid,
@@ -294,22 +302,23 @@ pub(crate) fn compare(first: &Recorder, second: &Recorder, after: RandomState) -
         return refused("capture", format!("the step {problem}"));
     }
     for (a, b) in first.commands.iter().zip(&second.commands) {
-        if (a.kernel.id(), a.variant) != (b.kernel.id(), b.variant) {
-            let detail = format!("runs in one step where the next runs {}; {SAME}", b.kernel.label(b.variant));
-            return refused(a.kernel.name, detail);
+        let op = a.kernel().name;
+        if a.runs() != b.runs() {
+            let (kernel, variant) = b.pipeline.kernel();
+            return refused(op, format!("runs in one step where the next runs {}; {SAME}", kernel.label(variant)));
         }
         if a.grid != b.grid {
-            return refused(a.kernel.name, format!("has another size in one step than in the next; {SAME}"));
+            return refused(op, format!("has another size in one step than in the next; {SAME}"));
         }
         if let Some(i) = (0..a.operands.len()).find(|&i| a.operands[i] != b.operands[i]) {
-            let binding = a.kernel.bindings.iter().filter(|b| b.is_operand()).nth(i).map_or("?", |b| b.name());
+            let binding = a.kernel().bindings.iter().filter(|b| b.is_operand()).nth(i).map_or("?", |b| b.name());
             let detail = format!("`{binding}` is another tensor in each step; change tensors in place, and {INPUTS}");
-            return refused(a.kernel.name, detail);
+            return refused(op, detail);
         }
     }
     if first.commands.len() != second.commands.len() {
         let longer = if first.commands.len() > second.commands.len() { first } else { second };
-        let extra = longer.commands[first.commands.len().min(second.commands.len())].kernel.name;
+        let extra = longer.commands[first.commands.len().min(second.commands.len())].kernel().name;
         return refused(extra, format!("runs in one step and not in the next; {SAME}"));
     }
     let constants = |r: &Recorder| r.constants.len();
@@ -355,13 +364,13 @@ fn draws(first: &Recorder, second: &Recorder, drawn: u64) -> Result<Vec<Draw>> {
                 _ => None,
             };
             let Some(draw) = draw else {
-                let field = b.kernel.params.fields.iter().rev().find(|(_, offset, _)| *offset <= at);
+                let field = b.kernel().params.fields.iter().rev().find(|(_, offset, _)| *offset <= at);
                 let field = field.map_or("?", |(name, ..)| name);
                 let detail = format!(
                     "its parameter `{field}` is not the same in each step, and a replay would not change it; keep \
                      such numbers in a tensor, and {INPUTS}"
                 );
-                return Err(Error::Capture { op: b.kernel.name, detail });
+                return Err(Error::Capture { op: b.kernel().name, detail });
             };
             draws.push((start + at, draw));
             at += 16;
@@ -406,7 +415,7 @@ impl Recording {
             ran?;
             let recorded = &self.recorder.commands[commands.clone()];
             let fits = |(c, (kernel, variant, params)): (&Command, &Collected)| {
-                (c.kernel.id(), c.variant, c.params.len()) == (*kernel, *variant, params.len())
+                (c.runs(), c.params.len()) == ((*kernel, *variant), params.len())
             };
             if recorded.len() != collected.len() || !recorded.iter().zip(&collected).all(fits) {
                 return Ok(false);
