@@ -482,7 +482,8 @@ pub(crate) fn weight_gradient(
     };
     params.offsets = [small.offset() as u32, large.offset() as u32, 0, 0];
     let max_work = run.device().adapter().map(|facts| facts.max_work());
-    if choice(run, params.rows.max(params.channels)) == "lanes" && vectors::fits_weight(&params) {
+    let choice = choice(run, params.rows.max(params.channels));
+    if choice == "lanes" && vectors::fits_weight(&params) {
         params.splits = max_work.map_or(1, |work| params.work().div_ceil(work) as u32);
         return vectors::weight_gradient(run, &params, [small, large, result], |params| some_parts(params, max_work));
     }
@@ -495,7 +496,7 @@ pub(crate) fn weight_gradient(
     };
     params.offsets[2] = parts.offset() as u32;
     let unit = geometry.stride[1] == 1 && geometry.dilation[1] == 1 && geometry.kernel[1] > 1;
-    let kernel = match choice(run, params.rows.max(params.channels)) {
+    let kernel = match choice {
         // Where most of a tile would lie idle, a thread an element is faster.
         "lanes" if params.rows.min(8) * (params.channels * params.taps[0]).min(16) <= 6 => &WEIGHT_DIRECT,
         "lanes" if unit => &WEIGHT_SLIDE,

@@ -172,6 +172,17 @@ const AS_IT_IS: [usize; 3] = [0, 1, 2];
 /// Elements that a copy has at most: drivers bind no more than 128 MiB everywhere.
 const MOST: u64 = 1 << 25;
 
+/// Whether the kernels of vectors know such a convolution, and whether they pay.
+fn suits(groups: u32, taps: [u32; 2], stride: [u32; 2], dilation: [i32; 2], [rows, channels]: [u32; 2]) -> bool {
+    let plain = groups == 1 && taps == [3, 3] && stride == [1, 1] && dilation == [1, 1];
+    plain && rows.is_multiple_of(4) && rows >= 8 && channels >= 4
+}
+
+/// Whether every four places of a line lie side by side from a multiple of four on.
+fn lies_in_vectors([image, plane, line, place]: [u32; 4], offset: u32, width: u32) -> bool {
+    place == 1 && [image, plane, line, offset, width].iter().all(|n| n.is_multiple_of(4))
+}
+
 /// Whether copies of so many planes of places are small enough.
 fn small_enough(batch: u32, planes: u32, size: [u32; 2]) -> bool {
     u64::from(batch) * u64::from(planes) * (u64::from(size[0]) + 3) * (u64::from(size[1]) + 7) <= MOST
@@ -179,9 +190,8 @@ fn small_enough(batch: u32, planes: u32, size: [u32; 2]) -> bool {
 
 /// Whether [`VECTORS`] can run a convolution, and whether that pays.
 pub(super) fn fit(p: &ConvParams) -> bool {
-    let plain = p.groups == 1 && p.taps == [3, 3] && p.stride == [1, 1] && p.dilation == [1, 1];
-    let pays = p.rows.is_multiple_of(4) && p.rows >= 8 && p.channels >= 4;
-    plain && pays && small_enough(p.batch, p.rows.max(p.channels), p.out_size)
+    suits(p.groups, p.taps, p.stride, p.dilation, [p.rows, p.channels])
+        && small_enough(p.batch, p.rows.max(p.channels), p.out_size)
 }
 
 /// A convolution of whole vectors and how it lies: params and operands.
@@ -215,9 +225,7 @@ pub(super) fn prepare(run: &mut Run<'_>, p: &ConvParams, x: &Tensor, w: &Tensor)
         offsets: [0, (2 * down.min(0) + 2 * across.min(0)).unsigned_abs(), p.offsets[2], p.offsets[3]],
         ..*p
     };
-    let [.., place] = p.y_strides;
-    let whole = place == 1 && p.y_strides[..3].iter().chain([&p.offsets[3], &width]).all(|n| n.is_multiple_of(4));
-    let y = (!whole).then(|| {
+    let y = (!lies_in_vectors(p.y_strides, p.offsets[3], width)).then(|| {
         let shape = [p.batch, p.rows, height, 4 * vectors];
         params.out_size = [height, 4 * vectors];
         params.y_strides = steps(shape);
@@ -250,10 +258,10 @@ impl WeightParams {
 
 /// Whether [`WEIGHT_VECTORS`] can make a gradient, and whether that pays.
 pub(super) fn fits_weight(p: &WeightParams) -> bool {
-    let plain = p.groups == 1 && p.taps == [3, 3] && p.stride == [1, 1] && p.dilation == [1, 1];
-    let pays = p.rows.is_multiple_of(4) && p.rows >= 8 && p.channels >= 4;
     let images = p.places / (p.out_size[0] * p.out_size[1]).max(1);
-    plain && pays && p.places > 0 && small_enough(images, p.rows.max(p.channels), p.out_size)
+    suits(p.groups, p.taps, p.stride, p.dilation, [p.rows, p.channels])
+        && p.places > 0
+        && small_enough(images, p.rows.max(p.channels), p.out_size)
 }
 
 /// Workgroups over which a gradient is spread, and lines that a part then has at least.
@@ -275,10 +283,7 @@ pub(super) fn weight_gradient(
     let x = Images { x, offset, size: whole.in_size, origin: whole.origin, strides };
     let (x, x_strides) = pack(run, &x, x_shape, AS_IT_IS);
     params.x_strides = x_strides;
-    let [.., place] = whole.g_strides;
-    let is_whole =
-        place == 1 && whole.g_strides[..3].iter().chain([&whole.offsets[0], &width]).all(|n| n.is_multiple_of(4));
-    let g = if is_whole {
+    let g = if lies_in_vectors(whole.g_strides, whole.offsets[0], width) {
         g.clone()
     } else {
         let offset = std::mem::take(&mut params.offsets[0]);
