@@ -203,17 +203,22 @@ fn twin(call: &HostCall<'_>) -> Result<()> {
 /// The kernel for operands of half the width, if one is to be used. One that makes f32 may serve them too, with a
 /// conversion before and behind it: where a row of the result ends within a word, and on software drivers, whose vectors
 /// of f32 are so much faster (512×512 on lavapipe: 14 ms, and 160 with [`REGISTERS`]) that the conversions don't count.
-fn half_kernel(device: &Device, params: &MatmulParams) -> Option<&'static Kernel> {
-    let software = device.adapter().is_some_and(|facts| facts.is_software());
-    let choice = device.forced_choice(FAMILY.0).unwrap_or(if software { "vectors" } else { "tiled" });
-    let (whole, fits) = (
-        params.n.is_multiple_of(2) && params.offsets[3].is_multiple_of(2),
-        !software || params.k as usize <= MAX_DEPTH.0,
-    );
+fn half_kernel(choice: &str, params: &MatmulParams, few_columns: bool) -> Option<&'static Kernel> {
+    let whole = params.n.is_multiple_of(2) && params.offsets[3].is_multiple_of(2);
     match choice {
         "tiled" if whole => Some(&TILED_HALF),
-        "registers" if whole && fits => Some(&REGISTERS_HALF),
+        "registers" if whole && few_columns => Some(&REGISTERS_HALF),
         _ => None,
+    }
+}
+
+/// The kernel for operands of f32, and its variant.
+fn float_kernel(device: &Device, choice: &str, params: &MatmulParams, few_columns: bool) -> (&'static Kernel, usize) {
+    match (choice, params.vectors_variant()) {
+        ("vectors", Some(variant)) if device.has_subgroups(8) => (&VECTORS, variant),
+        ("vectors" | "subgroups", _) if device.has_subgroups(8) => (&SUBGROUPS, 0),
+        ("vectors" | "registers" | "subgroups", _) if few_columns => (&REGISTERS, 0),
+        _ => (&TILED, 0),
     }
 }
 
@@ -268,26 +273,24 @@ fn multiply_as_chosen(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&T
         b_batch: walk.strides[1],
     };
     let device = run.device();
-    let half = if c.dtype().is_half() {
-        let Some(kernel) = half_kernel(device, &params) else { return multiply_wide(run, a, b, bias, c) };
-        Some((kernel, usize::from(c.dtype() == DType::BF16)))
-    } else {
-        None
-    };
     let software = device.adapter().is_some_and(|facts| facts.is_software());
     if software && k > MAX_DEPTH.1 {
         let detail =
             format!("{k} columns on the left: software drivers end a kernel's loops after {} of them", MAX_DEPTH.1);
         return Err(Error::Limit { op: "matmul", detail });
     }
-    let usual = if software && params.m > FEW_ROWS { "vectors" } else { "subgroups" };
-    let choice = device.forced_choice(FAMILY.0).unwrap_or(if software { usual } else { "tiled" });
-    let (kernel, variant) = match (choice, params.vectors_variant()) {
-        _ if half.is_some() => half.expect("asked before"),
-        ("vectors", Some(variant)) if device.has_subgroups(8) => (&VECTORS, variant),
-        ("vectors" | "subgroups", _) if device.has_subgroups(8) => (&SUBGROUPS, 0),
-        ("vectors" | "registers" | "subgroups", _) if !software || k <= MAX_DEPTH.0 => (&REGISTERS, 0),
-        _ => (&TILED, 0),
+    let usual = match software {
+        true if params.m > FEW_ROWS => "vectors",
+        true => "subgroups",
+        false => "tiled",
+    };
+    let choice = device.forced_choice(FAMILY.0).unwrap_or(usual);
+    let few_columns = !software || k <= MAX_DEPTH.0;
+    let (kernel, variant) = if c.dtype().is_half() {
+        let Some(kernel) = half_kernel(choice, &params, few_columns) else { return multiply_wide(run, a, b, bias, c) };
+        (kernel, usize::from(c.dtype() == DType::BF16))
+    } else {
+        float_kernel(device, choice, &params, few_columns)
     };
     // Without a bias something has to be bound in its place; it is not read.
     let operands = [a, b, bias.unwrap_or(a), c];
