@@ -354,6 +354,12 @@ fn a_trainers_runs() {
     assert_eq!(start.message(1).text(1), "lr");
     assert_eq!(hparams(&values, "_hparams_/session_end_info").unwrap().message(4).int(1), 1);
 
+    // What is there and can't be looked through is not taken for an empty folder.
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = TensorBoardLogger::new(dir.path(), "file").err().expect("a file is no folder").to_string();
+    assert!(error.starts_with(&format!("{}: ", file.display())), "{error}");
+
     // A run that goes on hides what came after its checkpoint.
     let at = dir.path().join("moons/version_1");
     let mut again = TensorBoardLogger::at(&at).unwrap();

@@ -37,7 +37,12 @@ impl TensorBoardLogger {
     pub fn new(dir: impl AsRef<Path>, name: &str) -> Result<Self> {
         let dir = dir.as_ref().join(name);
         let mut next = 0;
-        for entry in std::fs::read_dir(&dir).into_iter().flatten() {
+        let entries = match std::fs::read_dir(&dir) {
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::file(&dir, error)),
+        };
+        for entry in entries.into_iter().flatten() {
             let entry = entry.map_err(|e| Error::file(&dir, e))?.file_name();
             let number = entry.to_str().and_then(|name| name.strip_prefix("version_")?.parse::<u64>().ok());
             next = next.max(number.map_or(0, |n| n + 1));

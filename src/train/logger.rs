@@ -113,9 +113,12 @@ impl Logger for JsonLinesLogger {
 
     fn resume(&mut self, step: u64, position: u64) -> Result<()> {
         let text = std::fs::read_to_string(&self.path).map_err(|e| Error::file(&self.path, e))?;
-        let stays = |line: &&str| {
-            let row: Option<serde_json::Value> = serde_json::from_str(line).ok();
-            row.and_then(|row| row["step"].as_u64()).is_some_and(|at| at <= step)
+        let stays = |line: &&str| match serde_json::from_str::<serde_json::Value>(line) {
+            Ok(row) => row["step"].as_u64().is_some_and(|at| at <= step),
+            Err(error) => {
+                log::warn!("{}: a line that can't be read is left out: {error}", self.path.display());
+                false
+            }
         };
         let first = text.lines().take(usize::try_from(position).unwrap_or(usize::MAX));
         let kept: String = first.filter(stays).flat_map(|line| [line, "\n"]).collect();
@@ -158,8 +161,17 @@ impl CsvLogger {
     fn rows(&self) -> Result<(Vec<String>, Vec<csv::StringRecord>)> {
         let mut reader = csv::Reader::from_path(&self.path).map_err(|e| self.wrong(e))?;
         let columns = reader.headers().map_err(|e| self.wrong(e))?.iter().map(str::to_string).collect();
-        // A row that a kill has cut off has too few cells.
-        Ok((columns, reader.records().filter_map(|row| row.ok()).collect()))
+        let mut rows = Vec::new();
+        for row in reader.records() {
+            match row {
+                Ok(row) => rows.push(row),
+                Err(error) if matches!(error.kind(), csv::ErrorKind::UnequalLengths { .. }) => {
+                    log::warn!("{}: a row that was cut off is left out: {error}", self.path.display());
+                }
+                Err(error) => return Err(self.wrong(error)),
+            }
+        }
+        Ok((columns, rows))
     }
 
     /// Writes these rows of a table with other columns, under those that it has from now on.
@@ -266,6 +278,15 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_can_not_be_read_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.csv");
+        std::fs::write(&path, b"epoch,step,loss\n0,1,\xff\n").unwrap();
+        let error = CsvLogger::new(&path).unwrap().resume(1, 1).unwrap_err().to_string();
+        assert!(error.contains("log.csv") && error.contains("UTF-8"), "{error}");
+    }
+
+    #[test]
     fn lines_are_json() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log.jsonl");
@@ -275,7 +296,8 @@ mod tests {
         }
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().nth(1).unwrap(), r#"{"bad":"inf","epoch":0,"loss":0.5,"step":2}"#);
-        std::fs::write(&path, text.clone() + "{\"bad").unwrap();
+        // A line that can't be read is left out, wherever it stands.
+        std::fs::write(&path, format!("no JSON\n{text}{{\"bad")).unwrap();
         let mut again = JsonLinesLogger::new(&path).unwrap();
         again.resume(1, 9).unwrap();
         again.log(0, 2, &values(&[("loss", 0.5), ("bad", f64::INFINITY)])).unwrap();
