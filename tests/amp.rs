@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use common::Gpu;
@@ -458,6 +459,44 @@ fn a_resumed_training_in_f16_ends_with_the_same_bits() {
         run(&second, trainer(&device, FloatPrecision::F16Mixed).max_epochs(3).resume(dir.path().join("last.ckpt")));
         assert_eq!(second.bits(), whole.bits(), "{device}");
     }
+}
+
+/// What this thread was warned of.
+struct Warnings;
+
+thread_local! {
+    static WARNINGS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+impl log::Log for Warnings {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            WARNINGS.with_borrow_mut(|warnings| warnings.push(record.args().to_string()));
+        }
+    }
+    fn flush(&self) {}
+}
+
+#[test]
+fn a_scale_that_does_not_come_or_go_along_is_told() {
+    log::set_logger(&Warnings).expect("no other logger");
+    log::set_max_level(log::LevelFilter::Warn);
+    let device = Device::new_reference(true);
+    let dir = tempfile::tempdir().unwrap();
+    let last = dir.path().join("last.ckpt");
+    let warned = |from: FloatPrecision, to: FloatPrecision| {
+        let save = ModelCheckpoint::new(dir.path()).every_n_train_steps(1);
+        let mut first = trainer(&device, from).max_steps(1).callback(save);
+        first.fit(&Net::new(&device, &[2, 8, 2]), &moons()).unwrap();
+        WARNINGS.with_borrow_mut(Vec::clear);
+        trainer(&device, to).max_steps(2).resume(&last).fit(&Net::new(&device, &[2, 8, 2]), &moons()).unwrap();
+        WARNINGS.with_borrow(|warnings| warnings.iter().filter(|text| text.contains("scale")).count())
+    };
+    let (f32, f16) = (FloatPrecision::F32, FloatPrecision::F16Mixed);
+    assert_eq!([warned(f32, f16), warned(f16, f32), warned(f16, f16), warned(f32, f32)], [1, 1, 0, 0]);
 }
 
 #[test]

@@ -84,14 +84,14 @@ impl Checkpoint {
         self.module.iter().for_each(|(name, t)| tensors.insert(format!("module.{name}"), t.clone()));
         self.optimizer.tensors.iter().for_each(|(name, t)| tensors.insert(format!("optimizer.{name}"), t.clone()));
         self.metric_states.iter().for_each(|(name, t)| tensors.insert(format!("metric.{name}"), t.clone()));
-        // NaN and infinities have no place in JSON: numbers go as their bits.
-        let bits = |x: f64| json!(format!("{:016x}", x.to_bits()));
         let means: Vec<Json> = self
             .means
             .iter()
-            .map(|mean| json!([mean.name, bits(mean.sum), bits(mean.weight), mean.on_device, mean.on_step]))
+            .map(|mean| {
+                json!([mean.name, bits_to_json(mean.sum), bits_to_json(mean.weight), mean.on_device, mean.on_step])
+            })
             .collect();
-        let metrics: BTreeMap<_, _> = self.metrics.iter().map(|(name, value)| (name, bits(*value))).collect();
+        let metrics: BTreeMap<_, _> = self.metrics.iter().map(|(name, value)| (name, bits_to_json(*value))).collect();
         let rest = json!({
             "format": FORMAT,
             "optimizer": self.optimizer.optimizer,
@@ -177,37 +177,34 @@ impl Checkpoint {
             let strip = |(name, t): (&str, &crate::Tensor)| Some((name.strip_prefix(prefix)?.to_string(), t.clone()));
             tensors.iter().filter_map(strip).collect()
         };
-        let number = |name: &str| json[name].as_u64().ok_or_else(|| wrong(&format!("`{name}` is no number")));
-        let wide = |name: &str| {
-            let parsed = json[name].as_str().and_then(|text| text.parse::<u64>().ok());
-            parsed.ok_or_else(|| wrong(&format!("`{name}` is no number")))
-        };
-        let bits = |value: &Json| u64::from_str_radix(value.as_str()?, 16).ok().map(f64::from_bits);
+        let damaged = |name: &str| wrong(&format!("`{name}` is damaged"));
+        let number = |name: &str| json[name].as_u64().ok_or_else(|| damaged(name));
+        let wide = |name: &str| json[name].as_str().and_then(|text| text.parse().ok()).ok_or_else(|| damaged(name));
+        let object = |name: &str| json[name].as_object().ok_or_else(|| damaged(name));
         let mean = |row: &Json| {
             Some(SavedMean {
-                name: row[0].as_str()?.to_string(),
-                sum: bits(&row[1])?,
-                weight: bits(&row[2])?,
+                name: text(&row[0])?,
+                sum: bits_from_json(&row[1])?,
+                weight: bits_from_json(&row[2])?,
                 on_device: row[3].as_bool()?,
-                // Not in older files.
-                on_step: row[4].as_bool().unwrap_or(true),
+                on_step: row[4].as_bool()?,
             })
         };
-        let whole = |value: &Json| value.as_u64().unwrap_or(0);
-        let text = |value: &Json| value.as_str().map(str::to_string);
-        let rows = json["means"].as_array().ok_or_else(|| wrong("`means` is no list"))?;
-        let entries = json["metrics"].as_object().ok_or_else(|| wrong("`metrics` is no object"))?;
-        let metrics = entries.iter().map(|(name, value)| Some((name.clone(), bits(value)?))).collect::<Option<_>>();
-        let callbacks = json["callbacks"].as_object().ok_or_else(|| wrong("`callbacks` is no object"))?;
+        let metric = |(name, value): (&String, &Json)| Some((name.clone(), bits_from_json(value)?));
+        let scaler = match &json["scaler"] {
+            Json::Null => None,
+            state => Some(scaler_from_json(state).ok_or_else(|| damaged("scaler"))?),
+        };
+        let validated_at = (json["validated_at"][0].as_u64(), json["validated_at"][1].as_u64());
+        let (Some(epoch), Some(batch)) = validated_at else { return Err(damaged("validated_at")) };
         Ok(Checkpoint {
             module: part("module."),
             optimizer: OptimizerState {
-                optimizer: json["optimizer"].as_str().unwrap_or_default().to_string(),
+                optimizer: text(&json["optimizer"]).ok_or_else(|| damaged("optimizer"))?,
                 groups: OptimizerState::groups_from_json(&json["param_groups"]).map_err(|e| wrong(&e))?,
                 tensors: part("optimizer."),
             },
-            // Not in older files.
-            scaler: scaler_from_json(&json["scaler"]),
+            scaler,
             schedule: json["schedule"].clone(),
             position: Position {
                 epoch: number("epoch")?,
@@ -215,16 +212,33 @@ impl Checkpoint {
                 global_step: number("global_step")?,
             },
             random: RandomState { seed: wide("seed")?, counter: wide("random")? },
-            means: rows.iter().map(mean).collect::<Option<_>>().ok_or_else(|| wrong("`means` is damaged"))?,
+            means: list(&json["means"], mean).ok_or_else(|| damaged("means"))?,
             metric_states: part("metric."),
-            metrics: metrics.ok_or_else(|| wrong("`metrics` is damaged"))?,
-            // Not in older files.
-            logged: json["logged"].as_array().into_iter().flatten().filter_map(Json::as_u64).collect(),
-            validated: json["validated"].as_array().into_iter().flatten().filter_map(text).collect(),
-            validated_at: (whole(&json["validated_at"][0]), whole(&json["validated_at"][1]) as usize),
-            callbacks: callbacks.iter().map(|(name, state)| (name.clone(), state.clone())).collect(),
+            metrics: object("metrics")?.iter().map(metric).collect::<Option<_>>().ok_or_else(|| damaged("metrics"))?,
+            logged: list(&json["logged"], Json::as_u64).ok_or_else(|| damaged("logged"))?,
+            validated: list(&json["validated"], text).ok_or_else(|| damaged("validated"))?,
+            validated_at: (epoch, batch as usize),
+            callbacks: object("callbacks")?.iter().map(|(name, state)| (name.clone(), state.clone())).collect(),
         })
     }
+}
+
+/// A list whose entries are all understood.
+fn list<T, C: FromIterator<T>>(json: &Json, read: impl Fn(&Json) -> Option<T>) -> Option<C> {
+    json.as_array()?.iter().map(read).collect()
+}
+
+fn text(json: &Json) -> Option<String> {
+    json.as_str().map(str::to_string)
+}
+
+/// NaN and infinities have no place in JSON: numbers go as their bits.
+pub(super) fn bits_to_json(x: f64) -> Json {
+    json!(format!("{:016x}", x.to_bits()))
+}
+
+pub(super) fn bits_from_json(json: &Json) -> Option<f64> {
+    u64::from_str_radix(json.as_str()?, 16).ok().map(f64::from_bits)
 }
 
 /// How a file begins its excuse.
@@ -239,4 +253,69 @@ fn rest(path: &Path, metadata: &HashMap<String, String>) -> Result<Json> {
         return Err(wrong(&format!("its form is {}, this version reads {FORMAT}", json["format"])));
     }
     Ok(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint() -> Checkpoint {
+        let mean = SavedMean { name: "loss".into(), sum: f64::INFINITY, weight: 0.1, on_device: true, on_step: false };
+        Checkpoint {
+            module: StateDict::new(),
+            optimizer: OptimizerState { optimizer: "SGD".into(), groups: Vec::new(), tensors: StateDict::new() },
+            scaler: Some(crate::amp::GradScaler::new().state_dict().unwrap()),
+            schedule: Json::Null,
+            position: Position { epoch: 1, batch: 2, global_step: 3 },
+            random: RandomState { seed: u64::MAX, counter: 5 },
+            means: vec![mean],
+            metric_states: StateDict::new(),
+            metrics: [("loss".to_string(), f64::NAN)].into(),
+            validated: ["val_loss".to_string()].into(),
+            validated_at: (1, 2),
+            logged: vec![7],
+            callbacks: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn what_json_has_not_comes_back() {
+        let (dir, device) = (tempfile::tempdir().unwrap(), Device::reference());
+        let path = dir.path().join("some.ckpt");
+        checkpoint().save(&path).unwrap();
+        let loaded = Checkpoint::load(&path, &device).unwrap();
+        assert!(loaded.metrics["loss"].is_nan());
+        assert_eq!((loaded.means[0].sum, loaded.means[0].weight), (f64::INFINITY, 0.1));
+        assert_eq!((loaded.random, loaded.scaler), (checkpoint().random, checkpoint().scaler));
+    }
+
+    #[test]
+    fn an_entry_that_is_not_understood_is_an_error() {
+        let (dir, device) = (tempfile::tempdir().unwrap(), Device::reference());
+        let path = dir.path().join("some.ckpt");
+        checkpoint().save(&path).unwrap();
+        let (tensors, metadata) = io::read_checked(&path, &device).unwrap();
+        let whole: Json = serde_json::from_str(&metadata["checkpoint"]).unwrap();
+        let half = &whole["means"][0][1];
+        for (name, odd) in [
+            ("optimizer", json!(1)),
+            ("scaler", json!({"scale": 65536.0})),
+            ("epoch", json!("1")),
+            ("random", json!("-1")),
+            ("means", json!([["loss", half, half, true]])),
+            ("means", json!([["loss", 0.5, half, true, true]])),
+            ("metrics", json!({"loss": 0.5})),
+            ("logged", Json::Null),
+            ("logged", json!([-1])),
+            ("validated", json!(["val_loss", 1])),
+            ("validated_at", json!([1])),
+            ("callbacks", json!([])),
+        ] {
+            let mut rest = whole.clone();
+            rest[name] = odd;
+            io::write_checked(&tensors, [("checkpoint".to_string(), rest.to_string())].into(), &path).unwrap();
+            let error = Checkpoint::load(&path, &device).expect_err(name).to_string();
+            assert!(error.contains("some.ckpt") && error.contains(&format!("`{name}` is damaged")), "{error}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::checkpoint::{bits_from_json, bits_to_json};
 use crate::amp::{GradScaler, GradScalerState};
 use crate::{DType, autocast};
 
@@ -34,18 +35,17 @@ impl FloatPrecision {
 
 /// A scaler's state for a checkpoint; the factors as their bits.
 pub(super) fn scaler_to_json(state: &GradScalerState) -> Json {
-    let bits = |x: f64| json!(format!("{:016x}", x.to_bits()));
     json!({
-        "scale": bits(state.scale),
-        "growth_factor": bits(state.growth_factor),
-        "backoff_factor": bits(state.backoff_factor),
+        "scale": bits_to_json(state.scale),
+        "growth_factor": bits_to_json(state.growth_factor),
+        "backoff_factor": bits_to_json(state.backoff_factor),
         "growth_interval": state.growth_interval,
         "_growth_tracker": state.growth_tracker,
     })
 }
 
 pub(super) fn scaler_from_json(json: &Json) -> Option<GradScalerState> {
-    let number = |name: &str| u64::from_str_radix(json[name].as_str()?, 16).ok().map(f64::from_bits);
+    let number = |name: &str| bits_from_json(&json[name]);
     let whole = |name: &str| json[name].as_u64().and_then(|n| u32::try_from(n).ok());
     Some(GradScalerState {
         scale: number("scale")?,

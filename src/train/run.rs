@@ -462,8 +462,13 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         self.module.load_state_dict(&checkpoint.module)?;
         self.optimizers.optimizer.load_state_dict(&checkpoint.optimizer)?;
         self.optimizers.load_schedule_state(&checkpoint.schedule)?;
-        if let (Some(scaler), Some(state)) = (&mut self.scaler, &checkpoint.scaler) {
-            scaler.load_state_dict(state)?;
+        match (&mut self.scaler, &checkpoint.scaler) {
+            (Some(scaler), Some(state)) => scaler.load_state_dict(state)?,
+            (None, None) => {}
+            (Some(_), None) => {
+                log::warn!("the checkpoint is of no training in f16: the scale of gradients begins anew")
+            }
+            (None, Some(_)) => log::warn!("the checkpoint is of a training in f16, this one is not: no scale is used"),
         }
         for callback in &mut self.trainer.callbacks {
             if let Some(state) = checkpoint.callbacks.get(&callback.name()) {
