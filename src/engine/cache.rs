@@ -4,7 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The environment variable that names another folder for what can be had again; empty, nothing is kept.
+/// The environment variable that names another folder for what can be had again: compiled kernels, measured choices and
+/// downloads. Empty, kernels and choices are not kept, and downloads go to the system's folder, since they have to be
+/// somewhere.
 pub const CACHE_VARIABLE: &str = "LUMIGRAD_CACHE";
 
 /// What every file begins with; other versions of the crate may write something else.
@@ -21,11 +23,10 @@ pub(crate) struct CacheFile {
 impl CacheFile {
     /// The file of this name, unless files are not wanted or the system has no folder for them.
     pub fn named(name: &str) -> Option<CacheFile> {
-        let dir = match std::env::var_os(CACHE_VARIABLE) {
-            Some(dir) if dir.is_empty() => return None,
-            Some(dir) => PathBuf::from(dir),
-            None => system_folder()?.join("lumigrad"),
-        };
+        if std::env::var_os(CACHE_VARIABLE).is_some_and(|dir| dir.is_empty()) {
+            return None;
+        }
+        let dir = cache_folder()?;
         let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' };
         Some(CacheFile { path: dir.join("kernels").join(name.chars().map(safe).collect::<String>()) })
     }
@@ -75,15 +76,23 @@ impl CacheFile {
     }
 }
 
-/// Where the system keeps what can be had again.
+/// The folder of what can be had again: the one that [`CACHE_VARIABLE`] names, or where the system keeps such things.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    folder(CACHE_VARIABLE).or_else(|| Some(system_folder()?.join("lumigrad")))
+}
+
+fn folder(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|dir| !dir.is_empty()).map(PathBuf::from)
+}
+
 fn system_folder() -> Option<PathBuf> {
-    let folder = |variable: &str| std::env::var_os(variable).filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let home = || std::env::home_dir().filter(|dir| !dir.as_os_str().is_empty());
     if cfg!(windows) {
         folder("LOCALAPPDATA")
     } else if cfg!(target_os = "macos") {
-        Some(folder("HOME")?.join("Library/Caches"))
+        Some(home()?.join("Library/Caches"))
     } else {
-        folder("XDG_CACHE_HOME").filter(|dir| dir.is_absolute()).or_else(|| Some(folder("HOME")?.join(".cache")))
+        folder("XDG_CACHE_HOME").filter(|dir| dir.is_absolute()).or_else(|| Some(home()?.join(".cache")))
     }
 }
 

@@ -20,6 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use self::lock::Lock;
 use self::part::Part;
+use crate::engine::cache::{CACHE_VARIABLE, cache_folder};
 use crate::{Error, Result};
 
 /// A file, where it can be had, and how to know that it is the right one.
@@ -79,18 +80,16 @@ impl Downloader {
     }
 
     /// Into a folder of this name where the system keeps what can be had again (`~/.cache/lumigrad/NAME` on Linux), or in
-    /// the folder that the environment's `LUMIGRAD_CACHE` names.
+    /// the folder that the environment's `LUMIGRAD_CACHE` names, unless that is empty.
     ///
     /// # Errors
     /// [`Error::Argument`] when the system has no such place.
     pub fn cached(name: &str) -> Result<Self> {
-        let own = std::env::var_os("LUMIGRAD_CACHE").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-        match own.or_else(|| dirs::cache_dir().map(|dir| dir.join("lumigrad"))) {
-            Some(dir) => Ok(Self::new(dir.join(name))),
-            None => {
-                Err(Error::argument("Downloader", "the system has no folder for caches; set LUMIGRAD_CACHE to one"))
-            }
-        }
+        let dir = cache_folder().ok_or_else(|| {
+            let detail = format!("the system has no folder for caches; set {CACHE_VARIABLE} to one");
+            Error::argument("Downloader", detail)
+        })?;
+        Ok(Self::new(dir.join(name)))
     }
 
     /// Whether only files that are there already are used.
