@@ -71,6 +71,12 @@ pub(crate) struct Origin {
     pub path: Option<Arc<str>>,
 }
 
+impl Origin {
+    pub fn kind(&self) -> SpanKind {
+        if self.backward { SpanKind::Backward } else { SpanKind::Operation }
+    }
+}
+
 /// A span of a thread. Times are nanoseconds of [`now`].
 #[derive(Clone)]
 pub(crate) struct HostEvent {

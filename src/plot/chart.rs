@@ -6,7 +6,7 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use super::text::{At, fitting, width, write};
-use super::{Area, Drawn, save, told};
+use super::{Area, Drawn, SMALL, TITLE, save, told};
 use crate::{Error, Result};
 
 /// Lines over one axis, one panel of a picture.
@@ -22,9 +22,6 @@ pub struct Chart {
 
 /// Size of a panel.
 const PANEL: (u32, u32) = (450, 340);
-/// Sizes of letters.
-const TITLE: u32 = 14;
-const SMALL: u32 = 11;
 /// Points of a line at most; of more, the highest and lowest of neighbours are drawn.
 const MOST_POINTS: usize = 2000;
 /// Points up to which each is marked.

@@ -5,12 +5,10 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use super::text::{At, fitting, width, write};
-use super::{Area, Drawn, save, told};
+use super::{Area, Drawn, SMALL, TITLE, save, told};
 use crate::metrics::{Confusion, Normalize};
 use crate::{Error, Result};
 
-const TITLE: u32 = 14;
-const SMALL: u32 = 11;
 /// Pixels of a class's name at most.
 const MOST_NAME: u32 = 150;
 /// The colour of 100 %.

@@ -35,6 +35,10 @@ use crate::{Error, Result};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
+/// Sizes of letters.
+const TITLE: u32 = 14;
+const SMALL: u32 = 11;
+
 /// What goes wrong while something is drawn, as text: plotters has an error type for every kind of area.
 type Drawn = std::result::Result<(), String>;
 
@@ -59,8 +63,6 @@ fn save_with(path: &Path, size: (u32, u32), elements: &str, draw: impl FnOnce(&A
     if let Some(end) = svg.rfind("</svg>") {
         svg.insert_str(end, elements);
     }
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).map_err(|e| Error::file(dir, e))?;
-    }
+    crate::io::make_parent(path)?;
     crate::io::write_atomically(path, svg.as_bytes())
 }

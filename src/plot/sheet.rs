@@ -5,12 +5,10 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use super::text::{At, fitting, width, write};
-use super::{Area, Drawn, save_with};
+use super::{Area, Drawn, SMALL, TITLE, save_with};
 use crate::tensor::Tensor;
 use crate::{Error, Result, no_grad};
 
-const TITLE: u32 = 14;
-const SMALL: u32 = 11;
 const LINE: u32 = 15;
 /// Pixels that a small image is enlarged to, about.
 const IMAGE: u32 = 84;
@@ -165,13 +163,7 @@ impl Sheet {
 
 /// An image as an element of SVG, with its pixels in it as a PNG file.
 fn element((x, y): (u32, u32), (w, h): (u32, u32), pixels: &[u8]) -> std::result::Result<String, png::EncodingError> {
-    let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, w, h);
-    encoder.set_color(png::ColorType::Rgb);
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(pixels)?;
-    writer.finish()?;
-    let data = base64(&file);
+    let data = base64(&crate::io::encode_png((w, h), png::ColorType::Rgb, pixels)?);
     Ok(format!("<image x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" href=\"data:image/png;base64,{data}\"/>\n"))
 }
 

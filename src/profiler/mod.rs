@@ -238,8 +238,8 @@ impl Profile {
         }
         for Dispatch { event, begin, end } in &self.dispatches {
             let Some(origin) = &event.work.origin else { continue };
-            let kind = if origin.backward { SpanKind::Backward } else { SpanKind::Operation };
-            let row = rows.entry((kind, origin.operation)).or_insert_with(|| empty(kind, origin.operation));
+            let (kind, name) = (origin.kind(), origin.operation);
+            let row = rows.entry((kind, name)).or_insert_with(|| empty(kind, name));
             row.device += nanoseconds(end - begin);
         }
         let mut rows: Vec<OperationTime> = rows.into_values().collect();
@@ -251,11 +251,13 @@ impl Profile {
 fn label(kind: SpanKind, name: &str) -> String {
     match kind {
         SpanKind::Backward => format!("{name} (backward)"),
-        SpanKind::Phase => format!("[{name}]"),
-        SpanKind::Replay | SpanKind::Compile | SpanKind::Upload | SpanKind::Submit | SpanKind::Wait => {
-            format!("[{name}]")
-        }
         SpanKind::Operation => name.to_string(),
+        SpanKind::Phase
+        | SpanKind::Replay
+        | SpanKind::Compile
+        | SpanKind::Upload
+        | SpanKind::Submit
+        | SpanKind::Wait => format!("[{name}]"),
     }
 }
 

@@ -25,10 +25,8 @@ impl Profile {
     /// When the file can't be written.
     pub fn save_trace(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
+        crate::io::make_parent(path)?;
         let write = || -> std::io::Result<()> {
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
             let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
             writeln!(file, "{{\"displayTimeUnit\":\"ns\",\"traceEvents\":[")?;
             for (i, event) in self.events().enumerate() {
@@ -56,7 +54,7 @@ impl Profile {
 
     /// Microseconds since the profile began.
     fn micros(&self, nanos: f64) -> f64 {
-        ((nanos - self.start as f64) / 1e3 * 1e3).round() / 1e3
+        (nanos - self.start as f64).round() / 1e3
     }
 
     fn host_event(&self, span: &HostEvent) -> Value {
@@ -98,7 +96,7 @@ impl Profile {
                 "workgroups": work.groups,
                 "bytes": work.bytes,
                 "flops": work.flops,
-                "operation": origin.map(|o| label(if o.backward { SpanKind::Backward } else { SpanKind::Operation }, o.operation)),
+                "operation": origin.map(|o| label(o.kind(), o.operation)),
                 "module": origin.and_then(|o| o.path.as_deref()),
             },
         })

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::record::now;
 use super::{SummaryWriter, hparams};
 use crate::train::{HParams, Logger};
 use crate::{Error, Result};
@@ -73,7 +72,7 @@ impl TensorBoardLogger {
 impl Logger for TensorBoardLogger {
     fn log(&mut self, epoch: u64, step: u64, values: &[(String, f64)]) -> Result<()> {
         let epoch = [("epoch".to_string(), epoch as f64)];
-        self.writer.add_numbers(&[values, &epoch].concat(), step, now())
+        self.writer.add_numbers(&[values, &epoch].concat(), step)
     }
 
     fn log_hparams(&mut self, hparams: &HParams) -> Result<()> {

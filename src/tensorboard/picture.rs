@@ -86,14 +86,8 @@ impl Picture {
                 pixels[((top + y) * width + left + x) * channels + channel] = picture[from];
             }
         }
-        let mut encoded = Vec::new();
-        let wrong = |e: png::EncodingError| Error::argument(op, e.to_string());
-        let mut encoder = png::Encoder::new(&mut encoded, width as u32, height as u32);
-        encoder.set_color(color);
-        encoder.set_depth(png::BitDepth::Eight);
-        let mut writer = encoder.write_header().map_err(wrong)?;
-        writer.write_image_data(&pixels).map_err(wrong)?;
-        writer.finish().map_err(wrong)?;
+        let encoded = crate::io::encode_png((width as u32, height as u32), color, &pixels);
+        let encoded = encoded.map_err(|e| Error::argument(op, e.to_string()))?;
         Ok(Image { height: height as i32, width: width as i32, colorspace: channels as i32, encoded })
     }
 }

@@ -56,6 +56,12 @@ pub struct Value {
     pub content: Option<Content>,
 }
 
+impl Value {
+    pub fn number(tag: &str, value: f64) -> Value {
+        Value { tag: tag.into(), metadata: None, content: Some(Content::Simple(value as f32)) }
+    }
+}
+
 #[derive(Clone, PartialEq, Oneof)]
 pub enum Content {
     #[prost(float, tag = "2")]

@@ -31,13 +31,13 @@ impl EventFile {
         let path = dir.join(name);
         let file = File::options().create(true).append(true).open(&path).map_err(|e| Error::file(&path, e))?;
         let mut file = EventFile { path, file };
-        file.write(0, now(), What::FileVersion("brain.Event:2".into()))?;
+        file.write(0, What::FileVersion("brain.Event:2".into()))?;
         Ok(file)
     }
 
     /// Appends an event in one write, so that a killed process leaves whole records; a full disk costs only this one.
-    pub fn write(&mut self, step: u64, wall_time: f64, what: What) -> Result<()> {
-        let event = Event { wall_time, step: step as i64, what: Some(what) };
+    pub fn write(&mut self, step: u64, what: What) -> Result<()> {
+        let event = Event { wall_time: now(), step: step as i64, what: Some(what) };
         append(&mut self.file, &record(&event.encode_to_vec())).map_err(|e| Error::file(&self.path, e))
     }
 

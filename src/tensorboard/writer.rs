@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::picture::Picture;
 use super::proto::{Content, Metadata, PluginData, SessionLog, Summary, TensorProto, Value, What};
-use super::record::{EventFile, now};
+use super::record::EventFile;
 use super::{graph, histogram, hparams};
 use crate::nn::{Forward, Graph};
 use crate::tensor::Tensor;
@@ -78,7 +78,7 @@ impl SummaryWriter {
     }
 
     pub(super) fn write(&self, step: u64, what: What) -> Result<()> {
-        self.inner().file.write(step, now(), what)
+        self.inner().file.write(step, what)
     }
 
     fn value(&self, tag: &str, content: Content, metadata: Option<Metadata>, step: u64) -> Result<()> {
@@ -91,18 +91,13 @@ impl SummaryWriter {
     /// # Errors
     /// When it is no single number or can't be read or written.
     pub fn add_scalar(&self, tag: &str, value: impl Into<LogValue>, step: u64) -> Result<()> {
-        self.value(tag, Content::Simple(value.into().read()? as f32), None, step)
+        self.add_numbers(&[(tag.to_string(), value.into().read()?)], step)
     }
 
-    /// Several numbers, with the time at which they came about.
-    pub(super) fn add_numbers(&self, values: &[(String, f64)], step: u64, wall_time: f64) -> Result<()> {
-        let value = |(tag, value): &(String, f64)| Value {
-            tag: tag.clone(),
-            metadata: None,
-            content: Some(Content::Simple(*value as f32)),
-        };
-        let summary = Summary { value: values.iter().map(value).collect() };
-        self.inner().file.write(step, wall_time, What::Summary(summary))
+    /// Several numbers.
+    pub(super) fn add_numbers(&self, values: &[(String, f64)], step: u64) -> Result<()> {
+        let value = values.iter().map(|(tag, value)| Value::number(tag, *value)).collect();
+        self.write(step, What::Summary(Summary { value }))
     }
 
     /// Numbers that share a chart. Each has a run of its own, in a folder beside the file.
@@ -118,10 +113,9 @@ impl SummaryWriter {
                 let file = EventFile::create(&inner.dir.join(&name))?;
                 inner.beside.insert(name.clone(), file);
             }
-            let content = Some(Content::Simple(*value as f32));
-            let value = Value { tag: main_tag.into(), metadata: None, content };
+            let value = Value::number(main_tag, *value);
             let file = inner.beside.get_mut(&name).expect("it is there by now");
-            file.write(step, now(), What::Summary(Summary { value: vec![value] }))?;
+            file.write(step, What::Summary(Summary { value: vec![value] }))?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, json};
 
 use super::HParams;
-use crate::io::append;
+use crate::io::{append, make_parent};
 use crate::{Error, Result};
 
 /// Takes the numbers of a training.
@@ -50,15 +50,23 @@ pub trait Logger: Send {
     }
 }
 
-/// A file that can't be written costs what was to be written, not the training.
-pub(super) fn or_lost(logged: Result<()>) -> Result<()> {
-    match logged {
+/// What is said of a log that can't be written.
+pub(super) const LOST: &str = "what was to be logged is lost";
+
+/// A file that can't be written costs what was to be written, of which `lost` tells, not the training.
+pub(super) fn unless_lost(written: Result<()>, lost: &str) -> Result<()> {
+    match written {
         Err(e @ Error::File { .. }) => {
-            log::error!("{e}; what was to be logged is lost, the training goes on");
+            log::error!("{e}; {lost}, the training goes on");
             Ok(())
         }
         other => other,
     }
+}
+
+/// Hands numbers to all loggers.
+pub(super) fn log_all(loggers: &mut [Box<dyn Logger>], epoch: u64, step: u64, values: &[(String, f64)]) -> Result<()> {
+    loggers.iter_mut().try_for_each(|logger| unless_lost(logger.log(epoch, step, values), LOST))
 }
 
 /// A JSON object a line: `{"epoch":0,"step":50,"train_loss":0.31}`. Numbers that JSON has not (NaN, infinities) are texts.
@@ -82,10 +90,6 @@ impl JsonLinesLogger {
         let lines = text.iter().filter(|byte| **byte == b'\n').count() as u64;
         Ok(JsonLinesLogger { file, path, lines })
     }
-}
-
-fn make_parent(path: &Path) -> Result<()> {
-    path.parent().map_or(Ok(()), |dir| std::fs::create_dir_all(dir).map_err(|e| Error::file(dir, e)))
 }
 
 fn append_to(path: &Path) -> Result<File> {

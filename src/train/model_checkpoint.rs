@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
+use super::logger::unless_lost;
 use super::{Callback, Mode, Moment, Status};
 use crate::{Error, Result};
 
@@ -165,13 +166,7 @@ impl ModelCheckpoint {
 
 /// A file that can't be written costs only that checkpoint.
 fn left_out(saved: Result<()>) -> Result<()> {
-    match saved {
-        Err(e @ Error::File { .. }) => {
-            log::error!("{e}; this checkpoint is left out, the training goes on");
-            Ok(())
-        }
-        other => other,
-    }
+    unless_lost(saved, "this checkpoint is left out")
 }
 
 /// Replaces `{name}` and `{name:.digits}` by `name=value`.

@@ -13,7 +13,7 @@ use super::captured::CapturedStep;
 use super::checkpoint::{Checkpoint, Position};
 use super::evaluate::Evaluation;
 use super::gather::{Means, Reads, Values};
-use super::logger::or_lost;
+use super::logger::{LOST, log_all, unless_lost};
 use super::progress::Progress;
 use super::{Clip, Interval, LightningModule, Limit, Log, Logger, Moment, Optimizers, Status, TensorBatch, Trainer};
 use crate::amp::GradScaler;
@@ -113,7 +113,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         if hparams.is_empty() {
             return Ok(());
         }
-        self.trainer.loggers.iter_mut().try_for_each(|logger| or_lost(logger.log_hparams(&hparams)))
+        self.trainer.loggers.iter_mut().try_for_each(|logger| unless_lost(logger.log_hparams(&hparams), LOST))
     }
 
     /// A few batches of validation, of which nothing is left.
@@ -350,8 +350,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
     /// Hands on what has arrived from the device, or all of it.
     fn collect(&mut self, wait: bool) -> Result<()> {
         for (step, values) in if wait { self.reads.finish()? } else { self.reads.poll()? } {
-            let loggers = &mut self.trainer.loggers;
-            loggers.iter_mut().try_for_each(|logger| or_lost(logger.log(self.at.epoch, step, &values)))?;
+            log_all(&mut self.trainer.loggers, self.at.epoch, step, &values)?;
             self.trainer.metrics.extend(values);
         }
         Ok(())
@@ -362,9 +361,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         if values.is_empty() {
             return Ok(());
         }
-        let (epoch, step) = (self.at.epoch, self.at.global_step);
-        let loggers = &mut self.trainer.loggers;
-        loggers.iter_mut().try_for_each(|logger| or_lost(logger.log(epoch, step, &values)))?;
+        log_all(&mut self.trainer.loggers, self.at.epoch, self.at.global_step, &values)?;
         self.trainer.metrics.extend(values);
         Ok(())
     }
@@ -488,7 +485,7 @@ impl<'a, M: LightningModule> Fit<'a, M> {
         // A logger that was not there has nothing to take back but later steps.
         let positions = checkpoint.logged.iter().copied().chain(std::iter::repeat(u64::MAX));
         let mut loggers = self.trainer.loggers.iter_mut().zip(positions);
-        loggers.try_for_each(|(logger, position)| or_lost(logger.resume(step, position)))
+        loggers.try_for_each(|(logger, position)| unless_lost(logger.resume(step, position), LOST))
     }
 }
 
@@ -514,7 +511,7 @@ impl Pending {
     }
 
     fn log(&mut self, epoch: u64, step: u64, values: Values) -> Result<()> {
-        self.loggers.iter_mut().try_for_each(|logger| or_lost(logger.log(epoch, step, &values)))?;
+        log_all(&mut self.loggers, epoch, step, &values)?;
         self.arrived.extend(values);
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::checkpoint::Position;
 use super::evaluate::Evaluation;
-use super::logger::or_lost;
+use super::logger::log_all;
 use super::progress::{Progress, suspend_progress};
 use super::run::Fit;
 use super::{Callback, Checkpoint, DataModule, FloatPrecision, LightningModule, Log, Logger, Stage, TensorBatch};
@@ -429,8 +429,8 @@ impl Trainer {
     fn keep(&mut self, means: BTreeMap<String, f64>) -> Result<BTreeMap<String, f64>> {
         let values: Vec<(String, f64)> = means.iter().map(|(name, mean)| (name.clone(), *mean)).collect();
         let trained = self.global_step > 0 && !self.is_fast_dev_run && !values.is_empty();
-        for logger in self.loggers.iter_mut().filter(|_| trained) {
-            or_lost(logger.log(self.epoch, self.global_step, &values))?;
+        if trained {
+            log_all(&mut self.loggers, self.epoch, self.global_step, &values)?;
         }
         self.metrics.extend(values);
         Ok(means)
