@@ -342,9 +342,8 @@ impl<'a> Listening<'a> {
 
 impl Drop for Listening<'_> {
     fn drop(&mut self) {
-        if let Some(recorder) = self.0.end_recording() {
-            self.0.release_recording(recorder.used());
-        }
+        // What holds it gives its memory back.
+        drop(self.0.end_recording().map(|recorder| Held::new(recorder, self.0)));
     }
 }
 

@@ -98,8 +98,6 @@ pub(super) fn tensors(value: &dyn Any) -> Vec<Tensor> {
         vec![a.clone(), b.clone(), c.clone()]
     } else if let Some((a, b)) = value.downcast_ref::<(Tensor, Option<Tensor>)>() {
         [a].into_iter().chain(b).cloned().collect()
-    } else if let Some((a, (b, c))) = value.downcast_ref::<(Tensor, (Tensor, Tensor))>() {
-        vec![a.clone(), b.clone(), c.clone()]
     } else {
         value.downcast_ref::<Vec<Tensor>>().cloned().unwrap_or_default()
     }
