@@ -9,9 +9,8 @@
 mod common;
 
 use std::hint::black_box;
-use std::time::Instant;
 
-use common::named;
+use common::{device_time, named};
 use lumigrad::{nn, prelude::*};
 
 /// What the rate of a row is made of.
@@ -35,14 +34,9 @@ impl Bench {
         }
         let device = Device::from_env().expect("a device");
         let mut call = device.scope(make);
-        let mut round = |calls: usize| {
-            let start = Instant::now();
-            (0..calls).for_each(|_| call());
-            device.synchronize().expect("the device works");
-            start.elapsed().as_secs_f64() / calls as f64
-        };
+        let mut round = |calls: u64| device_time(&device, calls, &mut call).as_secs_f64() / calls as f64;
         round(3);
-        let calls = ((0.4 / round(3)) as usize).clamp(3, 200);
+        let calls = ((0.4 / round(3)) as u64).clamp(3, 200);
         let mut rounds: Vec<f64> = (0..5).map(|_| round(calls)).collect();
         rounds.sort_by(f64::total_cmp);
         let rate = match work {

@@ -243,7 +243,8 @@ fn draw_mistakes(model: &Mlp, loader: &DataLoader, device: &Device, path: &Path)
         let pictures = batch["images"].to_tensor(device)?;
         let classes = no_grad(|| model.call(&pictures).argmax(Some(1), false));
         predicted.extend(classes.to_vec::<i32>()?.into_iter().map(|class| class as usize));
-        truth.extend(batch["labels"].to_tensor(device)?.to_vec::<i32>()?.into_iter().map(|class| class as usize));
+        let labels = batch["labels"].as_slice::<i32>().expect("the labels of MNIST are i32");
+        truth.extend(labels.iter().map(|class| *class as usize));
         images.push(pictures);
     }
     model.train();
