@@ -38,11 +38,13 @@ fn main() {
             row(&format!("{name} {lie}"), 2, n, Box::new(move || drop(function(&x, &y))));
         }
     }
-    let x = uniform(&[1 << 20]);
-    for dtype in [DType::F16, DType::BF16] {
-        let (wide, half) = (x.clone(), x.to_dtype(dtype));
-        row(&format!("f32 to {dtype}"), 1, 1 << 20, Box::new(move || drop(wide.to_dtype(dtype))));
-        row(&format!("{dtype} to f32"), 1, 1 << 20, Box::new(move || drop(half.float())));
+    for (lie, n) in [("one by one", (1 << 20) - 1), ("in vectors", 1 << 20)] {
+        for dtype in [DType::F16, DType::BF16] {
+            let wide = uniform(&[n]);
+            let half = wide.to_dtype(dtype);
+            row(&format!("f32 to {dtype} {lie}"), 1, n, Box::new(move || drop(wide.to_dtype(dtype))));
+            row(&format!("{dtype} to f32 {lie}"), 1, n, Box::new(move || drop(half.float())));
+        }
     }
     for (lie, rows, columns) in [("one by one", 1025, 1023), ("in vectors", 1024, 1024)] {
         let (x, y, one) = (uniform(&[rows, columns]), uniform(&[columns]), uniform(&[rows, 1]));
