@@ -202,7 +202,7 @@ fn twin(call: &HostCall<'_>) -> Result<()> {
 
 /// The kernel for operands of half the width, if one is to be used. One that makes f32 may serve them too, with a
 /// conversion before and behind it: where a row of the result ends within a word, and on software drivers, whose vectors
-/// of f32 are so much faster (512×512 on lavapipe: 14 ms, and 160 with [`REGISTERS`]) that the conversions don't count.
+/// of f32 are so much faster (512×512 on lavapipe, `cargo bench --bench engine`: 7 ms, and 44 with [`REGISTERS_HALF`]) that the conversions don't count.
 fn half_kernel(choice: &str, params: &MatmulParams, few_columns: bool) -> Option<&'static Kernel> {
     let whole = params.n.is_multiple_of(2) && params.offsets[3].is_multiple_of(2);
     match choice {
