@@ -10,14 +10,16 @@ fn linear_id(group: vec3<u32>, groups: vec3<u32>, local: u32) -> u32 {
     return linear_group(group, groups) * WG + local;
 }
 
-// i / d for d < 2^31, by floats: processors divide those several at a time, but not integers. The first quotient is less
-// than 2^11 off, the second less than 2.
+// i / d for both below 2^31, by floats: processors multiply those several at a time, but don't divide integers so. The first
+// quotient is less than 2^11 / d off, the second less than 2, and no product waits for the division.
 fn divide(i: u32, d: u32) -> u32 {
-    let by = f32(d);
-    var q = u32(f32(i) / by);
-    var rest = bitcast<i32>(i - q * d);
-    let more = i32(floor(f32(rest) / by));
-    q += bitcast<u32>(more);
-    rest -= more * i32(d);
-    return select(select(q, q + 1u, rest >= i32(d)), q - 1u, rest < 0);
+    let n = bitcast<i32>(i);
+    let size = bitcast<i32>(d);
+    let part = 1.0 / f32(size);
+    var q = i32(f32(n) * part);
+    var rest = n - q * size;
+    let more = i32(f32(rest) * part);
+    q += more;
+    rest -= more * size;
+    return bitcast<u32>(select(select(q, q + 1, rest >= size), q - 1, rest < 0));
 }

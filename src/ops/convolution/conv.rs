@@ -295,6 +295,7 @@ fn cases_2d() -> Vec<cases::Case> {
         case("many channels", &[2, 40, 7, 9], &[35, 40, 3, 3], true, plain.padding(1)).no_gradcheck(),
         case("vectors", &[2, 8, 7, 6], &[12, 8, 3, 3], true, plain.padding(1)).no_gradcheck(),
         case("whole vectors", &[1, 16, 10, 14], &[20, 16, 3, 3], true, plain).no_gradcheck(),
+        case("vectors, long lines", &[2, 8, 5, 21], &[8, 8, 3, 3], true, plain.padding(1)).no_gradcheck(),
         case("vectors, few lines", &[3, 9, 1, 1], &[8, 9, 3, 3], false, plain.padding([1, 2])).no_gradcheck(),
         case("vectors, no images", &[0, 8, 5, 5], &[8, 8, 3, 3], true, plain).no_gradcheck(),
         strided_vectors.no_gradcheck(),

@@ -170,6 +170,7 @@ pub(crate) const KERNELS: &[&Kernel] = &[
     &LANES,
     &TRIPLES,
     &vectors::PACK,
+    &vectors::PACK_LINES,
     &vectors::CROP,
     &vectors::VECTORS,
     &WEIGHT_DIRECT,
