@@ -103,7 +103,7 @@ static SUBGROUPS: Kernel = Kernel {
 };
 
 /// 16×32 elements for a subgroup of eight, all operands read in vectors of four: for software drivers, where a load costs
-/// much the same for four numbers as for one; twice as fast as [`SUBGROUPS`] and no longer to compile. A variant for each
+/// much the same for four numbers as for one; over twice as fast as [`SUBGROUPS`] and no longer to compile. A variant for each
 /// way that the operands lie.
 static VECTORS: Kernel = Kernel {
     name: "matmul.vectors",
@@ -202,7 +202,8 @@ fn twin(call: &HostCall<'_>) -> Result<()> {
 
 /// The kernel for operands of half the width, if one is to be used. One that makes f32 may serve them too, with a
 /// conversion before and behind it: where a row of the result ends within a word, and on software drivers, whose vectors
-/// of f32 are so much faster (512×512 on lavapipe, `cargo bench --bench engine`: 7 ms, and 44 with [`REGISTERS_HALF`]) that the conversions don't count.
+/// of f32 are so much faster (512×512 on lavapipe: 7 ms, and 44 with [`REGISTERS_HALF`], by `cargo bench --bench engine`)
+/// that the conversions don't count.
 fn half_kernel(choice: &str, params: &MatmulParams, few_columns: bool) -> Option<&'static Kernel> {
     let whole = params.n.is_multiple_of(2) && params.offsets[3].is_multiple_of(2);
     match choice {
@@ -230,8 +231,8 @@ fn multiply_wide(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&Tensor
     super::cast::convert(run, &product, c)
 }
 
-/// `a·b + bias` into `c`, which is contiguous. All have one type. `a` is `[…, m, k]`, `b` is `[…, k, n]`, batch dims broadcast to those of
-/// `c`; `bias` is `[n]` and contiguous.
+/// `a·b + bias` into `c`, which is contiguous. All have one type. `a` is `[…, m, k]`, `b` is `[…, k, n]`, batch dims
+/// broadcast to those of `c`; `bias` is `[n]` and contiguous.
 pub(crate) fn multiply(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Tensor) -> Result<()> {
     with_fastest(run, FAMILY, || key(a, b, c), c, |run, c| multiply_as_chosen(run, a, b, bias, c))
 }
