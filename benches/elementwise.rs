@@ -4,7 +4,7 @@
 //!
 //! One line each: name, milliseconds, and GB/s of what is read once and written once (four bytes an element), for a
 //! million elements. A number of elements that is no multiple of four goes one by one, a multiple in vectors of four; a
-//! row that is broadcast, or one number, lies in vectors too.
+//! row that is broadcast, or one number, lies in vectors too. At the end chains of few elements.
 
 mod common;
 
@@ -52,4 +52,22 @@ fn main() {
         row(&format!("add a row {lie}"), 1, rows * columns, Box::new(move || drop(m.add(&y))));
         row(&format!("add a column {lie}"), 1, rows * columns, Box::new(move || drop(x.add(&one))));
     }
+    chains(&device, &only);
+}
+
+/// Dependent sums of few elements, as one dispatch and as one each: microseconds for each sum.
+fn chains(device: &Device, only: &str) {
+    const SUMS: u32 = 500;
+    for n in [1, 64, 512, 2048] {
+        let one = Tensor::uniform_on(&[n], 0.5, 2.0, device);
+        for (how, joined) in [("joined", true), ("apart", false)] {
+            let name = format!("chain of sums of {n} {how}");
+            if name.contains(only) {
+                device.set_fusion(joined);
+                let chain = || drop((0..SUMS).fold(one.clone(), |x, _| x.add(&one)));
+                println!("{name}\t{:.2} µs each", median_time(device, 5, chain) * 1e6 / f64::from(SUMS));
+            }
+        }
+    }
+    device.set_fusion(true);
 }

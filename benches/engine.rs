@@ -20,22 +20,26 @@ fn host_cost(c: &mut Criterion) {
     let one = Tensor::ones(&[1]);
     let mut group = c.benchmark_group("host");
     group.throughput(Throughput::Elements(ADDS));
-    group.bench_function("100 dependent adds", |b| {
-        b.iter_custom(|rounds| {
-            let mut total = Duration::ZERO;
-            for _ in 0..rounds {
-                let mut x = one.clone();
-                let start = Instant::now();
-                for _ in 0..ADDS {
-                    x = x.add(&one);
+    for (name, joined) in [("100 dependent adds", true), ("100 dependent adds, a dispatch each", false)] {
+        device.set_fusion(joined);
+        group.bench_function(name, |b| {
+            b.iter_custom(|rounds| {
+                let mut total = Duration::ZERO;
+                for _ in 0..rounds {
+                    let mut x = one.clone();
+                    let start = Instant::now();
+                    for _ in 0..ADDS {
+                        x = x.add(&one);
+                    }
+                    device.flush();
+                    total += start.elapsed();
+                    device.synchronize().expect("the device works");
                 }
-                device.flush();
-                total += start.elapsed();
-                device.synchronize().expect("the device works");
-            }
-            total
+                total
+            });
         });
-    });
+    }
+    device.set_fusion(true);
     group.bench_function("100 dependent adds, replayed", |b| {
         let mut capture = device.capture();
         let mut adds = || capture.run(&[], |_| Ok((0..ADDS).fold(one.clone(), |x, _| x.add(&one))));

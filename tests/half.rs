@@ -140,7 +140,8 @@ fn bits(t: &Tensor) -> Vec<u32> {
 fn takes_halves(operation: &Operation) -> bool {
     let first = operation.kernels.first().map_or("", |k| k.name);
     !first.ends_with(".step")
-        && !["optimizer_clock", "sgd", "to", "unscale_", "update_scale_", "transfer"].contains(&operation.name)
+        && !["chain_", "optimizer_clock", "sgd", "to", "unscale_", "update_scale_", "transfer"]
+            .contains(&operation.name)
 }
 
 /// Every operation of the registry on its cases, with halves where there are floats: the half nearest to what it gives

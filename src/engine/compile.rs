@@ -41,6 +41,11 @@ impl Pipeline {
         (self.0.kernel, self.0.variant)
     }
 
+    /// Whether a text stands in the place of the kernel's own.
+    pub fn is_replaced(&self) -> bool {
+        self.0.replacement.is_some()
+    }
+
     /// How it uses what is bound.
     pub fn access(&self) -> Access {
         self.0.access
@@ -142,7 +147,7 @@ pub(crate) fn processors() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::kernel::{Binding, Bound, Grid, Kernel, ParamsLayout, Variant, params};
+    use crate::engine::kernel::{Binding, Bound, Grid, Kernel, Params, ParamsLayout, Variant, params};
     use crate::engine::{Buffer, Device};
     use crate::{DType, Error};
 
@@ -173,7 +178,8 @@ mod tests {
             Err(error) => panic!("{error}"),
         };
         let y = device.alloc(DType::F32, 4).unwrap();
-        let run = || device.dispatch(&REFUSED, 0, &[&y], &Nothing { n: [0; 4] });
+        let params = Nothing { n: [0; 4] };
+        let run = || device.dispatch(&REFUSED, 0, &[&y], Params(bytemuck::bytes_of(&params)), Grid::groups(1));
         let read = |y: &Buffer| device.read(y, 0, 4);
         let is_refused = |error: Error| matches!(error, Error::Kernel { kernel, .. } if kernel == "refused");
         run().unwrap();

@@ -10,6 +10,8 @@ use super::memory::Ledger;
 pub struct Counters {
     /// Kernels recorded (on the reference: run).
     pub dispatches: u64,
+    /// Those of them that ran as a step of another, which saved their own.
+    pub fused: u64,
     /// Command buffers handed to the driver.
     pub submits: u64,
     /// Bytes of buffers in use now.
@@ -51,6 +53,7 @@ macro_rules! atomics {
 }
 atomics!(
     dispatches,
+    fused,
     submits,
     live_bytes,
     peak_bytes,

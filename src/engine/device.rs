@@ -14,7 +14,7 @@ use super::compare::Comparison;
 use super::counters::{AtomicCounters, Counters};
 use super::gpu::Gpu;
 use super::host::{self, HostBuffer};
-use super::kernel::{Binding, Grid, Kernel, Operands, Params, ParamsBlock};
+use super::kernel::{Binding, Grid, Kernel, Operands, Params};
 use super::memory::Class;
 use super::pool::{Buffer, Memory};
 use super::profile;
@@ -352,6 +352,15 @@ impl Device {
         choices.iter().find(|(f, _)| *f == family).map(|(_, o)| *o)
     }
 
+    /// Whether chains of small elementwise operations are joined into single dispatches when they are submitted, as they are
+    /// from the start on a GPU. The results are the same bits; a profile, whose dispatches are timed one by one, shows them
+    /// apart in any case.
+    pub fn set_fusion(&self, on: bool) {
+        if let Some(gpu) = self.open_gpu() {
+            gpu.set_fusion(on);
+        }
+    }
+
     /// The largest number of elements that one tensor can have here.
     pub fn max_elements(&self) -> usize {
         self.open_gpu().map_or(1 << 31, Gpu::max_elements)
@@ -430,19 +439,7 @@ impl Device {
     ///
     /// # Panics
     /// When the operands break the rules of the engine (a bug in an operation, not in the user's program).
-    pub(crate) fn dispatch<P: ParamsBlock>(
-        &self,
-        kernel: &'static Kernel,
-        variant: usize,
-        operands: &[&Buffer],
-        params: &P,
-    ) -> Result<()> {
-        let params = Params(bytemuck::bytes_of(params));
-        self.dispatch_grid(kernel, variant, operands, params, (kernel.grid)(&params))
-    }
-
-    /// [`Self::dispatch`] with a params block that has no Rust type, and a grid of the caller's.
-    pub(crate) fn dispatch_grid(
+    pub(crate) fn dispatch(
         &self,
         kernel: &'static Kernel,
         variant: usize,

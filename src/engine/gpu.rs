@@ -6,9 +6,6 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 
-use futures::channel::oneshot;
-use smallvec::SmallVec;
-
 use super::adapter::{self, AdapterFacts};
 use super::cache::PipelineStore;
 use super::counters::AtomicCounters;
@@ -23,6 +20,7 @@ use super::stream::Stream;
 use super::timer::Timing;
 use crate::dtype::DType;
 use crate::{Error, Result};
+use futures::channel::oneshot;
 
 /// Bytes behind every tensor in guarded mode, to see kernels that write past the end.
 const GUARD_BYTES: u64 = 256;
@@ -249,9 +247,10 @@ impl Gpu {
     /// one of them uses the buffer, they are submitted first.
     pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) {
         let _span = profile::span(SpanKind::Upload, "upload");
-        let Memory::Gpu { id, wgpu, last_use, .. } = &buffer.memory else {
+        let Memory::Gpu { id, wgpu, last_use, fresh, .. } = &buffer.memory else {
             unreachable!("a GPU writes to its own buffers")
         };
+        fresh.store(false, Relaxed);
         let mut stream = self.stream();
         if let Some(recorder) = stream.recorder_here() {
             recorder.uploaded(*id, offset, bytes);
@@ -278,7 +277,7 @@ impl Gpu {
         let pipelines = &mut self.stream().pipelines;
         let pipeline = pipelines.get(&self.device, kernel, variant, &self.counters)?;
         if pipeline.compiled().is_none() {
-            pipelines.compile_waiting(&self.device, &self.counters);
+            pipelines.compile_waiting(&self.device, &self.counters, |_| true);
         }
         pipeline.refusal()
     }
@@ -300,24 +299,16 @@ impl Gpu {
         let mut guard = self.stream();
         let stream = &mut *guard;
         let pipeline = stream.pipelines.get(&self.device, kernel, variant, &self.counters)?;
-        let group =
-            stream.pipelines.bind_group(&self.device, kernel, &pipeline, operands, &self.faults, &self.counters);
-        let recording = stream.recording();
-        for operand in operands {
-            if let Memory::Gpu { last_use, .. } = &operand.memory {
-                last_use.store(recording, Relaxed);
-            }
-        }
+        let bound = stream.pipelines.bind(&self.device, &pipeline, operands, &self.faults, &self.counters);
+        let fresh = note_use(kernel, operands, stream.recording());
+        // A text in the kernel's place is to run itself, and what is timed too.
+        let stays = pipeline.is_replaced() || heard.as_ref().is_some_and(|heard| heard.session.is_some());
+        let grid = if stays { grid.step(None) } else { grid };
         if let Some(recorder) = stream.recorder_here() {
-            let id = |operand: &&Buffer| match operand.memory {
-                Memory::Gpu { id, .. } => Some(id),
-                Memory::Host(_) => None,
-            };
-            let ids: SmallVec<[u64; 8]> = operands.iter().filter_map(id).collect();
-            let met = recorder.dispatched(&pipeline, &group, &ids, (params.0, grid), heard.as_deref());
+            let met = recorder.dispatched(&pipeline, (&bound, fresh), (params.0, grid), heard.as_deref());
             met.into_iter().for_each(|id| stream.pool.pin(id));
         }
-        stream.dispatch(pipeline, group, params.0, grid);
+        stream.dispatch(pipeline, (bound, fresh), params.0, grid);
         AtomicCounters::add(&self.counters.dispatches, 1);
         if let Some(Heard { work, session: Some(session) }) = heard.map(|heard| *heard) {
             match start {
@@ -479,9 +470,30 @@ impl Gpu {
         });
     }
 
+    /// Whether chains of small dispatches are joined.
+    pub fn set_fusion(&self, on: bool) {
+        self.stream().fusion.off = !on;
+    }
+
     pub fn replace(&self, kernel: &'static Kernel, variant: usize, wgsl: Option<String>) {
         self.stream().pipelines.replace(kernel, variant, wgsl);
     }
+}
+
+/// A dispatch of `recording` uses these. Gives the bindings that are the first to use their memory since it was allocated,
+/// by bits.
+fn note_use(kernel: &Kernel, operands: &[&Buffer], recording: u64) -> u16 {
+    let bindings = kernel.bindings.iter().enumerate().filter(|(_, binding)| binding.is_operand());
+    bindings.zip(operands).fold(0, |bits, ((i, _), operand)| {
+        let Memory::Gpu { last_use, fresh, .. } = &operand.memory else { return bits };
+        last_use.store(recording, Relaxed);
+        // The stream is held: nobody else writes it meanwhile.
+        let was_fresh = fresh.load(Relaxed);
+        if was_fresh {
+            fresh.store(false, Relaxed);
+        }
+        bits | u16::from(was_fresh) << i
+    })
 }
 
 /// Memory for a step under record. What comes from the host must stay as it is, so the step may not use it for something

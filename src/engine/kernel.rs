@@ -4,6 +4,7 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
+use super::fusion::ChainStep;
 use super::host::HostCall;
 use crate::Result;
 use crate::dtype::DType;
@@ -144,7 +145,7 @@ pub const WORKGROUP: u32 = 64;
 pub const MAX_GROUPS: u32 = 65_535;
 
 /// How a dispatch is launched.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Grid {
     /// Workgroups in x, y and z.
     pub groups: [u32; 3],
@@ -155,6 +156,8 @@ pub struct Grid {
     pub flops: Option<u64>,
     /// Bytes that the kernel must read and write at least, where they are not those of its operands.
     pub bytes: Option<u64>,
+    /// What the dispatch does as a step of a chain.
+    pub(crate) step: Option<ChainStep>,
 }
 
 impl Grid {
@@ -174,7 +177,7 @@ impl Grid {
     }
 
     fn folded(groups: u64, work: u64) -> Grid {
-        Grid { groups: fold(groups), work, flops: None, bytes: None }
+        Grid { groups: fold(groups), work, flops: None, bytes: None, step: None }
     }
 
     /// States the work of the dispatch.
@@ -190,6 +193,11 @@ impl Grid {
     /// States the f32 elements that are read and written at least, where they are not those of the operands.
     pub fn elements_moved(self, elements: u64) -> Grid {
         Grid { bytes: Some(elements * DType::F32.size() as u64), ..self }
+    }
+
+    /// States what the dispatch does as a step of a chain.
+    pub(crate) fn step(self, step: Option<ChainStep>) -> Grid {
+        Grid { step, ..self }
     }
 
     /// Whether there is nothing to launch.

@@ -9,6 +9,7 @@ mod compile;
 mod counters;
 mod device;
 pub(crate) mod fault;
+pub(crate) mod fusion;
 mod gpu;
 mod helper;
 mod host;

@@ -1,12 +1,14 @@
 //! Compute pipelines and bind groups, each made once.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::cache::PipelineStore;
 use super::compile::{self, Pipeline};
 use super::counters::AtomicCounters;
-use super::kernel::{Binding, Kernel};
+use super::kernel::Kernel;
 use super::pool::{Buffer, Memory};
 use super::profile::{self, SpanKind};
 use crate::{Error, Result};
@@ -43,12 +45,19 @@ struct Layout {
 
 type BindKey = (u32, SmallVec<[u64; 8]>);
 
+/// Buffers, bound.
+pub(crate) struct Bound {
+    pub group: wgpu::BindGroup,
+    /// In the order of the bindings, with their numbers; the fault buffer's is 0.
+    pub buffers: SmallVec<[(u64, wgpu::Buffer); 8]>,
+}
+
 pub(crate) struct Pipelines {
     params_layout: wgpu::BindGroupLayout,
     layouts: FxHashMap<Access, Layout>,
     pipelines: FxHashMap<(usize, usize), Pipeline>,
     replacements: FxHashMap<(usize, usize), String>,
-    bind_groups: FxHashMap<BindKey, wgpu::BindGroup>,
+    bound: FxHashMap<BindKey, Arc<Bound>>,
     /// Those that recorded commands need and that are not compiled yet.
     waiting: Vec<Pipeline>,
     /// What the driver keeps of them on disk.
@@ -76,7 +85,7 @@ impl Pipelines {
             layouts: FxHashMap::default(),
             pipelines: FxHashMap::default(),
             replacements: FxHashMap::default(),
-            bind_groups: FxHashMap::default(),
+            bound: FxHashMap::default(),
             waiting: Vec::new(),
             store: None,
             max_storage_buffers: device.limits().max_storage_buffers_per_shader_stage,
@@ -158,11 +167,16 @@ impl Pipelines {
         Ok(Pipeline::new(kernel, variant, replacement, access, layout))
     }
 
-    /// Compiles all pipelines that wait for it, and gives them in the order of their first use.
-    pub fn compile_waiting(&mut self, device: &wgpu::Device, counters: &AtomicCounters) -> Vec<Pipeline> {
-        let waiting = std::mem::take(&mut self.waiting);
-        self.compile(device, &waiting, counters);
-        waiting
+    /// Compiles the pipelines that wait for it and are wanted, and gives them in the order of their first use.
+    pub fn compile_waiting(
+        &mut self,
+        device: &wgpu::Device,
+        counters: &AtomicCounters,
+        is_wanted: impl FnMut(&mut Pipeline) -> bool,
+    ) -> Vec<Pipeline> {
+        let wanted: Vec<Pipeline> = self.waiting.extract_if(.., is_wanted).collect();
+        self.compile(device, &wanted, counters);
+        wanted
     }
 
     fn compile(&mut self, device: &wgpu::Device, pipelines: &[Pipeline], counters: &AtomicCounters) {
@@ -207,53 +221,63 @@ impl Pipelines {
         })
     }
 
-    /// The bind group of these buffers for this pipeline. `faults` is bound where the kernel asks for it.
-    pub fn bind_group(
+    /// These operands, bound for a kernel's pipeline. `faults` is bound where the kernel asks for it.
+    pub fn bind(
         &mut self,
         device: &wgpu::Device,
-        kernel: &Kernel,
         pipeline: &Pipeline,
         operands: &[&Buffer],
         faults: &wgpu::Buffer,
         counters: &AtomicCounters,
-    ) -> wgpu::BindGroup {
-        let layout = &self.layouts[&pipeline.access()];
+    ) -> Arc<Bound> {
         let mut given = operands.iter();
-        let mut ids = SmallVec::<[u64; 8]>::new();
-        let mut buffers = SmallVec::<[&wgpu::Buffer; 8]>::new();
-        for binding in kernel.bindings {
-            if let Binding::Faults | Binding::FaultFlag = binding {
-                ids.push(0);
-                buffers.push(faults);
-                continue;
-            }
-            let operand = given.next().expect("a buffer for every operand");
-            let Memory::Gpu { id, wgpu, .. } = &operand.memory else {
-                unreachable!("`apply` refuses operands of different devices")
-            };
-            ids.push(*id);
-            buffers.push(wgpu);
-        }
-        let key = (layout.number, ids);
-        if let Some(found) = self.bind_groups.get(&key) {
+        let bindings = pipeline.kernel().0.bindings.iter();
+        let buffers: SmallVec<[(u64, &wgpu::Buffer); 8]> = bindings
+            .map(|binding| {
+                if !binding.is_operand() {
+                    return (0, faults);
+                }
+                let operand = given.next().expect("a buffer for every operand");
+                let Memory::Gpu { id, wgpu, .. } = &operand.memory else {
+                    unreachable!("`apply` refuses operands of different devices")
+                };
+                (*id, wgpu)
+            })
+            .collect();
+        self.bound(device, pipeline, &buffers, counters)
+    }
+
+    /// These buffers, each with its number, bound for this pipeline.
+    pub fn bound(
+        &mut self,
+        device: &wgpu::Device,
+        pipeline: &Pipeline,
+        buffers: &[(u64, &wgpu::Buffer)],
+        counters: &AtomicCounters,
+    ) -> Arc<Bound> {
+        let layout = &self.layouts[&pipeline.access()];
+        let key = (layout.number, buffers.iter().map(|(id, _)| *id).collect());
+        if let Some(found) = self.bound.get(&key) {
             AtomicCounters::add(&counters.bind_group_hits, 1);
             return found.clone();
         }
         AtomicCounters::add(&counters.bind_group_misses, 1);
         let entries: SmallVec<[wgpu::BindGroupEntry<'_>; 8]> = (0..)
-            .zip(&buffers)
-            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .zip(buffers)
+            .map(|(binding, (_, buffer))| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
             .collect();
         let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,
             layout: &layout.storage,
             entries: &entries,
         });
-        if self.bind_groups.len() >= MAX_BIND_GROUPS {
-            self.bind_groups.clear();
+        let buffers = buffers.iter().map(|(id, buffer)| (*id, (*buffer).clone())).collect();
+        let bound = Arc::new(Bound { group, buffers });
+        if self.bound.len() >= MAX_BIND_GROUPS {
+            self.bound.clear();
         }
-        self.bind_groups.insert(key, group.clone());
-        group
+        self.bound.insert(key, bound.clone());
+        bound
     }
 
     /// A bind group of buffers without content.
@@ -276,6 +300,6 @@ impl Pipelines {
     /// Drops the bind groups of buffers that are gone; they would keep the memory alive.
     pub fn forget(&mut self, ids: &[u64]) {
         let gone: rustc_hash::FxHashSet<u64> = ids.iter().copied().collect();
-        self.bind_groups.retain(|(_, buffers), _| !buffers.iter().any(|id| gone.contains(id)));
+        self.bound.retain(|(_, buffers), _| !buffers.iter().any(|id| gone.contains(id)));
     }
 }

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -39,6 +39,8 @@ pub(crate) enum Memory {
         wgpu: wgpu::Buffer,
         /// The recording in which a command last used it.
         last_use: AtomicU64,
+        /// Nothing has used it yet since it was allocated: what it holds is of no use to anybody.
+        fresh: AtomicBool,
         returns: mpsc::Sender<RawBuffer>,
     },
 }
@@ -71,7 +73,8 @@ impl Buffer {
         counters: &Arc<AtomicCounters>,
     ) -> Self {
         counters.allocated(raw.bytes);
-        let memory = Memory::Gpu { id: raw.id, wgpu: raw.wgpu, last_use: AtomicU64::new(raw.last_use), returns };
+        let (last_use, fresh) = (AtomicU64::new(raw.last_use), AtomicBool::new(true));
+        let memory = Memory::Gpu { id: raw.id, wgpu: raw.wgpu, last_use, fresh, returns };
         Buffer { memory, dtype, len, bytes: raw.bytes, counters: counters.clone(), label: AtomicU32::new(0) }
     }
 
@@ -95,7 +98,7 @@ impl Drop for Buffer {
         if *self.label.get_mut() != 0 {
             self.set_label(0);
         }
-        if let Memory::Gpu { id, wgpu, last_use, returns } = &self.memory {
+        if let Memory::Gpu { id, wgpu, last_use, returns, .. } = &self.memory {
             let raw = RawBuffer { id: *id, bytes: self.bytes, wgpu: wgpu.clone(), last_use: last_use.load(Relaxed) };
             // The receiver is gone when the device is: then the memory simply goes.
             let _ = returns.send(raw);
@@ -173,6 +176,12 @@ impl Pool {
         let raw = list.remove(position);
         self.free_bytes -= bytes;
         Some(raw)
+    }
+
+    /// Whether a buffer of this size waits for reuse, so that nobody can read what it holds.
+    pub fn is_free(&mut self, id: u64, bytes: u64) -> bool {
+        self.collect();
+        self.free.get(&bytes).is_some_and(|list| list.iter().rev().any(|raw| raw.id == id))
     }
 
     pub fn next_id(&mut self) -> u64 {

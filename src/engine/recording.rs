@@ -17,6 +17,7 @@ use smallvec::SmallVec;
 use super::compile::Pipeline;
 use super::device::{Device, RandomState};
 use super::kernel::{Grid, Kernel};
+use super::pipelines::Bound;
 use super::profile::{self, Heard, Work};
 use crate::{Error, Result, scoped};
 
@@ -135,7 +136,8 @@ enum Operand {
 /// One recorded dispatch.
 struct Command {
     pipeline: Pipeline,
-    group: wgpu::BindGroup,
+    bound: Arc<Bound>,
+    fresh: u16,
     grid: Grid,
     operands: SmallVec<[Operand; 8]>,
     params: Range<usize>,
@@ -223,12 +225,13 @@ impl Recorder {
     pub fn dispatched(
         &mut self,
         pipeline: &Pipeline,
-        group: &wgpu::BindGroup,
-        ids: &[u64],
+        (bound, fresh): (&Arc<Bound>, u16),
         (params, grid): (&[u8], Grid),
         heard: Option<&Heard>,
     ) -> SmallVec<[u64; 8]> {
         let (kernel, _) = pipeline.kernel();
+        let buffers = kernel.bindings.iter().zip(&bound.buffers).filter(|(binding, _)| binding.is_operand());
+        let ids: SmallVec<[u64; 8]> = buffers.map(|(_, (id, _))| *id).collect();
         let start = self.params.len();
         self.params.extend_from_slice(params);
         let operands: SmallVec<[Operand; 8]> =
@@ -243,13 +246,14 @@ impl Recorder {
         }
         self.commands.push(Command {
             pipeline: pipeline.clone(),
-            group: group.clone(),
+            bound: bound.clone(),
+            fresh,
             grid,
             operands,
             params: start..self.params.len(),
             work: heard.map(|heard| heard.work.clone()),
         });
-        ids.iter().copied().filter(|id| self.used.insert(*id)).collect()
+        ids.into_iter().filter(|id| self.used.insert(*id)).collect()
     }
 
     /// How many dispatches there are so far.
@@ -260,6 +264,8 @@ impl Recorder {
     /// The dispatches from `start` on depend on what `source` tells.
     pub fn add_live(&mut self, start: usize, source: Arc<dyn Live>) {
         let (commands, version) = (start..self.commands.len(), source.version());
+        // A step of a chain would keep the numbers of today.
+        self.commands[start..].iter_mut().for_each(|command| command.grid.step = None);
         self.live.push(LiveRange { commands, source, version });
     }
 
@@ -307,7 +313,7 @@ pub(crate) fn compare(first: &Recorder, second: &Recorder, after: RandomState) -
             let (kernel, variant) = b.pipeline.kernel();
             return refused(op, format!("runs in one step where the next runs {}; {SAME}", kernel.label(variant)));
         }
-        if a.grid != b.grid {
+        if a.grid.groups != b.grid.groups {
             return refused(op, format!("has another size in one step than in the next; {SAME}"));
         }
         if let Some(i) = (0..a.operands.len()).find(|&i| a.operands[i] != b.operands[i]) {
@@ -388,7 +394,9 @@ fn state_at(params: &[u8], at: usize) -> Option<RandomState> {
 /// A dispatch of a replay.
 pub(crate) struct Replayed<'a> {
     pub pipeline: &'a Pipeline,
-    pub group: &'a wgpu::BindGroup,
+    pub bound: &'a Arc<Bound>,
+    /// Which bindings are memory that nothing has used since it was given to its owner, by bits.
+    pub fresh: u16,
     pub params: &'a [u8],
     pub grid: Grid,
     pub work: Option<&'a Work>,
@@ -437,7 +445,8 @@ impl Recording {
     pub fn commands(&self) -> impl Iterator<Item = Replayed<'_>> {
         self.recorder.commands.iter().map(|c| Replayed {
             pipeline: &c.pipeline,
-            group: &c.group,
+            bound: &c.bound,
+            fresh: c.fresh,
             params: &self.recorder.params[c.params.clone()],
             grid: c.grid,
             work: c.work.as_ref(),

@@ -13,9 +13,10 @@ use rustc_hash::FxHashSet;
 use super::cache::PipelineStore;
 use super::compile::Pipeline;
 use super::counters::AtomicCounters;
+use super::fusion::{ChainStep, Fusion, Workshop};
 use super::helper::{FirstUse, Helper};
 use super::kernel::Grid;
-use super::pipelines::{PARAMS_BYTES, Pipelines};
+use super::pipelines::{Bound, PARAMS_BYTES, Pipelines};
 use super::pool::{Pool, RawBuffer};
 use super::profile::{self, Session, SpanKind, Work};
 use super::recording::{Recorder, Replayed};
@@ -43,11 +44,17 @@ const MAX_STAGED: u64 = 64 << 20;
 /// Read-back buffers that wait for reuse.
 const MAX_STAGING_BUFFERS: usize = 8;
 
-struct Dispatch {
-    pipeline: Pipeline,
-    group: wgpu::BindGroup,
-    params: u32,
-    groups: [u32; 3],
+/// A recorded dispatch.
+pub(crate) struct Dispatch {
+    pub pipeline: Pipeline,
+    pub bound: Arc<Bound>,
+    /// Where its params begin.
+    pub params: u32,
+    pub groups: [u32; 3],
+    /// Which bindings are memory that nothing had used since it was given to its owner, by bits.
+    pub fresh: u16,
+    /// What it does as a step of a chain.
+    pub step: Option<ChainStep>,
 }
 
 impl Dispatch {
@@ -63,7 +70,7 @@ impl Dispatch {
         if self.pipeline.compiled().is_none() {
             return;
         }
-        pass.set_bind_group(0, &self.group, &[]);
+        pass.set_bind_group(0, &self.bound.group, &[]);
         pass.set_bind_group(1, params, &[self.params]);
         let [x, y, z] = self.groups;
         pass.dispatch_workgroups(x, y, z);
@@ -82,6 +89,7 @@ pub(crate) struct Stream {
     /// Listens to a step that is to be replayed.
     pub recorder: Option<Recorder>,
     pub timer: Timer,
+    pub fusion: Fusion,
     timing: Timing,
     /// The memory of replays among the recorded commands.
     replayed: Vec<Arc<FxHashSet<u64>>>,
@@ -125,6 +133,7 @@ impl Stream {
             pipelines,
             recorder: None,
             timer: Timer::default(),
+            fusion: Fusion::default(),
             timing,
             replayed: Vec::new(),
             commands: Vec::with_capacity(limits.dispatches),
@@ -153,17 +162,18 @@ impl Stream {
         RawBuffer { id: self.pool.next_id(), bytes, wgpu, last_use: 0 }
     }
 
-    pub fn dispatch(&mut self, pipeline: Pipeline, group: wgpu::BindGroup, params: &[u8], grid: Grid) {
+    pub fn dispatch(&mut self, pipeline: Pipeline, (bound, fresh): (Arc<Bound>, u16), params: &[u8], grid: Grid) {
         let offset = self.params.len();
         self.params.extend_from_slice(params);
         self.params.resize(offset + PARAMS_BYTES as usize, 0);
-        self.commands.push(Dispatch { pipeline, group, params: offset as u32, groups: grid.groups });
+        let Grid { groups, step, .. } = grid;
+        self.commands.push(Dispatch { pipeline, bound, params: offset as u32, groups, fresh, step });
         self.work += grid.work;
     }
 
     /// [`Self::dispatch`] of a recording.
     pub fn replay(&mut self, command: &Replayed<'_>) {
-        self.dispatch(command.pipeline.clone(), command.group.clone(), command.params, command.grid);
+        self.dispatch(command.pipeline.clone(), (command.bound.clone(), command.fresh), command.params, command.grid);
     }
 
     /// The last recorded command is to be timed.
@@ -224,7 +234,15 @@ impl Stream {
             self.belt.finish_and_recall_on_submit(&encoder);
             encoder.finish()
         });
-        let fresh = self.pipelines.compile_waiting(device, counters);
+        // Marks tell timed dispatches by their places.
+        if self.timer.marks.is_empty() {
+            let Stream { pool, pipelines, params, .. } = self;
+            let most = self.limits.dispatches;
+            self.fusion.fuse(&mut self.commands, Workshop { device, counters, pool, pipelines, params, most });
+        }
+        let commands = &self.commands;
+        let is_used = |pipeline: &mut Pipeline| commands.iter().any(|command| command.pipeline.is(pipeline));
+        let fresh = self.pipelines.compile_waiting(device, counters, is_used);
         self.refused = self.refused.take().or_else(|| fresh.iter().find_map(|pipeline| pipeline.refusal().err()));
         let fresh = if self.helper.is_some() { self.first_uses(&fresh) } else { Vec::new() };
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
@@ -269,6 +287,7 @@ impl Stream {
         if !self.commands.is_empty() {
             // Queue writes run before the submission that follows and after the one before: one arena is enough.
             queue.write_buffer(&self.arena, 0, &self.params);
+            self.fusion.write(queue);
             match &mut times {
                 None => self.encode_pass(encoder),
                 Some(times) => self.encode_timed(encoder, times),

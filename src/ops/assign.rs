@@ -2,8 +2,9 @@
 
 use smallvec::smallvec;
 
-use super::elementwise::{ElementwiseParams, grid};
+use super::elementwise::{ChainOp, ChainRule, ElementwiseParams, grid};
 use super::{Attrs, Call, Operation, Outputs, apply, cases};
+use crate::dtype::DType;
 use crate::engine::{Binding, Bound, HostCall, Kernel, ParamsLayout, Variant};
 use crate::tensor::Tensor;
 use crate::tensor::shape::broadcast;
@@ -51,7 +52,7 @@ fn twin(call: &HostCall<'_>, floats: fn(f64, f64) -> f64, ints: fn(i64, i64) -> 
     Ok(())
 }
 
-fn forward(call: &mut Call<'_>, kernel: &'static Kernel) -> Result<Outputs> {
+fn forward(call: &mut Call<'_>, kernel: &'static Kernel, rule: ChainRule) -> Result<Outputs> {
     let (target, source) = (call.input(0), call.input(1));
     if target.dtype() != source.dtype() {
         let detail = format!("the target holds {}, the source {}", target.dtype(), source.dtype());
@@ -72,18 +73,30 @@ fn forward(call: &mut Call<'_>, kernel: &'static Kernel) -> Result<Outputs> {
         source
     };
     let params = ElementwiseParams::new(call.op(), target.shape(), &[source, target], target)?;
-    call.dispatch(kernel, target.dtype().storage_variant(), &[source, target], &params);
+    let variant = target.dtype().storage_variant();
+    let step = if target.dtype() == DType::F32 { params.step(rule, kernel.bindings.len()) } else { None };
+    call.dispatch_step(kernel, variant, &[source, target], &params, step);
     target.bump_version();
     Ok(smallvec![])
 }
 
 /// The operation `copy_`.
-pub(crate) static ASSIGN: Operation =
-    Operation { name: "copy_", kernels: &[&COPY], forward: |call| forward(call, &COPY), vjp: None, cases };
+pub(crate) static ASSIGN: Operation = Operation {
+    name: "copy_",
+    kernels: &[&COPY],
+    forward: |call| forward(call, &COPY, (ChainOp::Copy, &[0])),
+    vjp: None,
+    cases,
+};
 
 /// The operation `add_`.
-pub(crate) static ADD_IN_PLACE: Operation =
-    Operation { name: "add_", kernels: &[&ADD], forward: |call| forward(call, &ADD), vjp: None, cases };
+pub(crate) static ADD_IN_PLACE: Operation = Operation {
+    name: "add_",
+    kernels: &[&ADD],
+    forward: |call| forward(call, &ADD, (ChainOp::Add, &[1, 0])),
+    vjp: None,
+    cases,
+};
 
 fn cases() -> Vec<cases::Case> {
     use cases::{Arrangement, Case, Input};

@@ -9,6 +9,7 @@ use super::{Attrs, Operation, halves, observe};
 use crate::amp;
 use crate::autograd::{self, Edge, Leaf, Node, SavedTensor, Step, Target};
 use crate::dtype::DType;
+use crate::engine::fusion::ChainStep;
 use crate::engine::{Binding, Buffer, Device, Grid, Kernel, ParamsBlock, place, profile};
 use crate::tensor::{Gradient, Shape, Tensor};
 use crate::{Error, Result};
@@ -62,8 +63,21 @@ impl<'a> Run<'a> {
         operands: &[&Tensor],
         params: &P,
     ) {
-        let device = self.device;
-        self.with_buffers(kernel, operands, |buffers| device.dispatch(kernel, variant, buffers, params));
+        self.dispatch_step(kernel, variant, operands, params, None);
+    }
+
+    /// [`Self::dispatch`] of what can be a step of a chain.
+    pub(crate) fn dispatch_step<P: ParamsBlock>(
+        &mut self,
+        kernel: &'static Kernel,
+        variant: usize,
+        operands: &[&Tensor],
+        params: &P,
+        step: Option<ChainStep>,
+    ) {
+        let (device, params) = (self.device, crate::engine::Params(bytemuck::bytes_of(params)));
+        let grid = (kernel.grid)(&params).step(step);
+        self.with_buffers(kernel, operands, |buffers| device.dispatch(kernel, variant, buffers, params, grid));
     }
 
     /// [`Self::dispatch`] of a user's kernel: params that have no Rust type, a grid of the caller's, and what the driver
@@ -72,7 +86,7 @@ impl<'a> Run<'a> {
         let (device, params) = (self.device, crate::engine::Params(params));
         self.with_buffers(kernel, operands, |buffers| {
             device.prepare(kernel, 0)?;
-            device.dispatch_grid(kernel, 0, buffers, params, grid)
+            device.dispatch(kernel, 0, buffers, params, grid)
         });
     }
 

@@ -11,6 +11,7 @@ pub static REGISTRY: &[&Operation] = &[
     &e::add_scalar::ADD_SCALAR,
     &e::ceil::CEIL,
     &e::celu::CELU,
+    &e::chain::CHAIN_IN_PLACE,
     &e::clamp::CLAMP,
     &e::compare::EQ,
     &e::compare::EQ_SCALAR,

@@ -2,7 +2,7 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.abs.html>
 
-use super::{unary, unary_apply};
+use super::{ChainOp, unary, unary_apply};
 use crate::engine::Bound;
 use crate::ops::{Attrs, cases, methods};
 use crate::tensor::Tensor;
@@ -15,6 +15,7 @@ unary! {
     saves: Input,
     backward: |g, x, _| g * f64::from(i8::from(x > 0.0) - i8::from(x < 0.0)),
     backward_bound: Bound::Exact,
+    chained: (ChainOp::Abs, &[0]),
     cases: || cases::unary_numeric(cases::AWAY_FROM_ZERO),
 }
 

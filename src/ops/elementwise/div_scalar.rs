@@ -2,13 +2,14 @@
 
 use smallvec::smallvec;
 
-use super::{Elementwise, Saves, as_float, every_kernel, scalar_of, unary_apply, unary_forward, unary_kernel};
+use super::{ChainOp, Elementwise, Saves, as_float, every_kernel, scalar_of, unary_apply, unary_forward, unary_kernel};
 use crate::engine::Bound;
 use crate::ops::{Attrs, Operation, cases, methods};
 use crate::tensor::Tensor;
 
 // Vulkan allows 2.5 ulp for a division.
-static FORWARD: Elementwise = unary_kernel!("div_scalar", |x, a| x / a[0], Bound::ulps(3.0));
+static FORWARD: Elementwise =
+    unary_kernel!("div_scalar", |x, a| x / a[0], Bound::ulps(3.0)).chained(ChainOp::Div, &[0]);
 
 /// The operation `div_scalar`.
 pub(crate) static DIV_SCALAR: Operation = Operation {

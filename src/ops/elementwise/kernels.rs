@@ -1,7 +1,9 @@
 //! The kernels of elementwise operations: a page's maths inside of the wrappers in `shaders/elementwise/`.
 
+use super::chain::{ChainOp, ChainRule};
 use super::params::{Arrangement, ElementwiseParams};
 use crate::dtype::DType;
+use crate::engine::fusion::ChainStep;
 use crate::engine::{Grid, Item, Kernel, Params, Variant};
 use crate::{Error, Result};
 
@@ -15,6 +17,8 @@ pub(crate) struct Elementwise {
     pub quads: Kernel,
     /// The same with the walk, for rows that are broadcast and for single elements: a third of the time of `each`.
     pub rows: Kernel,
+    /// What small dispatches do as steps of chains.
+    chained: Option<ChainRule>,
 }
 
 /// A kernel's name and source.
@@ -28,7 +32,18 @@ impl Elementwise {
             Kernel { name, source, entry, bindings, params, variants, grid: grid_of_quads, reference, bound }
         }
         let (quads, rows) = (by_fours(&each, quads), by_fours(&each, rows));
-        Elementwise { each, quads, rows }
+        Elementwise { each, quads, rows, chained: None }
+    }
+
+    /// These kernels, whose dispatches of floats can be steps of chains: this operation on these bindings.
+    pub const fn chained(self, op: ChainOp, operands: &'static [u8]) -> Self {
+        let Elementwise { each, quads, rows, .. } = self;
+        Elementwise { each, quads, rows, chained: Some((op, operands)) }
+    }
+
+    /// What a dispatch with these params does as a step of a chain.
+    pub fn step(&self, variant: usize, params: &ElementwiseParams) -> Option<ChainStep> {
+        params.step(self.chained.filter(|_| variant == 0)?, self.each.bindings.len())
     }
 
     /// The kernel for these params.
@@ -165,10 +180,12 @@ macro_rules! unary {
         $(scalars: $scalars:expr,)?
         backward: $backward:expr,
         backward_bound: $backward_bound:expr,
+        $(chained: ($step:expr, $operands:expr),)?
+        $(chained_backward: ($step_back:expr, $operands_back:expr),)?
         cases: $cases:expr $(,)?
     ) => {
         static FORWARD: $crate::ops::elementwise::Elementwise =
-            $crate::ops::elementwise::unary_kernel!($name, $forward, $bound $(, $int)?);
+            $crate::ops::elementwise::unary_kernel!($name, $forward, $bound $(, $int)?)$(.chained($step, $operands))?;
         static BACKWARD: $crate::ops::elementwise::Elementwise = $crate::ops::elementwise::kernels!(
             concat!($name, ".backward"), "unary_backward", [$name],
             [
@@ -179,7 +196,7 @@ macro_rules! unary {
             $crate::ops::elementwise::FLOAT,
             |call| $crate::ops::elementwise::unary_backward_twin(call, $backward),
             $backward_bound,
-        );
+        )$(.chained($step_back, $operands_back))?;
         #[doc = concat!("The operation `", $name, "`.")]
         pub(crate) static $static: $crate::ops::Operation = $crate::ops::Operation {
             name: $name,

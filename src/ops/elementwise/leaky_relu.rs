@@ -2,7 +2,7 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.nn.functional.leaky_relu.html>
 
-use super::{unary, unary_apply};
+use super::{ChainOp, unary, unary_apply};
 use crate::engine::Bound;
 use crate::ops::{Attrs, cases, methods};
 use crate::tensor::Tensor;
@@ -15,6 +15,8 @@ unary! {
     scalars: |attrs| [attrs.get_float("negative_slope"), 0.0, 0.0, 0.0],
     backward: |g, x, a| if x > 0.0 { g } else { a[0] * g },
     backward_bound: Bound::ulps(1.0),
+    chained: (ChainOp::Leak, &[0, 0]),
+    chained_backward: (ChainOp::Leak, &[0, 1]),
     cases: || cases::with_attrs(cases::unary(cases::AWAY_FROM_ZERO), attrs(0.01)),
 }
 

@@ -3,15 +3,16 @@
 //! <https://pytorch.org/docs/stable/generated/torch.maximum.html>
 
 use super::{
-    Elementwise, NUMERIC, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin, binary_vjp,
-    every_kernel,
+    ChainOp, Elementwise, NUMERIC, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin,
+    binary_vjp, every_kernel,
 };
 use crate::engine::Bound;
 use crate::ops::{Operation, cases, methods};
 use crate::tensor::Tensor;
 
 static FORWARD: Elementwise =
-    binary_kernel!("maximum", NUMERIC, |c| binary_twin(c, maximum, Some(|x, y| x.max(y))), Bound::Exact);
+    binary_kernel!("maximum", NUMERIC, |c| binary_twin(c, maximum, Some(|x, y| x.max(y))), Bound::Exact)
+        .chained(ChainOp::Maximum, &[0, 1]);
 static LEFT: Elementwise = binary_backward_kernel!("maximum", "left", |g, x, y| share(g, x < y, x == y), Bound::Exact);
 static RIGHT: Elementwise =
     binary_backward_kernel!("maximum", "right", |g, x, y| share(g, x > y, x == y), Bound::Exact);

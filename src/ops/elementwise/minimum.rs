@@ -4,15 +4,16 @@
 
 use super::maximum::{cases_with_ties, share};
 use super::{
-    Elementwise, NUMERIC, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin, binary_vjp,
-    every_kernel,
+    ChainOp, Elementwise, NUMERIC, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin,
+    binary_vjp, every_kernel,
 };
 use crate::engine::Bound;
 use crate::ops::{Operation, methods};
 use crate::tensor::Tensor;
 
 static FORWARD: Elementwise =
-    binary_kernel!("minimum", NUMERIC, |c| binary_twin(c, minimum, Some(|x, y| x.min(y))), Bound::Exact);
+    binary_kernel!("minimum", NUMERIC, |c| binary_twin(c, minimum, Some(|x, y| x.min(y))), Bound::Exact)
+        .chained(ChainOp::Minimum, &[0, 1]);
 static LEFT: Elementwise = binary_backward_kernel!("minimum", "left", |g, x, y| share(g, x > y, x == y), Bound::Exact);
 static RIGHT: Elementwise =
     binary_backward_kernel!("minimum", "right", |g, x, y| share(g, x < y, x == y), Bound::Exact);

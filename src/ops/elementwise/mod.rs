@@ -66,11 +66,13 @@ pub(crate) mod threshold;
 pub(crate) mod trunc;
 pub(crate) mod where_;
 
+pub(crate) mod chain;
 mod kernels;
 mod params;
 mod twins;
 mod types;
 
+pub(crate) use chain::{ChainOp, ChainRule};
 pub(crate) use kernels::{
     COMPARISON, Elementwise, FLOAT, FLOAT_TEST, LOGICAL, NUMERIC, Saves, binary_backward_kernel, binary_kernel,
     every_kernel, grid, kernels, unary, unary_kernel, unary_steps,
@@ -121,7 +123,7 @@ fn unary_dispatch(
     let y = call.output(result, x.shape());
     let mut params = ElementwiseParams::new(call.op(), x.shape(), &[x], &y)?;
     params.scalars = scalar_bits(scalars(call.attrs()), x.dtype());
-    call.dispatch(kernels.of(&params), variant, &[x, &y], &params);
+    call.dispatch_elementwise(kernels, variant, &[x, &y], &params);
     Ok(y)
 }
 
@@ -139,7 +141,7 @@ pub(crate) fn unary_vjp(
     let dx = v.gradient_output(0);
     let mut params = ElementwiseParams::new(kernels.each.name, s.shape(), &[g, &s], &dx)?;
     params.scalars = scalar_bits(scalars(v.attrs()), DType::F32);
-    v.dispatch(kernels.of(&params), 0, &[g, &s, &dx], &params);
+    v.dispatch_elementwise(kernels, 0, &[g, &s, &dx], &params);
     Ok(smallvec::smallvec![Some(dx)])
 }
 
@@ -160,7 +162,7 @@ pub(crate) fn binary_forward(
     let shape = broadcast(call.op(), x.shape(), y.shape())?;
     let z = call.output(result(x.dtype()), &shape);
     let params = ElementwiseParams::new(call.op(), &shape, &[x, y], &z)?;
-    call.dispatch(kernels.of(&params), variant, &[x, y, &z], &params);
+    call.dispatch_elementwise(kernels, variant, &[x, y, &z], &params);
     if save {
         call.save(x);
         call.save(y);
@@ -190,7 +192,7 @@ fn binary_gradient(
 ) -> Result<Tensor> {
     let d = if v.input_shape(i) == g.shape() { v.gradient_output(i) } else { v.output(DType::F32, g.shape()) };
     let params = ElementwiseParams::new(kernels.each.name, g.shape(), &[g, x, y], &d)?;
-    v.dispatch(kernels.of(&params), 0, &[g, x, y, &d], &params);
+    v.dispatch_elementwise(kernels, 0, &[g, x, y, &d], &params);
     Ok(d)
 }
 
@@ -228,12 +230,23 @@ pub(crate) fn scalar_of(attrs: &Attrs) -> [f64; 4] {
 }
 
 impl Run<'_> {
+    /// Runs the kernel for these params; as a step of a chain where that is possible.
+    pub(crate) fn dispatch_elementwise(
+        &mut self,
+        kernels: &'static Elementwise,
+        variant: usize,
+        operands: &[&Tensor],
+        params: &ElementwiseParams,
+    ) {
+        self.dispatch_step(kernels.of(params), variant, operands, params, kernels.step(variant, params));
+    }
+
     /// Runs a unary forward kernel outside of an operation's own call: for gradients made of the same maths.
     pub(crate) fn map(&mut self, kernels: &'static Elementwise, x: &Tensor, scalars: [f64; 4]) -> Result<Tensor> {
         let y = self.output(x.dtype(), x.shape());
         let mut params = ElementwiseParams::new(kernels.each.name, x.shape(), &[x], &y)?;
         params.scalars = scalar_bits(scalars, x.dtype());
-        self.dispatch(kernels.of(&params), x.dtype().storage_variant(), &[x, &y], &params);
+        self.dispatch_elementwise(kernels, x.dtype().storage_variant(), &[x, &y], &params);
         Ok(y)
     }
 }

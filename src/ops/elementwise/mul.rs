@@ -3,17 +3,20 @@
 //! <https://pytorch.org/docs/stable/generated/torch.mul.html>
 
 use super::{
-    Elementwise, NUMERIC, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin, binary_vjp,
-    every_kernel,
+    ChainOp, Elementwise, NUMERIC, binary_apply, binary_backward_kernel, binary_forward, binary_kernel, binary_twin,
+    binary_vjp, every_kernel,
 };
 use crate::engine::Bound;
 use crate::ops::{Operation, cases, methods};
 use crate::tensor::Tensor;
 
 static FORWARD: Elementwise =
-    binary_kernel!("mul", NUMERIC, |c| binary_twin(c, |x, y| x * y, Some(|x, y| x.wrapping_mul(y))), Bound::ulps(1.0));
-static LEFT: Elementwise = binary_backward_kernel!("mul", "left", |g, _, y| g * y, Bound::ulps(1.0));
-static RIGHT: Elementwise = binary_backward_kernel!("mul", "right", |g, x, _| g * x, Bound::ulps(1.0));
+    binary_kernel!("mul", NUMERIC, |c| binary_twin(c, |x, y| x * y, Some(|x, y| x.wrapping_mul(y))), Bound::ulps(1.0))
+        .chained(ChainOp::Mul, &[0, 1]);
+static LEFT: Elementwise =
+    binary_backward_kernel!("mul", "left", |g, _, y| g * y, Bound::ulps(1.0)).chained(ChainOp::Mul, &[0, 2]);
+static RIGHT: Elementwise =
+    binary_backward_kernel!("mul", "right", |g, x, _| g * x, Bound::ulps(1.0)).chained(ChainOp::Mul, &[0, 1]);
 
 /// The operation `mul`.
 pub(crate) static MUL: Operation = Operation {

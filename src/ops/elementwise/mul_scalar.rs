@@ -2,13 +2,16 @@
 
 use smallvec::smallvec;
 
-use super::{Elementwise, Saves, every_kernel, scalar_attr, scalar_of, unary_apply, unary_forward, unary_kernel};
+use super::{
+    ChainOp, Elementwise, Saves, every_kernel, scalar_attr, scalar_of, unary_apply, unary_forward, unary_kernel,
+};
 use crate::engine::Bound;
 use crate::ops::{Attrs, Operation, cases, methods};
 use crate::tensor::Tensor;
 
-static FORWARD: Elementwise =
-    unary_kernel!("mul_scalar", |x, a| x * a[0], Bound::ulps(1.0), |x, a| x.wrapping_mul(a[0]));
+static FORWARD: Elementwise = unary_kernel!("mul_scalar", |x, a| x * a[0], Bound::ulps(1.0), |x, a| x
+    .wrapping_mul(a[0]))
+.chained(ChainOp::Mul, &[0]);
 
 /// The operation `mul_scalar`.
 pub(crate) static MUL_SCALAR: Operation = Operation {

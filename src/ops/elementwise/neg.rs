@@ -2,12 +2,12 @@
 
 use smallvec::smallvec;
 
-use super::{Elementwise, Saves, every_kernel, unary_apply, unary_forward, unary_kernel};
+use super::{ChainOp, Elementwise, Saves, every_kernel, unary_apply, unary_forward, unary_kernel};
 use crate::engine::Bound;
 use crate::ops::{Attrs, Operation, cases, methods};
 use crate::tensor::Tensor;
 
-static FORWARD: Elementwise = unary_kernel!("neg", |x, _| -x, Bound::Exact, |x, _| -x);
+static FORWARD: Elementwise = unary_kernel!("neg", |x, _| -x, Bound::Exact, |x, _| -x).chained(ChainOp::Neg, &[0]);
 
 /// The operation `neg`.
 pub(crate) static NEG: Operation = Operation {

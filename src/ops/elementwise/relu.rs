@@ -2,7 +2,7 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.nn.functional.relu.html>
 
-use super::{unary, unary_apply};
+use super::{ChainOp, unary, unary_apply};
 use crate::engine::Bound;
 use crate::ops::{Attrs, cases, methods};
 use crate::tensor::Tensor;
@@ -15,6 +15,8 @@ unary! {
     saves: Output,
     backward: |g, y, _| if y <= 0.0 { 0.0 } else { g },
     backward_bound: Bound::Exact,
+    chained: (ChainOp::Maximum, &[0]),
+    chained_backward: (ChainOp::Gate, &[0, 1]),
     cases: || cases::unary_numeric(cases::AWAY_FROM_ZERO),
 }
 

@@ -2,7 +2,7 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.sqrt.html>
 
-use super::{float_apply, unary};
+use super::{ChainOp, float_apply, unary};
 use crate::engine::Bound;
 use crate::ops::{cases, methods};
 use crate::tensor::Tensor;
@@ -16,6 +16,7 @@ unary! {
     backward: |g, y, _| g / (2.0 * y),
     // Vulkan grants a division 2.5 ulp.
     backward_bound: Bound::ulps(3.0),
+    chained: (ChainOp::Sqrt, &[0]),
     cases: || cases::unary(cases::POSITIVE),
 }
 

@@ -2,7 +2,7 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.square.html>
 
-use super::{unary, unary_apply};
+use super::{ChainOp, unary, unary_apply};
 use crate::engine::Bound;
 use crate::ops::{Attrs, cases, methods};
 use crate::tensor::Tensor;
@@ -15,6 +15,8 @@ unary! {
     saves: Input,
     backward: |g, x, _| 2.0 * g * x,
     backward_bound: Bound::ulps(1.0),
+    chained: (ChainOp::Mul, &[0, 0]),
+    chained_backward: (ChainOp::DoubleProduct, &[0, 1]),
     cases: || cases::unary_numeric(cases::ANY),
 }
 

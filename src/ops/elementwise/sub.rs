@@ -4,13 +4,14 @@
 
 use smallvec::smallvec;
 
-use super::{Elementwise, NUMERIC, binary_apply, binary_forward, binary_kernel, binary_twin, every_kernel};
+use super::{ChainOp, Elementwise, NUMERIC, binary_apply, binary_forward, binary_kernel, binary_twin, every_kernel};
 use crate::engine::Bound;
 use crate::ops::{Operation, cases, methods};
 use crate::tensor::Tensor;
 
 static FORWARD: Elementwise =
-    binary_kernel!("sub", NUMERIC, |c| binary_twin(c, |x, y| x - y, Some(|x, y| x - y)), Bound::ulps(1.0));
+    binary_kernel!("sub", NUMERIC, |c| binary_twin(c, |x, y| x - y, Some(|x, y| x - y)), Bound::ulps(1.0))
+        .chained(ChainOp::Sub, &[0, 1]);
 
 /// The operation `sub`.
 pub(crate) static SUB: Operation = Operation {
