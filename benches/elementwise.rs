@@ -4,7 +4,8 @@
 //!
 //! One line each: name, milliseconds, and GB/s of what is read once and written once (four bytes an element), for a
 //! million elements. A number of elements that is no multiple of four goes one by one, a multiple in vectors of four; a
-//! row that is broadcast, or one number, lies in vectors too. At the end chains of few elements.
+//! row that is broadcast, or one number, lies in vectors too. The copies are those that `contiguous` makes. At the end chains
+//! of few elements.
 
 mod common;
 
@@ -52,6 +53,25 @@ fn main() {
         row(&format!("add a row {lie}"), 1, rows * columns, Box::new(move || drop(m.add(&y))));
         row(&format!("add a column {lie}"), 1, rows * columns, Box::new(move || drop(x.add(&one))));
     }
+    // A shape and the order in which its dims are read.
+    let copies: [(&str, &[usize], &[i64]); 8] = [
+        ("copy one by one", &[(1 << 20) - 1], &[0]),
+        ("copy in vectors", &[1 << 20], &[0]),
+        ("copy of a transpose one by one", &[1023, 1025], &[1, 0]),
+        ("copy of a transpose", &[1024, 1024], &[1, 0]),
+        ("copy of a transpose, not by powers of two", &[1000, 1048], &[1, 0]),
+        ("copy of an attention's heads", &[8, 128, 16, 64], &[0, 2, 1, 3]),
+        ("copy of images, channels last", &[16, 64, 32, 32], &[0, 2, 3, 1]),
+        ("copy of images, channels first", &[16, 32, 32, 64], &[0, 3, 1, 2]),
+    ];
+    for (name, shape, dims) in copies {
+        let x = uniform(shape).permute(dims);
+        row(name, 1, x.numel(), Box::new(move || drop(x.copy())));
+    }
+    let x = uniform(&[1024, 2048]).slice_step(1, 0, 2048, 2);
+    row("copy of every second", 1, 1 << 20, Box::new(move || drop(x.copy())));
+    let x = uniform(&[1024, 1]).expand([1024, 1024]);
+    row("copy of a column that is repeated", 1, 1 << 20, Box::new(move || drop(x.copy())));
     chains(&device, &only);
 }
 

@@ -1,62 +1,11 @@
 // Conversion between element types, element by element. Everything is bits here; FROM and TO of the prelude say what
-// they mean: 0 f32, 1 i32, 2 u32; FROM also 3 f16 and 4 bf16, TO 3 a truth value.
+// they mean: 0 f32, 1 i32, 2 u32; FROM also 3 f16 and 4 bf16, TO 3 a truth value. `cast_maths.wgsl` has the maths.
 #import common/index
 #import common/elementwise
 #import common/half
-#import common/math
 
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(1) var<storage, read_write> y: array<u32>;
-
-// Values that integers can't hold: limited to the range, and 0 for NaN.
-fn to_i32(v: f32) -> i32 {
-    if is_nan(v) {
-        return 0;
-    }
-    if v >= 2147483648.0 {
-        return 2147483647;
-    }
-    if v <= -2147483648.0 {
-        return -2147483647 - 1;
-    }
-    return i32(v);
-}
-
-fn to_u32(v: f32) -> u32 {
-    if is_nan(v) || v <= 0.0 {
-        return 0u;
-    }
-    if v >= 4294967296.0 {
-        return 4294967295u;
-    }
-    return u32(v);
-}
-
-fn from_f32(bits: u32) -> u32 {
-    if TO == 0u {
-        return bits;
-    }
-    if TO == 1u {
-        return bitcast<u32>(to_i32(bitcast<f32>(bits)));
-    }
-    if TO == 2u {
-        return to_u32(bitcast<f32>(bits));
-    }
-    return select(0u, 1u, (bits & 0x7fffffffu) != 0u);
-}
-
-fn from_integer(bits: u32) -> u32 {
-    if TO == 0u {
-        if FROM == 1u {
-            return bitcast<u32>(f32(bitcast<i32>(bits)));
-        }
-        return bitcast<u32>(f32(bits));
-    }
-    if TO == 3u {
-        return select(0u, 1u, bits != 0u);
-    }
-    return bits;
-}
 
 @compute @workgroup_size(WG)
 fn main(
@@ -72,10 +21,8 @@ fn main(
     var converted: u32;
     if FROM >= F16 {
         converted = from_f32(widen(FROM, half_of(x[at >> 1u], at)));
-    } else if FROM == 0u {
-        converted = from_f32(x[at]);
     } else {
-        converted = from_integer(x[at]);
+        converted = forward(x[at], params.scalars);
     }
     y[result_offset(i)] = converted;
 }

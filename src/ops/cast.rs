@@ -8,18 +8,19 @@
 
 use smallvec::smallvec;
 
-use super::elementwise::{ElementwiseParams, grid};
+use super::copy_blocks::{BLOCKS, BlockParams};
+use super::elementwise::{Elementwise, ElementwiseParams, grid, grid_of_quads};
 use super::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods, single};
 use crate::Result;
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, ParamsLayout, Variant};
 use crate::tensor::Tensor;
 
-const SOURCE: &str = include_str!("../../shaders/cast.wgsl");
+const MATHS: &str = include_str!("../../shaders/cast_maths.wgsl");
 
 macro_rules! prelude {
     ($from:literal, $to:literal) => {
-        &[Item::Const("FROM", $from), Item::Const("TO", $to)]
+        &[Item::Const("FROM", $from), Item::Const("TO", $to), Item::Alias("elem", "u32"), Item::Alias("result", "u32")]
     };
 }
 
@@ -46,6 +47,9 @@ const VARIANTS: &[Variant] = &[
     variant("bf16-u32", 4, 2),
     variant("bf16-bool", 4, 3),
 ];
+
+/// Those between types of a word.
+const WORDS: &[Variant] = VARIANTS.first_chunk::<12>().expect("they come first");
 
 /// From each stored type to f16 and bf16.
 const HALF_VARIANTS: &[Variant] = &[
@@ -74,14 +78,47 @@ const PRELUDES: [[&[Item]; 5]; 5] = [
     [prelude!(4, 0), prelude!(4, 1), prelude!(4, 2), prelude!(4, 3), prelude!(4, 4)],
 ];
 
-static FORWARD: Kernel = Kernel {
-    name: "cast.forward",
-    source: &[SOURCE],
+/// A thread an element; by fours between types of a word, as most of them lie.
+static FORWARD: Elementwise = Elementwise::new(
+    Kernel {
+        name: "cast.forward",
+        source: &[include_str!("../../shaders/cast.wgsl"), MATHS],
+        entry: "main",
+        bindings: &[Binding::Read("x"), Binding::Write("y")],
+        params: ParamsLayout::of::<ElementwiseParams>(),
+        variants: VARIANTS,
+        grid,
+        reference: twin,
+        bound: |_| Bound::ulps(1.0),
+    },
+    (
+        "cast.quads",
+        &[
+            include_str!("../../shaders/elementwise/quads.wgsl"),
+            include_str!("../../shaders/elementwise/unary_quads.wgsl"),
+            MATHS,
+        ],
+    ),
+    (
+        "cast.rows",
+        &[
+            include_str!("../../shaders/elementwise/rows.wgsl"),
+            include_str!("../../shaders/elementwise/unary_quads.wgsl"),
+            MATHS,
+        ],
+    ),
+)
+.with_quad_variants(WORDS);
+
+/// Four elements a thread that lie any step apart: half of the time that they take one by one.
+static STEPS: Kernel = Kernel {
+    name: "cast.steps",
+    source: &[include_str!("../../shaders/cast_steps.wgsl"), MATHS],
     entry: "main",
     bindings: &[Binding::Read("x"), Binding::Write("y")],
     params: ParamsLayout::of::<ElementwiseParams>(),
-    variants: VARIANTS,
-    grid,
+    variants: WORDS,
+    grid: grid_of_quads,
     reference: twin,
     bound: |_| Bound::ulps(1.0),
 };
@@ -205,7 +242,7 @@ fn number(dtype: DType) -> usize {
 /// Writes the elements of `x`, converted, into `y`, which is contiguous and starts with a word.
 pub(crate) fn convert(run: &mut Run<'_>, x: &Tensor, y: &Tensor) -> Result<()> {
     let (from, to) = (number(x.dtype()), number(y.dtype()));
-    let params = ElementwiseParams::new("to", x.shape(), &[x], y)?;
+    let mut params = ElementwiseParams::new("to", x.shape(), &[x], y)?;
     if let Some(variant) = vectors_variant(x, y) {
         run.dispatch(&VECTORS, variant, &[x, y], &params);
         return Ok(());
@@ -217,7 +254,19 @@ pub(crate) fn convert(run: &mut Run<'_>, x: &Tensor, y: &Tensor) -> Result<()> {
     }
     // A truth value is the u32 0 or 1 already.
     let to = if y.dtype() == DType::Bool && x.dtype() != DType::Bool { 3 } else { to };
-    run.dispatch(&FORWARD, 4 * from + to, &[x, y], &params);
+    let variant = 4 * from + to;
+    if x.dtype().is_half() {
+        run.dispatch(&FORWARD.each, variant, &[x, y], &params);
+    } else if x.dtype() == y.dtype()
+        && let Some((blocks, variant)) = BlockParams::of(&params, x.dtype())
+    {
+        run.dispatch(&BLOCKS, variant, &[x, y], &blocks);
+    } else if let Some(step) = params.step_of_quads() {
+        params.extra[0] = step;
+        run.dispatch(&STEPS, variant, &[x, y], &params);
+    } else {
+        run.dispatch(FORWARD.of(&params), variant, &[x, y], &params);
+    }
     Ok(())
 }
 
@@ -240,8 +289,13 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
 }
 
 /// The operation `to`.
-pub(crate) static CAST: Operation =
-    Operation { name: "to", kernels: &[&FORWARD, &TO_HALF, &VECTORS], forward, vjp: Some(vjp), cases };
+pub(crate) static CAST: Operation = Operation {
+    name: "to",
+    kernels: &[&FORWARD.each, &FORWARD.quads, &FORWARD.rows, &STEPS, &BLOCKS, &TO_HALF, &VECTORS],
+    forward,
+    vjp: Some(vjp),
+    cases,
+};
 
 /// Writes all of `source` into the memory of `target`, converted: one buffer's elements into those of another.
 pub(crate) fn store(source: &Tensor, target: &Tensor) -> Result<()> {
@@ -281,7 +335,48 @@ fn cases() -> Vec<cases::Case> {
             list.push(case.no_gradcheck());
         }
     }
+    list.extend(cases_by_fours());
     list.push(Case::new("empty", vec![Input::floats(&[0, 3])]).attrs(Attrs::new().dtype("dtype", DType::F16)));
+    list
+}
+
+/// Elements of a word that lie in vectors, in rows that are repeated, and some steps apart; copies of swapped dims.
+fn cases_by_fours() -> Vec<cases::Case> {
+    use cases::{Arrangement, Case, EXTREME, Fill, Input};
+    let words = [DType::F32, DType::I32, DType::U32, DType::Bool];
+    let mut list = Vec::new();
+    for from in words {
+        let input = |shape: &[usize]| {
+            let fill = match from {
+                DType::F32 => EXTREME,
+                DType::I32 => Fill::Whole(-9, 9),
+                DType::U32 => Fill::Whole(0, 9),
+                _ => Fill::Whole(0, 2),
+            };
+            Input::floats(shape).fill(fill).dtype(from)
+        };
+        for to in words {
+            let lies = [
+                ("vectors", input(&[3, 36])),
+                ("repeated rows", input(&[3, 12]).arranged(Arrangement::Expanded)),
+                ("steps", input(&[3, 5, 12]).arranged(Arrangement::Strided)),
+            ];
+            for (name, input) in lies {
+                let case = Case::new(format!("{name} of {from} to {to}"), vec![input]);
+                list.push(case.attrs(Attrs::new().dtype("dtype", to)).no_gradcheck());
+            }
+        }
+        let turned = [&[4, 4][..], &[8, 12], &[20, 24], &[16, 3, 64], &[4, 3, 2, 12]];
+        let lines = [&[4, 12][..], &[3, 8, 12], &[3, 48]];
+        let turned = turned.map(|shape| (shape, Arrangement::Transposed));
+        for (shape, arrangement) in turned.into_iter().chain(lines.map(|shape| (shape, Arrangement::Expanded))) {
+            let case = Case::new(
+                format!("blocks of {from} in {shape:?}, {arrangement:?}"),
+                vec![input(shape).arranged(arrangement)],
+            );
+            list.push(case.attrs(Attrs::new().dtype("dtype", from)).no_gradcheck());
+        }
+    }
     list
 }
 

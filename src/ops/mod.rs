@@ -20,6 +20,7 @@ pub(crate) mod cat;
 pub(crate) mod class_loss;
 pub(crate) mod clip_grad;
 pub(crate) mod convolution;
+pub(crate) mod copy_blocks;
 pub(crate) mod cross_entropy;
 pub(crate) mod cross_entropy_probs;
 mod custom;

@@ -46,6 +46,12 @@ impl Elementwise {
         params.step(self.chained.filter(|_| variant == 0)?, self.each.bindings.len())
     }
 
+    /// With fewer variants of the kernels by fours than of the other one.
+    pub const fn with_quad_variants(self, variants: &'static [Variant]) -> Self {
+        let Elementwise { each, quads, rows, chained } = self;
+        Elementwise { each, quads: Kernel { variants, ..quads }, rows: Kernel { variants, ..rows }, chained }
+    }
+
     /// The kernel for these params.
     pub fn of(&'static self, params: &ElementwiseParams) -> &'static Kernel {
         match params.arrangement() {
@@ -79,7 +85,7 @@ pub(crate) fn grid(params: &Params<'_>) -> Grid {
 }
 
 /// One thread four elements.
-fn grid_of_quads(params: &Params<'_>) -> Grid {
+pub(crate) fn grid_of_quads(params: &Params<'_>) -> Grid {
     let n = params.get::<ElementwiseParams>().n;
     Grid { work: Grid::elements(n).work, ..Grid::elements(n / 4) }
 }

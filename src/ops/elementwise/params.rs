@@ -86,6 +86,14 @@ impl ElementwiseParams {
         }
     }
 
+    /// How far apart four neighbours of the result lie in its only operand, if that is always the same and they are neither
+    /// a vector of it nor one element.
+    pub fn step_of_quads(&self) -> Option<u32> {
+        let last = (self.rank as usize).checked_sub(1)?;
+        let whole = self.shape[last].is_multiple_of(4) && self.offsets[3].is_multiple_of(4);
+        (whole && self.arrangement() == Arrangement::Any).then_some(self.strides[last])
+    }
+
     /// Where element `i` of the result lies.
     pub fn result(&self, i: u32) -> usize {
         (self.offsets[3] + i) as usize
