@@ -68,7 +68,10 @@ pub(super) static PACK_LINES: Kernel = pack_kernel!("conv.pack_lines", "pack_lin
 /// Vectors of a line that a thread of [`PACK_LINES`] makes. Two are a tenth slower, eight no faster.
 const PACKED_TOGETHER: u32 = 4;
 
-/// A thread a vector of the input. It runs only beside [`VECTORS`].
+/// Vectors of a line that a thread of [`CROP`] takes.
+const CROPPED_TOGETHER: u32 = 4;
+
+/// A thread [`CROPPED_TOGETHER`] vectors of a line of the input. It runs only beside [`VECTORS`].
 pub(super) static CROP: Kernel = Kernel {
     name: "conv.crop",
     source: &[include_str!("../../../shaders/convolution/crop.wgsl")],
@@ -134,7 +137,7 @@ fn pack_twin(call: &HostCall<'_>) -> Result<()> {
 fn crop_twin(call: &HostCall<'_>) -> Result<()> {
     let p: &CropParams = call.params();
     let (x, mut y) = (call.floats(0), call.floats_mut(1));
-    for i in 0..4 * p.n {
+    for i in 0..4 * p.shape.iter().product::<u32>() {
         if let Some(at) = place(i, p.shape, p.out_size, [0, 0], p.strides) {
             y[p.offset as usize + at] = x[i as usize];
         }
@@ -256,7 +259,7 @@ pub(super) fn prepare(run: &mut Run<'_>, p: &ConvParams, x: &Tensor, w: &Tensor)
 pub(super) fn finish(run: &mut Run<'_>, p: &ConvParams, packed: &Tensor, y: &Tensor) {
     let shape = [p.batch, p.rows, p.out_size[0], p.out_size[1].div_ceil(4)];
     let params = CropParams {
-        n: shape.iter().product(),
+        n: shape[..3].iter().product::<u32>() * shape[3].div_ceil(CROPPED_TOGETHER),
         offset: p.offsets[3],
         shape,
         out_size: p.out_size,

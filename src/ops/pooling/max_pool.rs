@@ -7,7 +7,7 @@
 
 use smallvec::smallvec;
 
-use super::max_pool_quads::{BACKWARD_QUADS, FORWARD_QUADS, VALUES_QUADS};
+use super::max_pool_quads::{BACKWARD_QUADS, BACKWARD_THREES, FORWARD_QUADS, VALUES_QUADS};
 use super::{
     OutputSize, Pool, PoolParams, by_group_grid, by_thread_grid, contiguous, rows_of, sizes_or, windows_along,
 };
@@ -205,16 +205,16 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
     let (g, indices) = (contiguous(v.gradient())?, v.saved(0));
     let dx = v.gradient_output(0);
     let mut params = pool.backward_params(&g, &dx);
-    let (kernel, variant) = match pool.cells() {
-        Some(_) if params.covers_by_twos() => {
+    let (kernel, variant) = match (params.backward_by_fours(), pool.cells()) {
+        (Some(kernel), Some(_)) => {
             params.n = params.planes * params.windows[0] * params.windows[1];
-            (&BACKWARD_QUADS, 0)
+            (kernel, 0)
         }
-        Some(cells) => {
+        (None, Some(cells)) => {
             params.n = params.planes * cells as u32;
             (&BACKWARD_CELLS, 0)
         }
-        None => (&BACKWARD, usize::from(pool.adaptive)),
+        (_, None) => (&BACKWARD, usize::from(pool.adaptive)),
     };
     v.dispatch(kernel, variant, &[&g, &indices, &dx], &params);
     Ok(smallvec![Some(dx)])
@@ -232,6 +232,7 @@ pub(crate) static MAX_POOL2D: Operation = Operation {
         &BACKWARD,
         &BACKWARD_CELLS,
         &BACKWARD_QUADS,
+        &BACKWARD_THREES,
     ],
     forward: |call| pool(call, Kind::Max),
     vjp: Some(vjp),
@@ -295,6 +296,7 @@ fn window_cases() -> Vec<cases::Case> {
         case("2x2 by fours that cover the plane", distinct(&[2, 3, 6, 16]), [2, 2], new()),
         hidden("values by fours", distinct(&[2, 3, 4, 8]).constant(), [2, 2], new()),
         hidden("values 3x3 by fours", distinct(&[3, 6, 8]).constant(), [3, 3], new().stride(2).padding(1)),
+        case("3x3 by fours, one row", distinct(&[3, 1, 8]), [3, 3], new().stride(2).padding(1)),
         case("3x3 stride 2", distinct(&[1, 2, 7, 8]), [3, 3], new().stride(2).padding(1)),
         case("overlapping", distinct(&[2, 5, 6]), [3, 2], new().stride(1)),
         case("gaps", distinct(&[2, 7, 8]), [2, 1], new().stride([3, 2])),

@@ -25,19 +25,28 @@ macro_rules! quads_kernel {
 pub(super) static FORWARD_QUADS: Kernel = quads_kernel!("forward_quads", "y", "indices");
 pub(super) static VALUES_QUADS: Kernel = quads_kernel!("values_quads", "y");
 
-/// The gradient of windows of two by two that cover their planes.
-pub(super) static BACKWARD_QUADS: Kernel = Kernel {
-    name: "max_pool.backward_quads",
-    source: &[include_str!("../../../shaders/pooling/max_pool_backward_quads.wgsl")],
-    entry: "backward_quads",
-    bindings: &[Binding::Read("g"), Binding::Read("indices"), Binding::Write("dx")],
-    params: ParamsLayout::of::<PoolParams>(),
-    variants: &[Variant::new("", &[Item::Const("ADAPTIVE", 0)])],
-    grid,
-    reference: backward_twin,
-    // Every element is in one window.
-    bound: |_| Bound::Exact,
-};
+macro_rules! backward_kernel {
+    ($entry:literal, $bound:expr) => {
+        Kernel {
+            name: concat!("max_pool.", $entry),
+            source: &[include_str!("../../../shaders/pooling/max_pool_backward_quads.wgsl")],
+            entry: $entry,
+            bindings: &[Binding::Read("g"), Binding::Read("indices"), Binding::Write("dx")],
+            params: ParamsLayout::of::<PoolParams>(),
+            variants: &[Variant::new("", &[Item::Const("ADAPTIVE", 0)])],
+            grid,
+            reference: backward_twin,
+            bound: |_| $bound,
+        }
+    };
+}
+
+/// The gradient of windows of two by two that cover their planes: every element is in one window.
+pub(super) static BACKWARD_QUADS: Kernel = backward_kernel!("backward_quads", Bound::Exact);
+
+/// The gradient of windows of three by three with a padded border that cover their planes two steps apart: half an ulp an
+/// addition, and half for the twin's own rounding.
+pub(super) static BACKWARD_THREES: Kernel = backward_kernel!("backward_threes", Bound::Magnitude { ulps: 2.0 });
 
 /// LEAST: the least element is wanted. THREE: windows of three by three. KIND: floats.
 macro_rules! items {
@@ -65,11 +74,17 @@ fn grid(params: &Params<'_>) -> Grid {
 }
 
 impl PoolParams {
-    /// Whether [`BACKWARD_QUADS`] does these windows: of the gradient's params, where `offset` is that of the upstream one.
-    pub(super) fn covers_by_twos(&self) -> bool {
-        let by_twos = [self.kernel, self.stride] == [[2, 2]; 2] && self.pad == [0, 0] && self.dilation == [1, 1];
-        let covered = (0..2).all(|d| self.size[d] == 2 * self.windows[d]);
-        by_twos && covered && [self.offset, self.result_offset, self.windows[1]].iter().all(|n| n.is_multiple_of(4))
+    /// The kernel of the gradient's params, where `offset` is that of the upstream one, that makes four windows a thread.
+    pub(super) fn backward_by_fours(&self) -> Option<&'static Kernel> {
+        let covers = |d: usize| self.size[d].div_ceil(2) == self.windows[d];
+        let covered = self.size[1] == 2 * self.windows[1] && covers(0) && self.stride == [2, 2];
+        let starts = [self.offset, self.result_offset, self.windows[1]].iter().all(|n| n.is_multiple_of(4));
+        match (self.kernel, self.pad) {
+            _ if !covered || !starts || self.dilation != [1, 1] => None,
+            ([2, 2], [0, 0]) if self.size[0].is_multiple_of(2) => Some(&BACKWARD_QUADS),
+            ([3, 3], [1, 1]) => Some(&BACKWARD_THREES),
+            _ => None,
+        }
     }
 
     /// The variant that does these windows, when all that it reads and writes at a time lies in whole vectors.
