@@ -70,7 +70,7 @@ impl ReduceParams {
     }
 
     /// Whether the elements of every output lie in whole vectors of four.
-    fn is_in_quads(&self) -> bool {
+    pub fn is_in_quads(&self) -> bool {
         let (kept, rank) = (self.kept_rank as usize, self.rank as usize);
         let last = rank.wrapping_sub(1);
         let whole = |n: &u32| n.is_multiple_of(4);
