@@ -53,6 +53,13 @@ fn main() {
         row(&format!("add a row {lie}"), 1, rows * columns, Box::new(move || drop(m.add(&y))));
         row(&format!("add a column {lie}"), 1, rows * columns, Box::new(move || drop(x.add(&one))));
     }
+    for (lie, columns) in [("one by one", 1023), ("in vectors", 1024)] {
+        let (x, mask) = (uniform(&[1024, columns]), uniform(&[columns]).gt_scalar(1.0));
+        let n = x.numel();
+        let (m, y) = (mask.clone(), x.clone());
+        row(&format!("masked_fill by a row {lie}"), 1, n, Box::new(move || drop(y.masked_fill(&m, 0.0))));
+        row(&format!("where by a row {lie}"), 1, n, Box::new(move || drop(mask.where_(&x, 0.0))));
+    }
     // A shape and the order in which its dims are read.
     let copies: [(&str, &[usize], &[i64]); 8] = [
         ("copy one by one", &[(1 << 20) - 1], &[0]),

@@ -15,7 +15,8 @@ fn copy(
     if i >= params.n {
         return;
     }
-    y[operand_offset(i, 1u)] = x[operand_offset(i, 0u)];
+    let at = operand_offsets(i);
+    y[at.y] = x[at.x];
 }
 
 @compute @workgroup_size(WG)
@@ -28,6 +29,6 @@ fn add(
     if i >= params.n {
         return;
     }
-    let at = operand_offset(i, 1u);
-    y[at] = y[at] + x[operand_offset(i, 0u)];
+    let at = operand_offsets(i);
+    y[at.y] = y[at.y] + x[at.x];
 }

@@ -17,5 +17,6 @@ fn main(
     if i >= params.n {
         return;
     }
-    z[result_offset(i)] = forward(x[operand_offset(i, 0u)], y[operand_offset(i, 1u)]);
+    let at = operand_offsets(i);
+    z[result_offset(i)] = forward(x[at.x], y[at.y]);
 }

@@ -18,5 +18,6 @@ fn main(
     if i >= params.n {
         return;
     }
-    d[result_offset(i)] = side(g[operand_offset(i, 0u)], x[operand_offset(i, 1u)], y[operand_offset(i, 2u)]);
+    let at = operand_offsets(i);
+    d[result_offset(i)] = side(g[at.x], x[at.y], y[at.z]);
 }

@@ -17,12 +17,10 @@ fn main(
     if 4u * i >= params.n {
         return;
     }
-    let g_first = first_of(i, 0u);
-    let u = spread(g[g_first >> 2u], g_first, 0u);
-    let x_first = first_of(i, 1u);
-    let v = spread(x[x_first >> 2u], x_first, 1u);
-    let y_first = first_of(i, 2u);
-    let w = spread(y[y_first >> 2u], y_first, 2u);
+    let firsts = firsts_of(i);
+    let u = spread(g[firsts.x >> 2u], firsts.x, 0u);
+    let v = spread(x[firsts.y >> 2u], firsts.y, 1u);
+    let w = spread(y[firsts.z >> 2u], firsts.z, 2u);
     d[result_quad(i)] = vec4<elem>(
         side(u.x, v.x, w.x),
         side(u.y, v.y, w.y),

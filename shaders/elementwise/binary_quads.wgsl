@@ -16,9 +16,8 @@ fn main(
     if 4u * i >= params.n {
         return;
     }
-    let x_first = first_of(i, 0u);
-    let v = spread(x[x_first >> 2u], x_first, 0u);
-    let y_first = first_of(i, 1u);
-    let w = spread(y[y_first >> 2u], y_first, 1u);
+    let firsts = firsts_of(i);
+    let v = spread(x[firsts.x >> 2u], firsts.x, 0u);
+    let w = spread(y[firsts.y >> 2u], firsts.y, 1u);
     z[result_quad(i)] = vec4<result>(forward(v.x, w.x), forward(v.y, w.y), forward(v.z, w.z), forward(v.w, w.w));
 }

@@ -1,8 +1,8 @@
 // Operands whose rows are whole vectors, or one element that is repeated.
 
-// Where element 4i of the result comes from.
-fn first_of(i: u32, operand: u32) -> u32 {
-    return operand_offset(4u * i, operand);
+// Where element 4i of the result comes from in each operand.
+fn firsts_of(i: u32) -> vec3<u32> {
+    return operand_offsets(4u * i);
 }
 
 // What elements 4i to 4i + 3 come from: the vector with that element, or the element alone.

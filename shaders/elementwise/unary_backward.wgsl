@@ -16,6 +16,6 @@ fn main(
     if i >= params.n {
         return;
     }
-    let upstream = g[operand_offset(i, 0u)];
-    dx[result_offset(i)] = backward(upstream, s[operand_offset(i, 1u)], bitcast<vec4<elem>>(params.scalars));
+    let at = operand_offsets(i);
+    dx[result_offset(i)] = backward(g[at.x], s[at.y], bitcast<vec4<elem>>(params.scalars));
 }

@@ -16,10 +16,9 @@ fn main(
     if 4u * i >= params.n {
         return;
     }
-    let g_first = first_of(i, 0u);
-    let upstream = spread(g[g_first >> 2u], g_first, 0u);
-    let s_first = first_of(i, 1u);
-    let v = spread(s[s_first >> 2u], s_first, 1u);
+    let firsts = firsts_of(i);
+    let upstream = spread(g[firsts.x >> 2u], firsts.x, 0u);
+    let v = spread(s[firsts.y >> 2u], firsts.y, 1u);
     let a = bitcast<vec4<elem>>(params.scalars);
     dx[result_quad(i)] = vec4<elem>(
         backward(upstream.x, v.x, a),

@@ -15,8 +15,8 @@ fn main(
     if 4u * i >= params.n {
         return;
     }
-    let x_first = first_of(i, 0u);
-    let v = spread(x[x_first >> 2u], x_first, 0u);
+    let first = firsts_of(i).x;
+    let v = spread(x[first >> 2u], first, 0u);
     let a = bitcast<vec4<elem>>(params.scalars);
     y[result_quad(i)] = vec4<result>(forward(v.x, a), forward(v.y, a), forward(v.z, a), forward(v.w, a));
 }

@@ -25,8 +25,9 @@ fn hits(
     if i >= params.n {
         return;
     }
-    let a = x[operand_offset(i, 0u)];
-    let b = extreme[operand_offset(i, 1u)];
+    let at = operand_offsets(i);
+    let a = x[at.x];
+    let b = extreme[at.y];
     is_hit[result_offset(i)] = select(0.0, 1.0, equal(a, b));
 }
 
@@ -50,12 +51,13 @@ fn share(
     if i >= params.n {
         return;
     }
-    let count = hits_of_all[operand_offset(i, 1u)];
+    let at = operand_offsets(i);
+    let count = hits_of_all[at.y];
     var d = 0.0;
     if count == 0.0 {
         d = nan_f32();
-    } else if hit[operand_offset(i, 0u)] != 0.0 {
-        d = g[operand_offset(i, 2u)] / count;
+    } else if hit[at.x] != 0.0 {
+        d = g[at.z] / count;
     }
     dx[result_offset(i)] = d;
 }

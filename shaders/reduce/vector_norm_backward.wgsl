@@ -41,7 +41,8 @@ fn main(
     if i >= params.n {
         return;
     }
-    let v = x[operand_offset(i, 0u)];
-    let d = gradient(v, y[operand_offset(i, 1u)], g[operand_offset(i, 2u)]);
+    let at = operand_offsets(i);
+    let v = x[at.x];
+    let d = gradient(v, y[at.y], g[at.z]);
     dx[result_offset(i)] = bitcast<f32>(select(bitcast<u32>(d), 0x7fc00000u, is_nan(v)));
 }

@@ -120,6 +120,16 @@ pub(crate) const FLOAT_TEST: &[Variant] = &[Variant::new("", types!("f32", "u32"
 /// The variant of operations on truth values.
 pub(crate) const LOGICAL: &[Variant] = &[Variant::new("bool", types!("u32", "u32", 0))];
 
+/// Variants of what moves elements as they are: the shader sees bits, and the twin is told what they are.
+pub(crate) const BITS: &[Variant] = &[
+    Variant::new("f32", types!("u32", "u32", 0)),
+    Variant::new("i32", types!("u32", "u32", 0)),
+    Variant::new("u32", types!("u32", "u32", 0)),
+];
+
+/// The same for floats only.
+pub(crate) const FLOAT_BITS: &[Variant] = &[Variant::new("", types!("u32", "u32", 0))];
+
 /// What a unary operation's gradient is computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Saves {

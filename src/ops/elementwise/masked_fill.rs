@@ -5,25 +5,23 @@
 use smallvec::smallvec;
 
 use super::where_::{BACKWARD_OTHER, check_condition, masked_gradient};
-use super::{ElementwiseParams, grid, scalar_attr, scalar_bits, scalar_of};
+use super::{BITS, Elementwise, ElementwiseParams, every_kernel, kernels, scalar_attr, scalar_bits, scalar_of};
 use crate::Result;
 use crate::dtype::DType;
-use crate::engine::{Binding, Bound, HostCall, Kernel, ParamsLayout, Variant};
+use crate::engine::{Binding, Bound, HostCall};
 use crate::ops::{Attrs, Call, Operation, Outputs, apply, cases, methods, single};
 use crate::tensor::Tensor;
 use crate::tensor::shape::broadcast;
 
-static FORWARD: Kernel = Kernel {
-    name: "masked_fill.forward",
-    source: &[include_str!("../../../shaders/elementwise/masked_fill.wgsl")],
-    entry: "main",
-    bindings: &[Binding::Read("mask"), Binding::Read("x"), Binding::Write("z")],
-    params: ParamsLayout::of::<ElementwiseParams>(),
-    variants: Variant::STORAGE,
-    grid,
-    reference: twin,
-    bound: |_| Bound::Exact,
-};
+static FORWARD: Elementwise = kernels!(
+    "masked_fill.forward",
+    "binary",
+    ["masked_fill"],
+    [Binding::Read("x"), Binding::Read("y"), Binding::Write("z")],
+    BITS,
+    twin,
+    Bound::Exact,
+);
 
 fn twin(call: &HostCall<'_>) -> Result<()> {
     let p: &ElementwiseParams = call.params();
@@ -50,7 +48,7 @@ fn twin(call: &HostCall<'_>) -> Result<()> {
 /// The operation `masked_fill`: inputs x and the mask.
 pub(crate) static MASKED_FILL: Operation = Operation {
     name: "masked_fill",
-    kernels: &[&FORWARD],
+    kernels: every_kernel!(FORWARD),
     forward,
     vjp: Some(|v| {
         let mask = v.saved(0);
@@ -66,7 +64,7 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
     let z = call.output(x.dtype(), &shape);
     let mut params = ElementwiseParams::new(call.op(), &shape, &[mask, x], &z)?;
     params.scalars = scalar_bits(scalar_of(call.attrs()), x.dtype());
-    call.dispatch(&FORWARD, x.dtype().storage_variant(), &[mask, x, &z], &params);
+    call.dispatch(FORWARD.of(&params), x.dtype().storage_variant(), &[mask, x, &z], &params);
     call.save(mask);
     Ok(smallvec![z])
 }
@@ -81,6 +79,9 @@ fn cases() -> Vec<cases::Case> {
             Case::new("typical", vec![floats(&[4, 6]), bools(&[4, 6])]),
             Case::new("row", vec![floats(&[3, 5]), bools(&[5])]),
             Case::new("wide mask", vec![floats(&[5]), bools(&[3, 1])]),
+            Case::new("quads", vec![floats(&[3, 8]), bools(&[3, 8])]),
+            Case::new("rows", vec![floats(&[3, 8]), bools(&[8])]),
+            Case::new("repeated mask", vec![floats(&[3, 8]), bools(&[3, 1])]),
             Case::new("0-d", vec![floats(&[]), bools(&[])]),
             Case::new("empty", vec![floats(&[0, 3]), bools(&[3])]),
             Case::new("transposed", vec![floats(&[5, 3]).arranged(Arrangement::Transposed), bools(&[5, 3])]),
@@ -95,8 +96,14 @@ fn cases() -> Vec<cases::Case> {
         f64::NEG_INFINITY,
         vec![Case::new("infinity", vec![floats(&[3, 5]), bools(&[5])]).no_gradcheck()],
     ));
-    list.extend(with(-7.0, vec![Case::new("i32", vec![Input::ints(&[3, 7], -9, 9), bools(&[3, 7])])]));
-    list.extend(with(7.0, vec![Case::new("u32", vec![Input::ints(&[3, 7], 0, 9).dtype(DType::U32), bools(&[7])])]));
+    let signed = |shape: &[usize]| Input::ints(shape, -9, 9);
+    let unsigned = |shape: &[usize]| Input::ints(shape, 0, 9).dtype(DType::U32);
+    let shapes: [(&str, [&[usize]; 2]); 3] =
+        [("", [&[3, 7], &[7]]), ("quads of ", [&[3, 8], &[3, 8]]), ("rows of ", [&[3, 8], &[8]])];
+    for (lie, [x, mask]) in shapes {
+        list.extend(with(-7.0, vec![Case::new(format!("{lie}i32"), vec![signed(x), bools(mask)])]));
+        list.extend(with(7.0, vec![Case::new(format!("{lie}u32"), vec![unsigned(x), bools(mask)])]));
+    }
     list.extend(with(1.0, vec![Case::new("bool", vec![bools(&[3, 7]), bools(&[7])])]));
     list
 }

@@ -74,8 +74,8 @@ mod types;
 
 pub(crate) use chain::{ChainOp, ChainRule};
 pub(crate) use kernels::{
-    COMPARISON, Elementwise, FLOAT, FLOAT_TEST, LOGICAL, NUMERIC, Saves, binary_backward_kernel, binary_kernel,
-    every_kernel, grid, grid_of_quads, kernels, unary, unary_kernel, unary_steps,
+    BITS, COMPARISON, Elementwise, FLOAT, FLOAT_BITS, FLOAT_TEST, LOGICAL, NUMERIC, Saves, binary_backward_kernel,
+    binary_kernel, every_kernel, grid, grid_of_quads, kernels, unary, unary_kernel, unary_steps,
 };
 pub(crate) use params::{Arrangement, ElementwiseParams, scalar_bits};
 pub(crate) use twins::{binary_backward_twin, binary_twin, unary_backward_twin, unary_twin};

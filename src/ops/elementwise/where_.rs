@@ -5,51 +5,45 @@
 
 use smallvec::smallvec;
 
-use super::{ElementwiseParams, common_type, grid};
+use super::{BITS, Elementwise, ElementwiseParams, FLOAT_BITS, common_type, every_kernel, kernels};
 use crate::dtype::DType;
-use crate::engine::{Binding, Bound, Device, HostCall, Kernel, ParamsLayout, Variant};
+use crate::engine::{Binding, Bound, Device, HostCall};
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, methods, single};
 use crate::tensor::shape::broadcast;
 use crate::tensor::{Tensor, Value};
 use crate::{Error, Result};
 
-const SOURCE: &str = include_str!("../../../shaders/elementwise/where_.wgsl");
-
-static FORWARD: Kernel = Kernel {
-    name: "where.forward",
-    source: &[SOURCE],
-    entry: "forward",
-    bindings: &[Binding::Read("condition"), Binding::Read("x"), Binding::Read("y"), Binding::Write("z")],
-    params: ParamsLayout::of::<ElementwiseParams>(),
-    variants: Variant::STORAGE,
-    grid,
-    reference: twin,
-    bound: |_| Bound::Exact,
-};
+static FORWARD: Elementwise = kernels!(
+    "where.forward",
+    "binary_backward",
+    ["where_"],
+    [Binding::Read("g"), Binding::Read("x"), Binding::Read("y"), Binding::Write("d")],
+    BITS,
+    twin,
+    Bound::Exact,
+);
 
 /// The gradient of what is taken where the condition holds.
-static BACKWARD_INPUT: Kernel = backward_kernel("where.backward_input", "backward_input", |c| backward_twin(c, true));
-/// The gradient of what is taken elsewhere.
-pub(super) static BACKWARD_OTHER: Kernel =
-    backward_kernel("where.backward_other", "backward_other", |c| backward_twin(c, false));
+static BACKWARD_INPUT: Elementwise = kernels!(
+    "where.backward_input",
+    "binary",
+    ["where_input"],
+    [Binding::Read("x"), Binding::Read("y"), Binding::Write("z")],
+    FLOAT_BITS,
+    |c| backward_twin(c, true),
+    Bound::Exact,
+);
 
-const fn backward_kernel(
-    name: &'static str,
-    entry: &'static str,
-    reference: fn(&HostCall<'_>) -> Result<()>,
-) -> Kernel {
-    Kernel {
-        name,
-        source: &[SOURCE],
-        entry,
-        bindings: &[Binding::Read("condition"), Binding::Read("g"), Binding::Write("d")],
-        params: ParamsLayout::of::<ElementwiseParams>(),
-        variants: super::FLOAT,
-        grid,
-        reference,
-        bound: |_| Bound::Exact,
-    }
-}
+/// The gradient of what is taken elsewhere.
+pub(super) static BACKWARD_OTHER: Elementwise = kernels!(
+    "where.backward_other",
+    "binary",
+    ["where_other"],
+    [Binding::Read("x"), Binding::Read("y"), Binding::Write("z")],
+    FLOAT_BITS,
+    |c| backward_twin(c, false),
+    Bound::Exact,
+);
 
 fn twin(call: &HostCall<'_>) -> Result<()> {
     let p: &ElementwiseParams = call.params();
@@ -83,8 +77,13 @@ fn backward_twin(call: &HostCall<'_>, side: bool) -> Result<()> {
 }
 
 /// The operation `where`: inputs condition, x, y.
-pub(crate) static WHERE: Operation =
-    Operation { name: "where", kernels: &[&FORWARD, &BACKWARD_INPUT, &BACKWARD_OTHER], forward, vjp: Some(vjp), cases };
+pub(crate) static WHERE: Operation = Operation {
+    name: "where",
+    kernels: every_kernel!(FORWARD, BACKWARD_INPUT, BACKWARD_OTHER),
+    forward,
+    vjp: Some(vjp),
+    cases,
+};
 
 /// Refuses conditions and masks that are no truth values.
 pub(super) fn check_condition(op: &'static str, condition: &Tensor) -> Result<()> {
@@ -106,7 +105,7 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
     let shape = broadcast(call.op(), condition.shape(), &broadcast(call.op(), x.shape(), y.shape())?)?;
     let z = call.output(x.dtype(), &shape);
     let params = ElementwiseParams::new(call.op(), &shape, &[condition, x, y], &z)?;
-    call.dispatch(&FORWARD, x.dtype().storage_variant(), &[condition, x, y, &z], &params);
+    call.dispatch(FORWARD.of(&params), x.dtype().storage_variant(), &[condition, x, y, &z], &params);
     call.save(condition);
     Ok(smallvec![z])
 }
@@ -114,9 +113,9 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
 fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
     let condition = v.saved(0);
     let mut gradients: Gradients = smallvec![None, None, None];
-    for (i, kernel) in [(1, &BACKWARD_INPUT), (2, &BACKWARD_OTHER)] {
+    for (i, kernels) in [(1, &BACKWARD_INPUT), (2, &BACKWARD_OTHER)] {
         if v.needs(i) {
-            gradients[i] = Some(masked_gradient(v, i, kernel, &condition)?);
+            gradients[i] = Some(masked_gradient(v, i, kernels, &condition)?);
         }
     }
     Ok(gradients)
@@ -126,13 +125,13 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
 pub(super) fn masked_gradient(
     v: &mut Vjp<'_>,
     i: usize,
-    kernel: &'static Kernel,
+    kernels: &'static Elementwise,
     condition: &Tensor,
 ) -> Result<Tensor> {
     let g = v.gradient();
     let d = if v.input_shape(i) == g.shape() { v.gradient_output(i) } else { v.output(DType::F32, g.shape()) };
-    let params = ElementwiseParams::new(kernel.name, g.shape(), &[condition, g], &d)?;
-    v.dispatch(kernel, 0, &[condition, g, &d], &params);
+    let params = ElementwiseParams::new(kernels.each.name, g.shape(), &[condition, g], &d)?;
+    v.dispatch(kernels.of(&params), 0, &[condition, g, &d], &params);
     Ok(d)
 }
 
@@ -151,6 +150,12 @@ fn cases() -> Vec<cases::Case> {
         case("expanded", [bools(&[2, 3]), floats(&[2, 3]).arranged(Arrangement::Expanded), floats(&[2, 3])]),
         case("large", [bools(&[130, 65]), floats(&[65]), floats(&[130, 1])]).no_gradcheck(),
         case("extreme", [bools(&[17]), floats(&[17]).fill(EXTREME), floats(&[17]).fill(EXTREME)]).no_gradcheck(),
+        case("quads", [bools(&[3, 12]), floats(&[3, 12]).fill(EXTREME), floats(&[3, 12])]).no_gradcheck(),
+        case("quads of i32", [bools(&[8]), Input::ints(&[8], -9, 9), Input::ints(&[8], -9, 9)]),
+        case("quads of bool", [bools(&[8]), bools(&[8]), bools(&[8])]),
+        case("rows", [bools(&[3, 1]), floats(&[3, 8]), floats(&[8])]),
+        case("rows of i32", [bools(&[8]), Input::ints(&[3, 8], -9, 9), Input::ints(&[3, 1], -9, 9)]),
+        case("rows of bool", [bools(&[8]), bools(&[3, 8]), bools(&[3, 1])]),
         case("i32", [bools(&[3, 7]), Input::ints(&[7], -9, 9), Input::ints(&[3, 7], -9, 9)]),
         case("bool", [bools(&[3, 7]), bools(&[7]), bools(&[3, 1])]),
         case("shapes", [bools(&[2]), floats(&[2, 3]), floats(&[2, 3])]).fails(),
