@@ -2,7 +2,7 @@
 
 use smallvec::smallvec;
 
-use super::elementwise::{ChainOp, ChainRule, ElementwiseParams, grid};
+use super::elementwise::{ChainOp, ChainRule, Elementwise, ElementwiseParams, every_kernel, grid};
 use super::{Attrs, Call, Operation, Outputs, apply, cases};
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, HostCall, Kernel, ParamsLayout, Variant};
@@ -10,27 +10,48 @@ use crate::tensor::Tensor;
 use crate::tensor::shape::broadcast;
 use crate::{Error, Result};
 
-macro_rules! assign_kernel {
-    ($name:literal, $entry:literal, $y:expr, $twin:expr) => {
-        Kernel {
-            name: $name,
-            source: &[include_str!("../../shaders/assign.wgsl")],
-            entry: $entry,
-            bindings: &[Binding::Read("x"), $y],
-            params: ParamsLayout::of::<ElementwiseParams>(),
-            variants: Variant::STORAGE,
-            grid,
-            reference: $twin,
-            bound: |_| Bound::ulps(1.0),
-        }
+macro_rules! assign_kernels {
+    ($name:literal, $entry:literal, $twin:expr) => {
+        Elementwise::new(
+            Kernel {
+                name: $name,
+                source: &[include_str!("../../shaders/assign.wgsl")],
+                entry: $entry,
+                bindings: &[Binding::Read("x"), Binding::ReadWrite("y")],
+                params: ParamsLayout::of::<ElementwiseParams>(),
+                variants: Variant::STORAGE,
+                grid,
+                reference: $twin,
+                bound: |_| Bound::ulps(1.0),
+            },
+            (
+                concat!($name, "_quads"),
+                &[
+                    include_str!("../../shaders/elementwise/quads.wgsl"),
+                    include_str!("../../shaders/assign_quads.wgsl"),
+                ],
+            ),
+            (
+                concat!($name, "_rows"),
+                &[include_str!("../../shaders/elementwise/rows.wgsl"), include_str!("../../shaders/assign_quads.wgsl")],
+            ),
+        )
     };
 }
 
 /// Copies a strided tensor into the memory of another one of the same shape.
-pub(crate) static COPY: Kernel =
-    assign_kernel!("assign.copy", "copy", Binding::ReadWrite("y"), |c| twin(c, |_, x| x, |_, x| x));
-static ADD: Kernel =
-    assign_kernel!("assign.add", "add", Binding::ReadWrite("y"), |c| twin(c, |y, x| y + x, |y, x| y.wrapping_add(x)));
+static COPY: Elementwise = assign_kernels!("assign.copy", "copy", |c| twin(c, |_, x| x, |_, x| x));
+static ADD: Elementwise = assign_kernels!("assign.add", "add", |c| twin(c, |y, x| y + x, |y, x| y.wrapping_add(x)));
+
+/// The kernel that copies operand 0 into operand 1.
+pub(crate) fn copying(params: &ElementwiseParams) -> &'static Kernel {
+    kernel_of(&COPY, params)
+}
+
+/// By fours only into elements that lie side by side.
+fn kernel_of(kernels: &'static Elementwise, params: &ElementwiseParams) -> &'static Kernel {
+    if params.last_step(1) == 1 { kernels.of(params) } else { &kernels.each }
+}
 
 fn twin(call: &HostCall<'_>, floats: fn(f64, f64) -> f64, ints: fn(i64, i64) -> i64) -> Result<()> {
     let p: &ElementwiseParams = call.params();
@@ -52,7 +73,7 @@ fn twin(call: &HostCall<'_>, floats: fn(f64, f64) -> f64, ints: fn(i64, i64) -> 
     Ok(())
 }
 
-fn forward(call: &mut Call<'_>, kernel: &'static Kernel, rule: ChainRule) -> Result<Outputs> {
+fn forward(call: &mut Call<'_>, kernels: &'static Elementwise, rule: ChainRule) -> Result<Outputs> {
     let (target, source) = (call.input(0), call.input(1));
     if target.dtype() != source.dtype() {
         let detail = format!("the target holds {}, the source {}", target.dtype(), source.dtype());
@@ -74,8 +95,8 @@ fn forward(call: &mut Call<'_>, kernel: &'static Kernel, rule: ChainRule) -> Res
     };
     let params = ElementwiseParams::new(call.op(), target.shape(), &[source, target], target)?;
     let variant = target.dtype().storage_variant();
-    let step = if target.dtype() == DType::F32 { params.step(rule, kernel.bindings.len()) } else { None };
-    call.dispatch_step(kernel, variant, &[source, target], &params, step);
+    let step = if target.dtype() == DType::F32 { params.step(rule, kernels.each.bindings.len()) } else { None };
+    call.dispatch_step(kernel_of(kernels, &params), variant, &[source, target], &params, step);
     target.bump_version();
     Ok(smallvec![])
 }
@@ -83,7 +104,7 @@ fn forward(call: &mut Call<'_>, kernel: &'static Kernel, rule: ChainRule) -> Res
 /// The operation `copy_`.
 pub(crate) static ASSIGN: Operation = Operation {
     name: "copy_",
-    kernels: &[&COPY],
+    kernels: every_kernel!(COPY),
     forward: |call| forward(call, &COPY, (ChainOp::Copy, &[0])),
     vjp: None,
     cases,
@@ -92,7 +113,7 @@ pub(crate) static ASSIGN: Operation = Operation {
 /// The operation `add_`.
 pub(crate) static ADD_IN_PLACE: Operation = Operation {
     name: "add_",
-    kernels: &[&ADD],
+    kernels: every_kernel!(ADD),
     forward: |call| forward(call, &ADD, (ChainOp::Add, &[1, 0])),
     vjp: None,
     cases,
@@ -117,6 +138,20 @@ fn cases() -> Vec<cases::Case> {
         Case::new("grows", vec![Input::floats(&[3]), Input::floats(&[2, 3])]).fails(),
         Case::new("dtypes", vec![Input::floats(&[3]), Input::ints(&[3], 0, 2)]).fails(),
     ];
+    let lies = [
+        ("quads", [3, 8], Arrangement::Contiguous, [3, 8]),
+        ("rows", [3, 8], Arrangement::Contiguous, [1, 8]),
+        ("repeated elements", [3, 8], Arrangement::Contiguous, [3, 1]),
+        ("every second in vectors", [3, 8], Arrangement::Strided, [3, 8]),
+    ];
+    for (name, target, arrangement, source) in lies {
+        let with = |what: &str, input: &dyn Fn(&[usize]) -> Input| {
+            Case::new(format!("{name}{what}"), vec![input(&target).arranged(arrangement), input(&source)])
+        };
+        list.push(with("", &Input::floats));
+        list.push(with(" of i32", &|shape| Input::ints(shape, -9, 9)));
+        list.push(with(" of u32", &unsigned));
+    }
     list.iter_mut().for_each(|c| c.gradcheck = false);
     list
 }

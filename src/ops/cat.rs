@@ -8,7 +8,7 @@
 
 use smallvec::{SmallVec, smallvec};
 
-use super::assign::COPY;
+use super::assign::copying;
 use super::elementwise::ElementwiseParams;
 use super::methods_support::or_panic;
 use super::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, single};
@@ -186,7 +186,7 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
                 let layout = Layout { shape: x.shape().into(), strides: strides.clone(), offset: column as usize };
                 let part = y.view_as_layout(layout);
                 let params = ElementwiseParams::new(call.op(), x.shape(), &[x, &part], &part)?;
-                call.dispatch(&COPY, x.dtype().storage_variant(), &[x, &part], &params);
+                call.dispatch(copying(&params), x.dtype().storage_variant(), &[x, &part], &params);
             }
         }
         start += x.shape()[d];

@@ -86,12 +86,17 @@ impl ElementwiseParams {
         }
     }
 
+    /// How far apart neighbours of the result lie in an operand; 0 if there are none.
+    pub fn last_step(&self, operand: usize) -> u32 {
+        (self.rank as usize).checked_sub(1).map_or(0, |last| self.strides[8 * operand + last])
+    }
+
     /// How far apart four neighbours of the result lie in its only operand, if that is always the same and they are neither
     /// a vector of it nor one element.
     pub fn step_of_quads(&self) -> Option<u32> {
         let last = (self.rank as usize).checked_sub(1)?;
         let whole = self.shape[last].is_multiple_of(4) && self.offsets[3].is_multiple_of(4);
-        (whole && self.arrangement() == Arrangement::Any).then_some(self.strides[last])
+        (whole && self.arrangement() == Arrangement::Any).then_some(self.last_step(0))
     }
 
     /// Where element `i` of the result lies.

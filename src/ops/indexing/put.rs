@@ -16,7 +16,7 @@ use super::{at_least_1d, check_index, check_sizes};
 use crate::dtype::DType;
 use crate::engine::kernel::params;
 use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, ParamsLayout, Variant, fault};
-use crate::ops::assign::COPY;
+use crate::ops::assign::copying;
 use crate::ops::elementwise::ElementwiseParams;
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods, single};
 use crate::tensor::shape::{Walk, dim_index, numel, strided_offset};
@@ -196,7 +196,7 @@ impl Put<'_> {
 pub(super) fn copied(run: &mut Run<'_>, op: &'static str, x: &Tensor) -> Result<Tensor> {
     let y = run.output(x.dtype(), x.shape());
     let params = ElementwiseParams::new(op, x.shape(), &[x, &y], &y)?;
-    run.dispatch(&COPY, x.dtype().storage_variant(), &[x, &y], &params);
+    run.dispatch(copying(&params), x.dtype().storage_variant(), &[x, &y], &params);
     Ok(y)
 }
 

@@ -19,7 +19,7 @@ use super::scatter_twins::{
 use super::{at_least_1d, check_index, check_sizes};
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, Grid, Kernel, Params, ParamsLayout, Variant, WORKGROUP, fault};
-use crate::ops::assign::COPY;
+use crate::ops::assign::copying;
 use crate::ops::elementwise::ElementwiseParams;
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, copy_into, methods, single};
 use crate::tensor::shape::{Walk, dim_index, numel};
@@ -283,7 +283,7 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
     }
     let y = call.output(x.dtype(), x.shape());
     let params = ElementwiseParams::new(op, x.shape(), &[x, &y], &y)?;
-    call.dispatch(&COPY, x.dtype().storage_variant(), &[x, &y], &params);
+    call.dispatch(copying(&params), x.dtype().storage_variant(), &[x, &y], &params);
     if index.numel() > 0 {
         check_sizes(op, index, x, Some(d))?;
         check_sizes(op, index, source, None)?;
