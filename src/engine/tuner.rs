@@ -19,6 +19,11 @@ pub(crate) fn class(n: usize) -> u32 {
     usize::BITS - n.saturating_sub(1).leading_zeros()
 }
 
+/// A name as a number of a [`Key`], the same in every process (FNV-1a).
+pub(crate) fn number(name: &str) -> u32 {
+    name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
 type Choices = FxHashMap<(&'static str, Key), Option<&'static str>>;
 
 /// Every family of kernels with its members.

@@ -9,6 +9,7 @@ use smallvec::smallvec;
 
 use super::matmul::check_floats;
 use super::reduce::{FAMILY, ReduceParams};
+use super::tune::with_fastest;
 use super::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods, single};
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, Params, ParamsLayout, Variant, WORKGROUP};
@@ -237,13 +238,16 @@ fn forward(call: &mut Call<'_>, kernels: &'static Kernels) -> Result<Outputs> {
     let y = call.output(DType::F32, x.shape());
     let params = params(call.op(), call.attrs(), x, &y)?;
     if x.numel() > 0 {
-        let alone = by_thread(call.op(), call, params.n, params.r, params.inner)?;
-        let kernel = match alone {
-            true if fours(&params) => &kernels.by_quads,
-            true => &kernels.by_thread,
-            false => &kernels.by_group,
-        };
-        call.dispatch(kernel, 0, &[x, &y], &params);
+        let (op, key) = (call.op(), || params.key(kernels.by_group.name, DType::F32));
+        with_fastest(call, FAMILY, key, &y, |run, y| {
+            let kernel = match by_thread(op, run, params.n, params.r, params.inner)? {
+                true if fours(&params) => &kernels.by_quads,
+                true => &kernels.by_thread,
+                false => &kernels.by_group,
+            };
+            run.dispatch(kernel, 0, &[x, y], &params);
+            Ok(())
+        })?;
     }
     call.save(&y);
     Ok(smallvec![y])
@@ -255,13 +259,17 @@ fn vjp(v: &mut Vjp<'_>, kernels: &'static Kernels) -> Result<Gradients> {
     let dx = v.gradient_output(0);
     let params = params("softmax", v.attrs(), &g, &dx)?;
     if y.numel() > 0 {
-        let alone = by_thread("softmax", v, params.n, params.r, params.inner)?;
-        let kernel = match alone {
-            true if fours(&params) => &kernels.backward_by_quads,
-            true => &kernels.backward_by_thread,
-            false => &kernels.backward_by_group,
-        };
-        v.dispatch(kernel, 0, &[&g, &y, &dx], &params);
+        let key = || params.key(kernels.backward_by_group.name, DType::F32);
+        with_fastest(v, FAMILY, key, &dx, |run, dx| {
+            let params = ReduceParams { result_offset: dx.offset() as u32, ..params };
+            let kernel = match by_thread("softmax", run, params.n, params.r, params.inner)? {
+                true if fours(&params) => &kernels.backward_by_quads,
+                true => &kernels.backward_by_thread,
+                false => &kernels.backward_by_group,
+            };
+            run.dispatch(kernel, 0, &[&g, &y, dx], &params);
+            Ok(())
+        })?;
     }
     Ok(smallvec![Some(dx)])
 }

@@ -22,8 +22,8 @@ const ROUNDS: usize = 5;
 const MOST: u32 = 32;
 
 impl Device {
-    /// Whether kernels are chosen by measuring them: with `true`, the first matrix product or convolution of each kind
-    /// (sizes to the next power of two, and how the operands lie) runs all kernels that can do it, some times each, and the
+    /// Whether kernels are chosen by measuring them: with `true`, the first matrix product, convolution, reduction or softmax
+    /// of each kind (sizes to the next power of two, and how the operands lie) runs all kernels that can do it, some times each, and the
     /// fastest serves from then on. It is what `torch.backends.cudnn.benchmark` is in PyTorch, and off at first.
     ///
     /// Choices are kept for the adapter, the driver and the version of this crate in the user's cache folder, or below the

@@ -17,8 +17,10 @@ use smallvec::SmallVec;
 
 use crate::dtype::DType;
 use crate::engine::kernel::params;
+use crate::engine::tuner;
 use crate::engine::{Bound, Grid, HostCall, Kernel, Params, WORKGROUP};
 use crate::ops::Run;
+use crate::ops::tune::with_fastest;
 use crate::tensor::shape::{Walk, numel, strided_offset};
 use crate::tensor::{Shape, Tensor};
 use crate::{Error, Result};
@@ -79,6 +81,16 @@ impl ReduceParams {
             && whole(&self.shape[last])
             && whole(&self.offset)
             && self.strides[..last].iter().all(whole)
+    }
+
+    /// What a measured choice goes by: the computation, the sizes, and how the elements of an output lie.
+    pub fn key(&self, kernel: &str, dtype: DType) -> tuner::Key {
+        let last = (self.rank as usize).wrapping_sub(1);
+        let step = self.strides.get(last).copied().unwrap_or(0);
+        let dims = self.rank | self.kept_rank << 8;
+        let whole = u32::from(self.is_in_quads());
+        let size = |n: u32| tuner::class(n as usize);
+        [tuner::number(kernel), size(self.n), size(self.r), dims, size(step), size(self.inner), whole, dtype as u32]
     }
 
     /// Where the elements of an output start: twin of `output_base`.
@@ -148,7 +160,21 @@ pub(crate) fn plan(run: &Run<'_>, params: &mut ReduceParams) -> bool {
 
 /// Reduces `dims` of `x` into the contiguous `y`; the result is multiplied by `scale` (1 for integers).
 pub(crate) fn reduce(run: &mut Run<'_>, pair: &Pair, x: &Tensor, dims: &[usize], y: &Tensor, scale: f32) -> Result<()> {
-    let mut params = ReduceParams::new(pair.by_group.name, x, dims, y)?;
+    let params = ReduceParams::new(pair.by_group.name, x, dims, y)?;
+    let key = || params.key(pair.by_group.name, x.dtype());
+    with_fastest(run, FAMILY, key, y, |run, y| reduce_as_chosen(run, pair, params, x, y, scale))
+}
+
+/// [`reduce`] by `params`, which tell of all but where `y` lies.
+fn reduce_as_chosen(
+    run: &mut Run<'_>,
+    pair: &Pair,
+    mut params: ReduceParams,
+    x: &Tensor,
+    y: &Tensor,
+    scale: f32,
+) -> Result<()> {
+    params.result_offset = y.offset() as u32;
     let variant = x.dtype().storage_variant();
     let kernel = match (plan(run, &mut params), pair.by_quads) {
         (true, _) => pair.by_thread,
@@ -167,7 +193,8 @@ pub(crate) fn reduce(run: &mut Run<'_>, pair: &Pair, x: &Tensor, dims: &[usize],
     params.result_offset = 0;
     let parts = run.output(x.dtype(), &[params.n as usize, params.splits as usize]);
     run.dispatch(kernel, variant, &[x, &parts], &params);
-    reduce(run, pair, &parts, &[1], y, scale)
+    let params = ReduceParams::new(pair.by_group.name, &parts, &[1], y)?;
+    reduce_as_chosen(run, pair, params, &parts, y, scale)
 }
 
 pub(crate) fn grid_by_thread(params: &Params<'_>) -> Grid {
