@@ -2,10 +2,10 @@
 //!
 //!     cargo bench --bench elementwise [-- part of a name]
 //!
-//! One line each: name, milliseconds, and GB/s of what is read once and written once (four bytes an element), for a
-//! million elements. A number of elements that is no multiple of four goes one by one, a multiple in vectors of four; a
-//! row that is broadcast, or one number, lies in vectors too. The copies are those that `contiguous` makes. At the end chains
-//! of few elements.
+//! One line each: name, milliseconds, and GB/s of what is read once and written once (four bytes an element, also where it
+//! is two), for a million elements. A number of elements that is no multiple of four goes one by one, a multiple in vectors
+//! of four; a row that is broadcast, or one number, lies in vectors too. The copies are those that `contiguous` makes. At
+//! the end chains of few elements.
 
 mod common;
 
@@ -46,6 +46,21 @@ fn main() {
             row(&format!("f32 to {dtype} {lie}"), 1, n, Box::new(move || drop(wide.to_dtype(dtype))));
             row(&format!("{dtype} to f32 {lie}"), 1, n, Box::new(move || drop(half.float())));
         }
+    }
+    for dtype in [DType::F16, DType::BF16] {
+        let n = 1 << 20;
+        let (x, y) = (uniform(&[n]).to_dtype(dtype), uniform(&[n]).to_dtype(dtype));
+        let functions: [Unary; 3] = [("relu", Tensor::relu), ("tanh", Tensor::tanh), ("gelu", Tensor::gelu)];
+        for (name, function) in functions {
+            let (x, half) = (x.clone(), x.clone());
+            row(&format!("{name} of {dtype}"), 1, n, Box::new(move || drop(function(&half))));
+            let by_f32 = move || drop(function(&x.float()).to_dtype(dtype));
+            row(&format!("{name} of {dtype} by way of f32"), 1, n, Box::new(by_f32));
+        }
+        let (left, right) = (x.clone(), y.clone());
+        row(&format!("add of {dtype}"), 2, n, Box::new(move || drop(left.add(&right))));
+        let by_f32 = move || drop(x.float().add(&y.float()).to_dtype(dtype));
+        row(&format!("add of {dtype} by way of f32"), 2, n, Box::new(by_f32));
     }
     for (lie, rows, columns) in [("one by one", 1025, 1023), ("in vectors", 1024, 1024)] {
         let (x, y, one) = (uniform(&[rows, columns]), uniform(&[columns]), uniform(&[rows, 1]));

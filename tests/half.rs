@@ -132,6 +132,89 @@ fn operations_give_the_half_nearest_to_their_result() {
     }
 }
 
+/// Elementwise kernels for halves give what the same operation on f32 copies gives, narrowed, for every half there is; the
+/// gradient too. One dispatch does it.
+#[test]
+fn elementwise_kernels_for_halves_give_the_bits_of_f32() {
+    type Function = fn(&Tensor, &Tensor) -> Tensor;
+    let functions: [(&str, Function); 12] = [
+        ("add", |x, y| x.add(y)),
+        ("sub", |x, y| x.sub(y)),
+        ("mul", |x, y| x.mul(y)),
+        ("div", |x, y| x.div(y)),
+        ("maximum", |x, y| x.maximum(y)),
+        ("add_scalar", |x, _| x.add_scalar(0.1)),
+        ("mul_scalar", |x, _| x.mul_scalar(0.1)),
+        ("neg", |x, _| x.neg()),
+        ("relu", |x, _| x.relu()),
+        ("gelu", |x, _| x.gelu()),
+        ("silu", |x, _| x.silu()),
+        ("clamp", |x, _| x.clamp(Some(-1.0), Some(0.7))),
+    ];
+    let all = |device: &Device, dtype: DType, factor: u32| {
+        // An odd factor gives every pattern of bits, in another order.
+        let patterns = (0..1u32 << 16).map(|i| (i.wrapping_mul(factor) & 0xffff) as u16);
+        match dtype {
+            DType::F16 => Tensor::from_slice_on(&patterns.map(f16::from_bits).collect::<Vec<_>>(), &[1 << 16], device),
+            _ => Tensor::from_slice_on(&patterns.map(bf16::from_bits).collect::<Vec<_>>(), &[1 << 16], device),
+        }
+    };
+    let same = |got: &Tensor, want: &Tensor, place: &str| {
+        let (got, want) = (got.to_vec::<f32>().unwrap(), want.to_vec::<f32>().unwrap());
+        let differs = |i: &usize| got[*i].to_bits() != want[*i].to_bits() && !(got[*i].is_nan() && want[*i].is_nan());
+        let first = (0..got.len()).find(differs).map(|i| (i, got[i], want[i]));
+        assert!(got.len() == want.len() && first.is_none(), "{place}: (element, got, want) is {first:?}");
+    };
+    // Not a shadow: of the largest bf16, gradients overflow on their way, which the twins' f64 does not.
+    for device in devices().into_iter().filter(|device| !device.is_shadow()) {
+        for dtype in [DType::F16, DType::BF16] {
+            let [x, y, g] = [1, 40_503, 30_011].map(|factor| all(&device, dtype, factor));
+            for (name, function) in functions {
+                let place = format!("{name} of {dtype} on {device}");
+                let before = device.counters().dispatches;
+                let (left, right) = (x.detach().requires_grad(), y.detach().requires_grad());
+                let got = function(&left, &right);
+                assert!(device.is_reference() || device.counters().dispatches == before + 1, "{place}: dispatches");
+                let (wide_left, wide_right) = (x.float().requires_grad(), y.float().requires_grad());
+                let want = function(&wide_left, &wide_right);
+                same(&got, &want.to_dtype(dtype), &place);
+                Backward::new().gradient(&g).run(&got).unwrap();
+                Backward::new().gradient(&g.float()).run(&want).unwrap();
+                for (half, wide) in [(&left, &wide_left), (&right, &wide_right)] {
+                    if let Some(gradient) = half.grad() {
+                        assert_eq!(gradient.dtype(), dtype, "{place}");
+                        same(&gradient, &wide.grad().unwrap().to_dtype(dtype), &format!("gradient of {place}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A gradient that lies otherwise than the operands, and a view from the middle of words on.
+#[test]
+fn elementwise_kernels_for_halves_take_any_gradient() {
+    for device in devices() {
+        let values: Vec<f16> = (0..48).map(|i| f16::from_f32((i as f32 - 20.0) / 8.0)).collect();
+        let x = Tensor::from_slice_on(&values, &[6, 8], &device);
+        for x in [x.copy(), x.narrow(0, 1, 4), x.narrow(1, 1, 4)] {
+            let run = |x: &Tensor| {
+                let x = x.detach().requires_grad();
+                let y = x.gelu().mul(&x.tanh());
+                // Gradients of a transpose, of a sum and of a part.
+                let part = y.narrow(0, 1, 2).mul_scalar(3.0).sum();
+                (y.transpose(0, 1).relu().sum_dims(&[0], false).sum() + part).backward().unwrap();
+                x.grad().unwrap().to_vec::<f32>().unwrap()
+            };
+            let (got, want) = (run(&x), run(&x.float()));
+            // Every step rounds to eleven bits.
+            for (got, want) in got.iter().zip(&want) {
+                assert!((got - want).abs() <= 4e-3 * want.abs().max(1.0), "{got} and not {want} on {device}");
+            }
+        }
+    }
+}
+
 fn bits(t: &Tensor) -> Vec<u32> {
     t.to_vec::<f32>().unwrap().iter().map(|x| x.to_bits()).collect()
 }

@@ -248,10 +248,22 @@ pub fn with_attrs(cases: Vec<Case>, attrs: Attrs) -> Vec<Case> {
     cases.into_iter().map(|c| c.attrs(attrs.clone())).collect()
 }
 
+/// Cases of an elementwise operation of so many floats on halves, which has kernels of its own for whole vectors of four.
+fn halves(fill: Fill, operands: usize) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for dtype in [DType::F16, DType::BF16] {
+        let input = |shape: &[usize]| Input::floats(shape).dtype(dtype).fill(fill);
+        cases.push(Case::new(format!("{dtype}"), vec![input(&[3, 68]); operands]).no_gradcheck());
+        let extreme = vec![input(&[20]).fill(EXTREME); operands];
+        cases.push(Case::new(format!("extreme {dtype}"), extreme).no_gradcheck());
+    }
+    cases
+}
+
 /// Cases of an elementwise operation with one input of floats.
 pub fn unary(fill: Fill) -> Vec<Case> {
     let input = |shape: &[usize]| Input::floats(shape).fill(fill);
-    vec![
+    let mut cases = vec![
         Case::new("typical", vec![input(&[4, 6])]),
         Case::new("odd", vec![input(&[3, 5, 7])]),
         Case::new("one", vec![input(&[1])]),
@@ -264,7 +276,9 @@ pub fn unary(fill: Fill) -> Vec<Case> {
         Case::new("large in quads", vec![input(&[260, 129])]).no_gradcheck(),
         Case::new("extreme", vec![input(&[17]).fill(EXTREME)]).no_gradcheck(),
         Case::new("extreme in quads", vec![input(&[20]).fill(EXTREME)]).no_gradcheck(),
-    ]
+    ];
+    cases.extend(halves(fill, 1));
+    cases
 }
 
 /// Cases of an elementwise operation with one input of any numeric type.
@@ -285,7 +299,7 @@ pub fn unary_numeric(fill: Fill) -> Vec<Case> {
 /// Cases of a broadcast operation of two operands of floats.
 pub fn binary(fill: Fill) -> Vec<Case> {
     let input = |shape: &[usize]| Input::floats(shape).fill(fill);
-    vec![
+    let mut cases = vec![
         Case::new("typical", vec![input(&[4, 6]), input(&[4, 6])]),
         Case::new("row", vec![input(&[3, 5]), input(&[5])]),
         Case::new("column", vec![input(&[3, 5]), input(&[3, 1])]),
@@ -302,7 +316,9 @@ pub fn binary(fill: Fill) -> Vec<Case> {
         Case::new("large in quads", vec![input(&[132, 65]), input(&[132, 65])]).no_gradcheck(),
         Case::new("extreme", vec![input(&[17, 1]).fill(EXTREME), input(&[1, 17]).fill(EXTREME)]).no_gradcheck(),
         Case::new("shapes", vec![input(&[2, 3]), input(&[2])]).fails(),
-    ]
+    ];
+    cases.extend(halves(fill, 2));
+    cases
 }
 
 /// Cases of a broadcast operation of two operands of any numeric type.

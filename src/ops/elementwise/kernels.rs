@@ -7,7 +7,7 @@ use crate::engine::fusion::ChainStep;
 use crate::engine::{Grid, Item, Kernel, Params, Variant};
 use crate::{Error, Result};
 
-/// One computation as three kernels, with the same bindings, params and variants.
+/// One computation as four kernels, with the same bindings and params; three have the same variants.
 pub(crate) struct Elementwise {
     /// One thread an element, for operands that lie in any way.
     pub each: Kernel,
@@ -17,6 +17,9 @@ pub(crate) struct Elementwise {
     pub quads: Kernel,
     /// The same with the walk, for rows that are broadcast and for single elements: a third of the time of `each`.
     pub rows: Kernel,
+    /// `quads` for floats of half the width: the same maths in f32 on numbers that are widened after they were read and
+    /// narrowed before they are written. Of computations that make floats of floats.
+    pub halves: Option<Kernel>,
     /// What small dispatches do as steps of chains.
     chained: Option<ChainRule>,
 }
@@ -24,21 +27,45 @@ pub(crate) struct Elementwise {
 /// A kernel's name and source.
 type Text = (&'static str, &'static [&'static str]);
 
+const fn by_fours(each: &Kernel, (name, source): Text, variants: &'static [Variant]) -> Kernel {
+    let Kernel { entry, bindings, params, reference, bound, .. } = *each;
+    Kernel { name, source, entry, bindings, params, variants, grid: grid_of_quads, reference, bound }
+}
+
+/// Whether the first variant is of [`types!`] from f32 to f32.
+const fn makes_floats(variants: &[Variant]) -> bool {
+    match variants[0].items {
+        [Item::Alias(_, elem), Item::Alias(_, result), ..] => {
+            matches!((elem.as_bytes(), result.as_bytes()), (b"f32", b"f32"))
+        }
+        _ => false,
+    }
+}
+
 impl Elementwise {
     /// The kernels of the computation that `each` does.
     pub const fn new(each: Kernel, quads: Text, rows: Text) -> Self {
-        const fn by_fours(each: &Kernel, (name, source): Text) -> Kernel {
-            let Kernel { entry, bindings, params, variants, reference, bound, .. } = *each;
-            Kernel { name, source, entry, bindings, params, variants, grid: grid_of_quads, reference, bound }
-        }
-        let (quads, rows) = (by_fours(&each, quads), by_fours(&each, rows));
-        Elementwise { each, quads, rows, chained: None }
+        let variants = each.variants;
+        let (quads, rows) = (by_fours(&each, quads, variants), by_fours(&each, rows, variants));
+        Elementwise { each, quads, rows, halves: None, chained: None }
+    }
+
+    /// These kernels and, if they make floats of floats, the one for halves.
+    pub const fn with_halves(self, text: Text) -> Self {
+        let Elementwise { each, quads, rows, chained, .. } = self;
+        let halves = if makes_floats(each.variants) { Some(by_fours(&each, text, HALVES)) } else { None };
+        Elementwise { each, quads, rows, halves, chained }
+    }
+
+    /// The kernel for halves.
+    pub const fn for_halves(&'static self) -> &'static Kernel {
+        self.halves.as_ref().expect("a computation that makes floats of floats")
     }
 
     /// These kernels, whose dispatches of floats can be steps of chains: this operation on these bindings.
     pub const fn chained(self, op: ChainOp, operands: &'static [u8]) -> Self {
-        let Elementwise { each, quads, rows, .. } = self;
-        Elementwise { each, quads, rows, chained: Some((op, operands)) }
+        let Elementwise { each, quads, rows, halves, .. } = self;
+        Elementwise { each, quads, rows, halves, chained: Some((op, operands)) }
     }
 
     /// What a dispatch with these params does as a step of a chain.
@@ -48,8 +75,8 @@ impl Elementwise {
 
     /// With fewer variants of the kernels by fours than of the other one.
     pub const fn with_quad_variants(self, variants: &'static [Variant]) -> Self {
-        let Elementwise { each, quads, rows, chained } = self;
-        Elementwise { each, quads: Kernel { variants, ..quads }, rows: Kernel { variants, ..rows }, chained }
+        let Elementwise { each, quads, rows, halves, chained } = self;
+        Elementwise { each, quads: Kernel { variants, ..quads }, rows: Kernel { variants, ..rows }, halves, chained }
     }
 
     /// The kernel for these params.
@@ -61,8 +88,11 @@ impl Elementwise {
         }
     }
 
-    /// Which variant serves a dtype.
+    /// Which variant serves a dtype; for halves one of the kernel for them.
     pub fn variant(&self, op: &'static str, dtype: DType) -> Result<usize> {
+        if let Some(variant) = half_variant(dtype).filter(|_| self.halves.is_some()) {
+            return Ok(variant);
+        }
         use DType::{Bool, F32, I32, U32};
         let accepted: &[DType] = match self.each.variants {
             variants if variants == LOGICAL => &[Bool],
@@ -79,6 +109,15 @@ impl Elementwise {
     }
 }
 
+/// The variant of [`HALVES`] for this type.
+pub(crate) fn half_variant(dtype: DType) -> Option<usize> {
+    match dtype {
+        DType::F16 => Some(0),
+        DType::BF16 => Some(1),
+        _ => None,
+    }
+}
+
 /// One thread an element.
 pub(crate) fn grid(params: &Params<'_>) -> Grid {
     Grid::elements(params.get::<ElementwiseParams>().n)
@@ -92,8 +131,8 @@ pub(crate) fn grid_of_quads(params: &Params<'_>) -> Grid {
 
 /// The lines of one element type: what is read, what is written, and whether NaN can occur.
 macro_rules! types {
-    ($elem:literal, $result:literal, $is_float:literal) => {
-        &[Item::Alias("elem", $elem), Item::Alias("result", $result), Item::Const("IS_FLOAT", $is_float)]
+    ($elem:literal, $result:literal, $is_float:literal $(, $more:expr)?) => {
+        &[Item::Alias("elem", $elem), Item::Alias("result", $result), Item::Const("IS_FLOAT", $is_float) $(, $more)?]
     };
 }
 
@@ -105,6 +144,12 @@ pub(crate) const NUMERIC: &[Variant] = &[
     Variant::new("f32", types!("f32", "f32", 1)),
     Variant::new("i32", types!("i32", "i32", 0)),
     Variant::new("u32", types!("u32", "u32", 0)),
+];
+
+/// Variants for floats of half the width, which are computed with as f32: KIND is that of `common/half`.
+pub(crate) const HALVES: &[Variant] = &[
+    Variant::new("f16", types!("f32", "f32", 1, Item::Const("KIND", 3))),
+    Variant::new("bf16", types!("f32", "f32", 1, Item::Const("KIND", 4))),
 ];
 
 /// Variants of comparisons: the result is a truth value.
@@ -171,14 +216,24 @@ macro_rules! kernels {
                 include_str!(concat!("../../../shaders/elementwise/", $wrapper, "_quads.wgsl")),
                 $(include_str!(concat!("../../../shaders/elementwise/", $file, ".wgsl"))),+
             ]),
-        )
+        ).with_halves((concat!($kernel, "_halves"), &[
+            include_str!("../../../shaders/elementwise/halves.wgsl"),
+            include_str!(concat!("../../../shaders/elementwise/", $wrapper, "_quads.wgsl")),
+            $(include_str!(concat!("../../../shaders/elementwise/", $file, ".wgsl"))),+
+        ]))
     };
 }
 pub(crate) use kernels;
 
-/// The kernels of these computations, for the registry.
+/// The kernels of these computations, for the registry; those for halves where all have them.
 macro_rules! every_kernel {
-    ($($kernels:ident),+) => { &[$(&$kernels.each, &$kernels.quads, &$kernels.rows),+] };
+    ($($kernels:ident),+) => {
+        if true $(&& $kernels.halves.is_some())+ {
+            &[$(&$kernels.each, &$kernels.quads, &$kernels.rows, $kernels.for_halves()),+]
+        } else {
+            &[$(&$kernels.each, &$kernels.quads, &$kernels.rows),+]
+        }
+    };
 }
 pub(crate) use every_kernel;
 

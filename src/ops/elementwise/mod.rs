@@ -74,15 +74,16 @@ mod types;
 
 pub(crate) use chain::{ChainOp, ChainRule};
 pub(crate) use kernels::{
-    BITS, COMPARISON, Elementwise, FLOAT, FLOAT_BITS, FLOAT_TEST, LOGICAL, NUMERIC, Saves, binary_backward_kernel,
-    binary_kernel, every_kernel, grid, grid_of_quads, kernels, unary, unary_kernel, unary_steps,
+    BITS, COMPARISON, Elementwise, FLOAT, FLOAT_BITS, FLOAT_TEST, HALVES, LOGICAL, NUMERIC, Saves,
+    binary_backward_kernel, binary_kernel, every_kernel, grid, grid_of_quads, half_variant, kernels, unary,
+    unary_kernel, unary_steps,
 };
 pub(crate) use params::{Arrangement, ElementwiseParams, scalar_bits};
 pub(crate) use twins::{binary_backward_twin, binary_twin, unary_backward_twin, unary_twin};
 pub(crate) use types::{as_float, common_type, with_floats};
 
 use crate::dtype::DType;
-use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, single};
+use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, halves, single};
 use crate::tensor::Tensor;
 use crate::tensor::shape::broadcast;
 use crate::{Error, Result};
@@ -123,7 +124,7 @@ fn unary_dispatch(
     let y = call.output(result, x.shape());
     let mut params = ElementwiseParams::new(call.op(), x.shape(), &[x], &y)?;
     params.scalars = scalar_bits(scalars(call.attrs()), x.dtype());
-    call.dispatch_elementwise(kernels, variant, &[x, &y], &params);
+    call.dispatch_elementwise(kernels, variant, &[x, &y], &params)?;
     Ok(y)
 }
 
@@ -141,7 +142,7 @@ pub(crate) fn unary_vjp(
     let dx = v.gradient_output(0);
     let mut params = ElementwiseParams::new(kernels.each.name, s.shape(), &[g, &s], &dx)?;
     params.scalars = scalar_bits(scalars(v.attrs()), DType::F32);
-    v.dispatch_elementwise(kernels, 0, &[g, &s, &dx], &params);
+    v.dispatch_elementwise(kernels, 0, &[g, &s, &dx], &params)?;
     Ok(smallvec::smallvec![Some(dx)])
 }
 
@@ -162,7 +163,7 @@ pub(crate) fn binary_forward(
     let shape = broadcast(call.op(), x.shape(), y.shape())?;
     let z = call.output(result(x.dtype()), &shape);
     let params = ElementwiseParams::new(call.op(), &shape, &[x, y], &z)?;
-    call.dispatch_elementwise(kernels, variant, &[x, y, &z], &params);
+    call.dispatch_elementwise(kernels, variant, &[x, y, &z], &params)?;
     if save {
         call.save(x);
         call.save(y);
@@ -190,9 +191,9 @@ fn binary_gradient(
     kernels: &'static Elementwise,
     [g, x, y]: [&Tensor; 3],
 ) -> Result<Tensor> {
-    let d = if v.input_shape(i) == g.shape() { v.gradient_output(i) } else { v.output(DType::F32, g.shape()) };
+    let d = if v.input_shape(i) == g.shape() { v.gradient_output(i) } else { v.output(g.dtype(), g.shape()) };
     let params = ElementwiseParams::new(kernels.each.name, g.shape(), &[g, x, y], &d)?;
-    v.dispatch_elementwise(kernels, 0, &[g, x, y, &d], &params);
+    v.dispatch_elementwise(kernels, 0, &[g, x, y, &d], &params)?;
     Ok(d)
 }
 
@@ -230,15 +231,19 @@ pub(crate) fn scalar_of(attrs: &Attrs) -> [f64; 4] {
 }
 
 impl Run<'_> {
-    /// Runs the kernel for these params; as a step of a chain where that is possible.
+    /// Runs the kernel for these params, the result last; as a step of a chain where that is possible.
     pub(crate) fn dispatch_elementwise(
         &mut self,
         kernels: &'static Elementwise,
         variant: usize,
         operands: &[&Tensor],
         params: &ElementwiseParams,
-    ) {
+    ) -> Result<()> {
+        if operands.iter().any(|t| t.dtype().is_half()) {
+            return halves::dispatch(self, kernels, operands, params);
+        }
         self.dispatch_step(kernels.of(params), variant, operands, params, kernels.step(variant, params));
+        Ok(())
     }
 
     /// Runs a unary forward kernel outside of an operation's own call: for gradients made of the same maths.
@@ -246,7 +251,8 @@ impl Run<'_> {
         let y = self.output(x.dtype(), x.shape());
         let mut params = ElementwiseParams::new(kernels.each.name, x.shape(), &[x], &y)?;
         params.scalars = scalar_bits(scalars, x.dtype());
-        self.dispatch_elementwise(kernels, x.dtype().storage_variant(), &[x, &y], &params);
+        let variant = kernels.variant(kernels.each.name, x.dtype())?;
+        self.dispatch_elementwise(kernels, variant, &[x, &y], &params)?;
         Ok(y)
     }
 }

@@ -1,7 +1,8 @@
 //! The scalar twins of the wrappers in `shaders/elementwise/`.
 
-use super::ElementwiseParams;
+use super::{ElementwiseParams, HALVES};
 use crate::Result;
+use crate::dtype::DType;
 use crate::engine::HostCall;
 
 /// The scalar maths of a unary operation.
@@ -9,9 +10,14 @@ pub(crate) type UnaryFn = fn(f64, [f64; 4]) -> f64;
 /// The same on integers, in 64 bits; the result wraps to 32.
 pub(crate) type UnaryIntFn = fn(i64, [i64; 4]) -> i64;
 
+/// What a variant computes with: 0 floats, 1 i32, 2 u32, as [`DType::storage_variant`]; halves are floats.
+fn computes_with(call: &HostCall<'_>) -> usize {
+    if call.kernel().variants == HALVES { DType::F32.storage_variant() } else { call.variant() }
+}
+
 pub(crate) fn unary_twin(call: &HostCall<'_>, forward: UnaryFn, int: Option<UnaryIntFn>) -> Result<()> {
     let p: &ElementwiseParams = call.params();
-    match call.variant() {
+    match computes_with(call) {
         0 => {
             let (x, mut y) = (call.floats(0), call.floats_mut(1));
             let a = p.scalars.map(|s| f64::from(f32::from_bits(s)));
@@ -49,7 +55,7 @@ pub(crate) fn binary_twin(
 ) -> Result<()> {
     let p: &ElementwiseParams = call.params();
     let wrap = || int.expect("a kernel with integer variants has integer maths");
-    match call.variant() {
+    match computes_with(call) {
         0 => {
             let (x, y, mut z) = (call.floats(0), call.floats(1), call.floats_mut(2));
             (0..p.n).for_each(|i| z[p.result(i)] = forward(x[p.operand(i, 0)], y[p.operand(i, 1)]));
