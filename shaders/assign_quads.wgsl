@@ -2,8 +2,8 @@
 #import common/index
 #import common/elementwise
 
-@group(0) @binding(0) var<storage, read> x: array<loaded>;
-@group(0) @binding(1) var<storage, read_write> y: array<stored>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<elem>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<elem>>;
 
 @compute @workgroup_size(WG)
 fn copy(

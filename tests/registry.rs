@@ -42,8 +42,8 @@ fn every_shader_has_its_page() {
     for path in files("shaders", "wgsl").into_keys().filter(|path| !path.starts_with("shaders/common")) {
         let below = path.strip_prefix("shaders/").and_then(|p| p.strip_suffix(".wgsl")).expect("a shader's path");
         let (folder, stem) = below.rsplit_once('/').map_or(("", below), |(folder, stem)| (folder, stem));
-        // A wrapper for four elements a thread belongs to the one for one.
-        let stem = stem.strip_suffix("_quads").unwrap_or(stem);
+        // A wrapper for several elements a thread belongs to the one for one.
+        let stem = ["_quads", "_halves"].iter().find_map(|end| stem.strip_suffix(end)).unwrap_or(stem);
         let page = |stem: &str| pages.contains_key(&format!("src/ops/{folder}/{stem}.rs").replace("//", "/"));
         let prefixes = stem.match_indices('_').map(|(end, _)| &stem[..end]);
         let own = page(stem) || prefixes.into_iter().any(page);

@@ -1,26 +1,27 @@
-// Operands that lie like the result, all of them floats of half the width: elements 4i to 4i + 3 are the two words of vector
-// i. KIND of the prelude says which type they are; the maths is that of f32.
+// Eight floats of half the width in four words, as floats of f32. KIND of the prelude says which of the two types they are.
 #import common/half
-
-alias loaded = vec2<u32>;
-alias stored = vec2<u32>;
-
-fn firsts_of(i: u32) -> vec3<u32> {
-    return params.offsets.xyz + 4u * i;
-}
 
 fn wide(half: u32) -> f32 {
     return bitcast<f32>(widen(KIND, half));
 }
 
-fn spread(v: loaded, first: u32, operand: u32) -> vec4<f32> {
-    return vec4<f32>(wide(v.x & 0xffffu), wide(v.x >> 16u), wide(v.y & 0xffffu), wide(v.y >> 16u));
+fn four(words: vec2<u32>) -> vec4<f32> {
+    return vec4<f32>(wide(words.x & 0xffffu), wide(words.x >> 16u), wide(words.y & 0xffffu), wide(words.y >> 16u));
 }
 
-fn pair(low: f32, high: f32) -> u32 {
-    return narrow(KIND, bitcast<u32>(low)) | (narrow(KIND, bitcast<u32>(high)) << 16u);
+// Elements 0 to 3, and 4 to 7.
+fn low(words: vec4<u32>) -> vec4<f32> {
+    return four(words.xy);
 }
 
-fn packed(v: vec4<f32>) -> stored {
-    return vec2<u32>(pair(v.x, v.y), pair(v.z, v.w));
+fn high(words: vec4<u32>) -> vec4<f32> {
+    return four(words.zw);
+}
+
+fn pair(first: f32, second: f32) -> u32 {
+    return narrow(KIND, bitcast<u32>(first)) | (narrow(KIND, bitcast<u32>(second)) << 16u);
+}
+
+fn packed(v: vec4<f32>, w: vec4<f32>) -> vec4<u32> {
+    return vec4<u32>(pair(v.x, v.y), pair(v.z, v.w), pair(w.x, w.y), pair(w.z, w.w));
 }

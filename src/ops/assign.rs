@@ -2,10 +2,10 @@
 
 use smallvec::smallvec;
 
-use super::elementwise::{ChainOp, ChainRule, Elementwise, ElementwiseParams, NUMERIC, every_kernel, grid};
+use super::elementwise::{ChainOp, ChainRule, Elementwise, ElementwiseParams, every_kernel, grid};
 use super::{Attrs, Call, Operation, Outputs, apply, cases};
 use crate::dtype::DType;
-use crate::engine::{Binding, Bound, HostCall, Kernel, ParamsLayout};
+use crate::engine::{Binding, Bound, HostCall, Kernel, ParamsLayout, Variant};
 use crate::tensor::Tensor;
 use crate::tensor::shape::broadcast;
 use crate::{Error, Result};
@@ -19,7 +19,7 @@ macro_rules! assign_kernels {
                 entry: $entry,
                 bindings: &[Binding::Read("x"), Binding::ReadWrite("y")],
                 params: ParamsLayout::of::<ElementwiseParams>(),
-                variants: NUMERIC,
+                variants: Variant::STORAGE,
                 grid,
                 reference: $twin,
                 bound: |_| Bound::ulps(1.0),

@@ -248,13 +248,13 @@ pub fn with_attrs(cases: Vec<Case>, attrs: Attrs) -> Vec<Case> {
     cases.into_iter().map(|c| c.attrs(attrs.clone())).collect()
 }
 
-/// Cases of an elementwise operation of so many floats on halves, which has kernels of its own for whole vectors of four.
+/// Cases of an elementwise operation of so many floats on halves, which has kernels of its own for whole vectors of eight.
 fn halves(fill: Fill, operands: usize) -> Vec<Case> {
     let mut cases = Vec::new();
     for dtype in [DType::F16, DType::BF16] {
         let input = |shape: &[usize]| Input::floats(shape).dtype(dtype).fill(fill);
-        cases.push(Case::new(format!("{dtype}"), vec![input(&[3, 68]); operands]).no_gradcheck());
-        let extreme = vec![input(&[20]).fill(EXTREME); operands];
+        cases.push(Case::new(format!("{dtype}"), vec![input(&[3, 72]); operands]).no_gradcheck());
+        let extreme = vec![input(&[24]).fill(EXTREME); operands];
         cases.push(Case::new(format!("extreme {dtype}"), extreme).no_gradcheck());
     }
     cases

@@ -4,7 +4,7 @@
 //! what PyTorch's own kernels do, element by element. The conversions are operations of the graph, so gradients come out
 //! in the types of the inputs by themselves.
 //!
-//! Elementwise operations have kernels that do the same to four elements a thread, with nothing written between
+//! Elementwise operations have kernels that do the same to eight elements a thread, with nothing written between
 //! (`shaders/elementwise/halves.wgsl`): a third of the time and one dispatch for three or four. They take operands that lie
 //! in order, in whole vectors; others go the long way. What is saved for the gradient is then halves, as in PyTorch. Nothing
 //! of this is seen in an operation's page.
@@ -12,7 +12,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use super::call::apply_as_is;
-use super::elementwise::{Arrangement, Elementwise, ElementwiseParams, HALVES, half_variant};
+use super::elementwise::{Elementwise, ElementwiseParams, HALVES, half_variant};
 use super::{Attrs, Operation, Outputs, Run, cast, linear, matmul, norm, transfer, unbind, views};
 use crate::amp;
 use crate::autograd::no_grad;
@@ -94,14 +94,15 @@ fn widened(device: &Device, operation: &'static Operation, inputs: &[&Tensor], a
 
 /// Whether an operation is elementwise and has kernels for these inputs.
 fn has_kernels(operation: &Operation, inputs: &[&Tensor]) -> bool {
-    let like_first = |t: &&Tensor| t.dtype() == inputs[0].dtype() && t.shape() == inputs[0].shape() && lies_in_words(t);
+    let like_first =
+        |t: &&Tensor| t.dtype() == inputs[0].dtype() && t.shape() == inputs[0].shape() && lies_in_eights(t);
     operation.kernels.iter().any(|kernel| kernel.variants == HALVES) && inputs.iter().all(like_first)
 }
 
-/// Whether the elements lie in order and in whole vectors of four.
-fn lies_in_words(t: &Tensor) -> bool {
+/// Whether the elements lie in order and in whole vectors of eight.
+fn lies_in_eights(t: &Tensor) -> bool {
     let sizes = [t.numel(), t.offset()];
-    t.is_contiguous() && t.numel() > 0 && sizes.iter().all(|n| n.is_multiple_of(4))
+    t.is_contiguous() && t.numel() > 0 && sizes.iter().all(|n| n.is_multiple_of(8))
 }
 
 /// Runs an elementwise computation on halves of one type, the result last. The inputs of an operation lie as its kernel takes
@@ -115,20 +116,20 @@ pub(super) fn dispatch(
     let (result, inputs) = operands.split_last().expect("a kernel has a result");
     let kernel = kernels.for_halves();
     let variant = half_variant(result.dtype()).expect("a computation on halves gives halves");
-    if params.arrangement() == Arrangement::Quads {
+    if params.lies_in_eights() {
         run.dispatch(kernel, variant, operands, params);
         return Ok(());
     }
     let mut tensors: SmallVec<[Tensor; 4]> = SmallVec::new();
     for input in inputs {
-        tensors.push(if lies_in_words(input) { (*input).clone() } else { in_order(run, input)? });
+        tensors.push(if lies_in_eights(input) { (*input).clone() } else { in_order(run, input)? });
     }
-    let is_home = lies_in_words(result);
+    let is_home = lies_in_eights(result);
     tensors.push(if is_home { (*result).clone() } else { run.output(result.dtype(), result.shape()) });
     let operands: SmallVec<[&Tensor; 4]> = tensors.iter().collect();
     let (target, inputs) = operands.split_last().expect("a kernel has a result");
     let lie = ElementwiseParams::new(kernel.name, result.shape(), inputs, target)?;
-    assert_eq!(lie.arrangement(), Arrangement::Quads, "{} takes whole vectors of halves", kernel.name);
+    assert!(lie.lies_in_eights(), "{} takes whole vectors of halves", kernel.name);
     let params = ElementwiseParams { extra: params.extra, scalars: params.scalars, ..lie };
     run.dispatch(kernel, variant, &operands, &params);
     if is_home { Ok(()) } else { cast::convert(run, target, result) }

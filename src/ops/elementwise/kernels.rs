@@ -17,8 +17,9 @@ pub(crate) struct Elementwise {
     pub quads: Kernel,
     /// The same with the walk, for rows that are broadcast and for single elements: a third of the time of `each`.
     pub rows: Kernel,
-    /// `quads` for floats of half the width: the same maths in f32 on numbers that are widened after they were read and
-    /// narrowed before they are written. Of computations that make floats of floats.
+    /// One thread eight floats of half the width, for operands that lie like the result, in whole vectors: the same maths in
+    /// f32 on numbers that are widened after they were read and narrowed before they are written. Of computations that make
+    /// floats of floats. On lavapipe the time of `quads` or less; four a thread take a fourth longer.
     pub halves: Option<Kernel>,
     /// What small dispatches do as steps of chains.
     chained: Option<ChainRule>,
@@ -27,9 +28,15 @@ pub(crate) struct Elementwise {
 /// A kernel's name and source.
 type Text = (&'static str, &'static [&'static str]);
 
-const fn by_fours(each: &Kernel, (name, source): Text, variants: &'static [Variant]) -> Kernel {
+/// The kernel of the computation that `each` does, in other words.
+const fn again(
+    each: &Kernel,
+    (name, source): Text,
+    variants: &'static [Variant],
+    grid: fn(&Params<'_>) -> Grid,
+) -> Kernel {
     let Kernel { entry, bindings, params, reference, bound, .. } = *each;
-    Kernel { name, source, entry, bindings, params, variants, grid: grid_of_quads, reference, bound }
+    Kernel { name, source, entry, bindings, params, variants, grid, reference, bound }
 }
 
 /// Whether the first variant is of [`types!`] from f32 to f32.
@@ -46,14 +53,14 @@ impl Elementwise {
     /// The kernels of the computation that `each` does.
     pub const fn new(each: Kernel, quads: Text, rows: Text) -> Self {
         let variants = each.variants;
-        let (quads, rows) = (by_fours(&each, quads, variants), by_fours(&each, rows, variants));
+        let (quads, rows) = (again(&each, quads, variants, grid_of_quads), again(&each, rows, variants, grid_of_quads));
         Elementwise { each, quads, rows, halves: None, chained: None }
     }
 
     /// These kernels and, if they make floats of floats, the one for halves.
     pub const fn with_halves(self, text: Text) -> Self {
         let Elementwise { each, quads, rows, chained, .. } = self;
-        let halves = if makes_floats(each.variants) { Some(by_fours(&each, text, HALVES)) } else { None };
+        let halves = if makes_floats(each.variants) { Some(again(&each, text, HALVES, grid_of_eights)) } else { None };
         Elementwise { each, quads, rows, halves, chained }
     }
 
@@ -129,6 +136,12 @@ pub(crate) fn grid_of_quads(params: &Params<'_>) -> Grid {
     Grid { work: Grid::elements(n).work, ..Grid::elements(n / 4) }
 }
 
+/// One thread eight elements.
+fn grid_of_eights(params: &Params<'_>) -> Grid {
+    let n = params.get::<ElementwiseParams>().n;
+    Grid { work: Grid::elements(n).work, ..Grid::elements(n / 8) }
+}
+
 /// The lines of one element type: what is read, what is written, and whether NaN can occur.
 macro_rules! types {
     ($elem:literal, $result:literal, $is_float:literal $(, $more:expr)?) => {
@@ -184,8 +197,8 @@ pub(crate) enum Saves {
     Nothing,
 }
 
-/// The kernels of one computation: the wrapper WRAPPER or WRAPPER_quads of `shaders/elementwise/`, then the files with its
-/// maths.
+/// The kernels of one computation: the wrapper WRAPPER, WRAPPER_quads or WRAPPER_halves of `shaders/elementwise/`, then the
+/// files with its maths.
 macro_rules! kernels {
     (
         $kernel:expr, $wrapper:literal, [$($file:expr),+], [$($binding:expr),+],
@@ -218,7 +231,7 @@ macro_rules! kernels {
             ]),
         ).with_halves((concat!($kernel, "_halves"), &[
             include_str!("../../../shaders/elementwise/halves.wgsl"),
-            include_str!(concat!("../../../shaders/elementwise/", $wrapper, "_quads.wgsl")),
+            include_str!(concat!("../../../shaders/elementwise/", $wrapper, "_halves.wgsl")),
             $(include_str!(concat!("../../../shaders/elementwise/", $file, ".wgsl"))),+
         ]))
     };

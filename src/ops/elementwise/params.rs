@@ -91,6 +91,12 @@ impl ElementwiseParams {
         (self.rank as usize).checked_sub(1).map_or(0, |last| self.strides[8 * operand + last])
     }
 
+    /// Whether all operands lie like the result, in whole vectors of eight.
+    pub fn lies_in_eights(&self) -> bool {
+        let whole = |n: &u32| n.is_multiple_of(8);
+        self.arrangement() == Arrangement::Quads && whole(&self.n) && self.offsets.iter().all(whole)
+    }
+
     /// How far apart four neighbours of the result lie in its only operand, if that is always the same and they are neither
     /// a vector of it nor one element.
     pub fn step_of_quads(&self) -> Option<u32> {
