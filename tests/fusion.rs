@@ -15,6 +15,13 @@ const TESTS: &[(&str, Test)] = &[
     ("what_is_held_is_written", held),
     ("in_place_changes_are_seen", in_place),
     ("views_of_one_memory_keep_apart", views),
+    ("strided_targets_are_written_where_they_lie", strided_targets),
+    ("random_views_have_the_same_bits", random_views),
+    ("threads_share_a_device", threads),
+    ("random_replays_have_the_same_bits", random_replays),
+    ("more_dispatches_than_a_submission_takes", many),
+    ("a_profile_shows_the_steps", profiled),
+    ("a_refused_interpreter_leaves_the_steps", refused),
     ("kernels_in_between_read_what_they_should", in_between),
     ("large_tensors_stay_apart", large),
     ("replaced_kernels_run_themselves", replaced),
@@ -35,6 +42,7 @@ fn both<R>(device: &Device, mut body: impl FnMut() -> R) -> (R, R, u64) {
     let saved = device.counters().fused - before;
     device.set_fusion(false);
     let apart = body();
+    device.synchronize().expect("the device works");
     device.set_fusion(true);
     (joined, apart, saved)
 }
@@ -262,7 +270,7 @@ fn in_place(device: &Device) -> Outcome {
 }
 
 fn views(device: &Device) -> Outcome {
-    let (joined, apart, _) = both(device, || {
+    let (joined, apart, saved) = both(device, || {
         let whole = Tensor::from_slice_on(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0], &[6], device);
         let (left, right) = (whole.slice(0, 0, 3), whole.slice(0, 3, 6));
         let (middle, first) = (whole.slice(0, 2, 5), whole.slice(0, 0, 1));
@@ -272,7 +280,208 @@ fn views(device: &Device) -> Outcome {
         left.copy_(&middle.neg().add(&first)).expect("the shapes fit");
         bits(&whole)
     });
-    same("joined", joined, apart)
+    same("joined", joined, apart)?;
+    check(saved > 0, "nothing was joined")
+}
+
+fn strided_targets(device: &Device) -> Outcome {
+    let x = Tensor::from_slice_on(&[1.0f32, 2.0, 3.0], &[3], device);
+    let (joined, apart, _) = both(device, || {
+        let whole = Tensor::from_slice_on(&[0.5f32; 12], &[3, 4], device);
+        whole.select(1, 1).copy_(&x.neg()).expect("the shapes fit");
+        whole.select(1, 2).add_(&x.neg()).expect("the shapes fit");
+        whole.select(1, 0).slice(0, 0, 1).copy_(&x.slice(0, 2, 3).neg()).expect("the shapes fit");
+        values(&whole)
+    });
+    same("joined", &joined, [-3.0, -1.0, -0.5, 0.5, 0.5, -2.0, -1.5, 0.5, 0.5, -3.0, -2.5, 0.5])?;
+    same("apart", apart, joined)
+}
+
+/// Six elements of a matrix of [4, 6], or four: rows, parts of rows, columns, one element for all.
+fn view(random: &mut Random, matrix: &Tensor) -> Tensor {
+    match random.below(7) {
+        0 | 1 => matrix.select(0, random.below(4) as i64),
+        2 => matrix.reshape(&[24]).slice(0, 3, 9),
+        3 => {
+            let first = random.below(18) as i64;
+            matrix.reshape(&[24]).slice(0, first, first + 6)
+        }
+        4 => matrix.slice(1, 2, 3).expand(&[4, 6]).select(0, 1),
+        5 => matrix.slice(0, 0, 2).slice(1, 0, 3).reshape(&[6]),
+        _ => matrix.select(1, random.below(6) as i64),
+    }
+}
+
+/// A program on views of three matrices, with uploads and reads in the middle. Operands that don't fit are left alone.
+fn views_program(device: &Device, seed: u64) -> Vec<Vec<u32>> {
+    let mut random = Random(seed);
+    let matrices = matrices(device);
+    let mut held: Vec<Tensor> = vec![matrices[0].select(0, 0).mul_scalar(1.0)];
+    let mut results = Vec::new();
+    for _ in 0..60 {
+        let operand = |random: &mut Random| match random.below(2) {
+            0 => held[random.below(held.len())].clone(),
+            _ => {
+                let matrix = &matrices[random.below(3)];
+                view(random, matrix)
+            }
+        };
+        let (x, y) = (operand(&mut random), operand(&mut random));
+        let y = if y.numel() == x.numel() { y } else { y.slice(0, 1, 2) };
+        let made = match random.below(7) {
+            0 => x.add(&y),
+            1 => x.mul(&y),
+            2 => x.sub(&y),
+            3 => x.maximum(&y),
+            4 => x.neg(),
+            5 => x.mul_scalar(0.5),
+            _ => x.relu(),
+        };
+        let matrix = &matrices[random.below(3)];
+        let target = view(&mut random, matrix);
+        let fits = target.numel() == made.numel() && target.strides().iter().all(|&stride| stride > 0);
+        match random.below(7) {
+            0 if fits => target.copy_(&made).expect("the shapes fit"),
+            1 if fits => target.add_(&made).expect("the shapes fit"),
+            2 => matrix.select(0, 1).copy_(&made.slice(0, 1, 2)).expect("the shapes fit"),
+            3 => {
+                let fresh = Tensor::from_slice_on(&vec![random.below(9) as f32; made.numel()], &[made.numel()], device);
+                held.push(fresh.add(&made));
+            }
+            4 if random.below(4) == 0 => results.push(bits(&made)),
+            5 => {
+                let sums = matrix.sum_dims(&[0], false).mul_scalar(0.125);
+                matrices[0].select(0, 3).copy_(&sums).expect("the shapes fit");
+            }
+            _ => held.push(made),
+        }
+        if held.len() > 6 {
+            held.remove(random.below(6));
+        }
+    }
+    results.extend(held.iter().chain(&matrices).map(bits));
+    results
+}
+
+fn matrices(device: &Device) -> Vec<Tensor> {
+    let values = |k: usize| -> Vec<f32> { (0..24).map(|i| ((i * 37 + k * 101) % 64) as f32 / 16.0 - 1.9).collect() };
+    (0..3).map(|k| Tensor::from_slice_on(&values(k), &[4, 6], device)).collect()
+}
+
+fn random_views(device: &Device) -> Outcome {
+    let mut saved = 0;
+    for seed in 1..=60 {
+        let (joined, apart, fewer) = both(device, || views_program(device, seed * 104_729));
+        for (i, (joined, apart)) in joined.iter().zip(&apart).enumerate() {
+            same(&format!("program {seed}, tensor {i}"), joined, apart)?;
+        }
+        saved += fewer;
+    }
+    check(saved > 600, format!("only {saved} dispatches were saved"))
+}
+
+fn threads(device: &Device) -> Outcome {
+    device.set_fusion(false);
+    let want: Vec<_> = (1..=24).map(|seed| views_program(device, seed * 7907)).collect();
+    device.set_fusion(true);
+    let got = std::thread::scope(|scope| {
+        let of_thread = |thread: usize| {
+            let seeds = (1..=24u64).skip(thread).step_by(3);
+            scope.spawn(move || seeds.map(|seed| (seed, views_program(device, seed * 7907))).collect::<Vec<_>>())
+        };
+        let threads: Vec<_> = (0..3).map(of_thread).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
+    });
+    for (seed, got) in got {
+        same(&format!("program {seed}"), got, &want[seed as usize - 1])?;
+    }
+    Ok(())
+}
+
+/// A step on three matrices that changes some of their rows and columns.
+fn step_on(matrices: &[Tensor], input: &Tensor, seed: u64) -> Result<Tensor> {
+    let mut random = Random(seed);
+    let mut held = vec![input.clone(), input.neg()];
+    for _ in 0..25 {
+        let x = held[random.below(held.len())].clone();
+        let y = matrices[random.below(3)].select(0, random.below(4) as i64);
+        let made = match random.below(5) {
+            0 => x.add(&y),
+            1 => x.mul(&y).mul_scalar(0.25),
+            2 => x.maximum(&y),
+            3 => x.sub(&y),
+            _ => y.relu(),
+        };
+        match random.below(4) {
+            0 => matrices[random.below(3)].select(0, random.below(4) as i64).copy_(&made)?,
+            1 => held.push(made),
+            _ => {
+                let place = random.below(held.len());
+                held[place] = made;
+            }
+        }
+        if held.len() > 4 {
+            held.remove(1);
+        }
+    }
+    Ok(held.pop().expect("there are some"))
+}
+
+fn random_replays(device: &Device) -> Outcome {
+    for seed in 1..=15 {
+        let (joined, apart, _) = both(device, || {
+            let (matrices, mut capture) = (matrices(device), device.capture());
+            let (mut read, mut kept) = (Vec::new(), Vec::new());
+            for i in 0..7 {
+                let x = Tensor::from_slice_on(&[i as f32, 0.5, -0.25, 1.0, 2.0, 3.0], &[6], device);
+                let step = |inputs: &[Tensor]| step_on(&matrices, &inputs[0], seed * 7919);
+                let result = capture.run(&[&x], step).expect("the step can be recorded");
+                match i % 3 {
+                    2 => read.push(bits(&result)),
+                    _ => kept.push(result.mul_scalar(1.0)),
+                }
+            }
+            read.extend(kept.iter().chain(&matrices).map(bits));
+            read
+        });
+        for (i, (joined, apart)) in joined.iter().zip(&apart).enumerate() {
+            same(&format!("step {seed}, tensor {i}"), joined, apart)?;
+        }
+    }
+    Ok(())
+}
+
+/// Also where each chain has a result too many, so that the search for its end goes on for a while.
+fn many(device: &Device) -> Outcome {
+    let x = Tensor::from_slice_on(&[1.0f32, 2.0], &[2], device);
+    let sums: Vec<Tensor> = (0..4).map(|_| x.mul_scalar(0.0)).collect();
+    let (_, _, saved) = both(device, || (0..1500).for_each(|i| sums[i % 4].add_(&x).expect("the shapes fit")));
+    for sum in &sums {
+        same("sum", values(sum), [750.0, 1500.0])?;
+    }
+    check(saved > 900, format!("only {saved} dispatches were saved"))
+}
+
+fn profiled(device: &Device) -> Outcome {
+    let x = Tensor::from_slice_on(&[1.0f32, 2.0], &[2], device);
+    let before = device.counters().fused;
+    let (sum, profile) = device.scope(|| lumigrad::profile(|| values(&x.add(&x).add(&x).neg())));
+    same("sum", sum, [-3.0, -6.0])?;
+    same("dispatches saved", device.counters().fused - before, 0)?;
+    common::mentions(&profile.to_string(), &["add.forward", "neg.forward"])
+}
+
+fn refused(_: &Device) -> Outcome {
+    let device = Device::gpu()?;
+    let kernel = lumigrad::ops::kernel("chain.forward").expect("there is such a kernel");
+    device.replace_kernel(kernel, 0, Some("nothing that compiles".into()));
+    let x = Tensor::from_slice_on(&[1.0f32, 2.0, 3.0], &[3], &device);
+    same("result", values(&x.add(&x).mul(&x).sub(&x)), [1.0, 6.0, 15.0])?;
+    same("dispatches saved", device.counters().fused, 0)?;
+    device.synchronize()?;
+    device.replace_kernel(kernel, 0, None);
+    same("result", values(&x.add(&x).mul(&x).sub(&x)), [1.0, 6.0, 15.0])?;
+    same("dispatches saved", device.counters().fused, 2)
 }
 
 fn in_between(device: &Device) -> Outcome {

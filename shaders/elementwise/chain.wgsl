@@ -28,6 +28,20 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
+// Operations, numbered as in `ChainOp`; what is none of them copies.
+const ADD: u32 = 0u;
+const SUB: u32 = 1u;
+const MUL: u32 = 2u;
+const DIV: u32 = 3u;
+const MAXIMUM: u32 = 4u;
+const MINIMUM: u32 = 5u;
+const NEG: u32 = 6u;
+const ABS: u32 = 7u;
+const SQRT: u32 = 8u;
+const DOUBLE_PRODUCT: u32 = 9u;
+const GATE: u32 = 10u;
+const LEAK: u32 = 11u;
+
 // What a step's first word says.
 const OPERATION: u32 = 0xffu;
 const TARGET_SHIFT: u32 = 8u;
@@ -55,27 +69,27 @@ fn register_of(r: Registers, number: u32) -> f32 {
 
 // Each operation as in its own file, with one rounding, so that a chain gives the bits of its steps. All are computed and
 // one is taken: software drivers run every case of a switch too, and then share nothing between them.
-fn run_step(step: vec2<u32>, l: f32, r: f32) -> f32 {
-    let operation = step.x & OPERATION;
+fn run_step(line: vec2<u32>, l: f32, r: f32) -> f32 {
+    let operation = line.x & OPERATION;
     let is_number = !elem_is_nan(r);
     let comparable = is_number && !elem_is_nan(l);
     let product = l * r;
     var v = l;
-    v = select(v, l + r, operation == 0u);
-    v = select(v, l - r, operation == 1u);
-    v = select(v, product, operation == 2u);
-    v = select(v, lg_divide(l, r), operation == 3u);
+    v = select(v, l + r, operation == ADD);
+    v = select(v, l - r, operation == SUB);
+    v = select(v, product, operation == MUL);
+    v = select(v, lg_divide(l, r), operation == DIV);
     let is_below = comparable && float_rank(l) < float_rank(r);
     let is_above = comparable && float_rank(r) < float_rank(l);
-    v = select(v, r, operation == 4u && (is_below || !is_number));
-    v = select(v, r, operation == 5u && (is_above || !is_number));
-    v = select(v, bitcast<f32>(bitcast<u32>(l) ^ 0x80000000u), operation == 6u);
-    v = select(v, abs(l), operation == 7u);
-    v = select(v, lg_sqrt(l), operation == 8u);
-    v = select(v, 2.0 * lg_keep(product), operation == 9u);
+    v = select(v, r, operation == MAXIMUM && (is_below || !is_number));
+    v = select(v, r, operation == MINIMUM && (is_above || !is_number));
+    v = select(v, bitcast<f32>(bitcast<u32>(l) ^ 0x80000000u), operation == NEG);
+    v = select(v, abs(l), operation == ABS);
+    v = select(v, lg_sqrt(l), operation == SQRT);
+    v = select(v, 2.0 * lg_keep(product), operation == DOUBLE_PRODUCT);
     let is_low = float_rank(r) <= 0;
-    v = select(v, 0.0, operation == 10u && is_low && is_number);
-    v = select(v, bitcast<f32>(step.y) * l, operation == 11u && (is_low || !is_number));
+    v = select(v, 0.0, operation == GATE && is_low && is_number);
+    v = select(v, bitcast<f32>(line.y) * l, operation == LEAK && (is_low || !is_number));
     return v;
 }
 
@@ -98,12 +112,12 @@ fn main(
     if is_set(params.loaded, 5u) { r.high.y = y[place(i, 5u)]; }
     if is_set(params.loaded, 6u) { r.high.z = z[place(i, 6u)]; }
     for (var s = params.first; s < params.first + params.steps; s += 1u) {
-        let step = program[s];
-        let left = register_of(r, (step.x >> LEFT_SHIFT) & 7u);
-        let held = register_of(r, (step.x >> RIGHT_SHIFT) & 7u);
-        let right = select(held, bitcast<f32>(step.y), (step.x & RIGHT_IS_NUMBER) != 0u);
-        let value = run_step(step, left, right);
-        let number = vec4<u32>((step.x >> TARGET_SHIFT) & 7u);
+        let line = program[s];
+        let left = register_of(r, (line.x >> LEFT_SHIFT) & 7u);
+        let held = register_of(r, (line.x >> RIGHT_SHIFT) & 7u);
+        let right = select(held, bitcast<f32>(line.y), (line.x & RIGHT_IS_NUMBER) != 0u);
+        let value = run_step(line, left, right);
+        let number = vec4<u32>((line.x >> TARGET_SHIFT) & 7u);
         r.low = select(r.low, vec4<f32>(value), vec4<u32>(0u, 1u, 2u, 3u) == number);
         r.high = select(r.high, vec4<f32>(value), vec4<u32>(4u, 5u, 6u, 7u) == number);
     }

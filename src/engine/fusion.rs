@@ -5,11 +5,9 @@
 //! one dispatch of it: they treat as many elements, lie in order or repeat one element, and use few enough buffers. A
 //! result that nobody can read any more is not written: its memory has another owner by then, or none.
 //!
-//! What is joined depends on the dispatches and on who holds what, never on time, and the operations are ones with a single
-//! rounding: the bits are those of the steps alone. Timed and compared dispatches stay as they are.
-
-use std::collections::VecDeque;
-use std::ops::Range;
+//! What is joined and what is written follow from the dispatches of a submission and from who holds what when it is made.
+//! The operations are ones with a single rounding, so the bits are those of the steps alone, whatever is joined. Timed and
+//! compared dispatches stay as they are.
 
 use bytemuck::Zeroable;
 use rustc_hash::FxHashMap;
@@ -60,7 +58,7 @@ pub struct ChainStep {
     pub left: Place,
     /// The right operand; the number when there is none.
     pub right: Option<Place>,
-    /// The result, which covers all that the dispatch writes.
+    /// The result: all that the dispatch writes, in order.
     pub result: Place,
     /// The bits of a number that every element meets.
     pub number: u32,
@@ -80,14 +78,25 @@ pub struct Place {
 /// A step of a program: operation, registers and switches; the bits of a number.
 pub(crate) type Instruction = [u32; 2];
 
+/// Where the parts of an instruction's first word lie, as in `shaders/elementwise/chain.wgsl`.
+pub(crate) const OPERATION: u32 = 0xff;
+pub(crate) const TARGET_SHIFT: u32 = 8;
+pub(crate) const LEFT_SHIFT: u32 = 12;
+pub(crate) const RIGHT_SHIFT: u32 = 16;
+pub(crate) const RIGHT_IS_NUMBER: u32 = 1 << 20;
+
 /// The first word of an instruction.
 pub(crate) const fn instruction_word(operation: u32, target: u32, left: u32, right: Option<u32>) -> u32 {
     let right = match right {
-        Some(register) => register << 16,
-        None => 1 << 20,
+        Some(register) => register << RIGHT_SHIFT,
+        None => RIGHT_IS_NUMBER,
     };
-    operation | target << 8 | left << 12 | right
+    operation | target << TARGET_SHIFT | left << LEFT_SHIFT | right
 }
+
+/// Steps that a chain grows on by while it can't be run. What makes it so is mostly a result too many, which may be read
+/// for the last time soon; without an end, each of many short chains would look at all that follows.
+const PATIENCE: usize = 16;
 
 /// When what a dispatch writes is read for the last time: the number of a dispatch, or for ever.
 type LastRead = u32;
@@ -145,6 +154,8 @@ impl Chain {
                 }
                 if chain.is_runnable() {
                     runnable = chain.steps.len();
+                } else if chain.steps.len() > runnable + PATIENCE {
+                    break;
                 }
             }
             (chain, runnable)
@@ -162,21 +173,33 @@ impl Chain {
         if step.n != self.n || !std::ptr::eq(step.interpreter, self.interpreter) {
             return false;
         }
-        let mut variables = self.variables.clone();
-        let mut read = |place: Place| read(&mut variables, at, bound, place);
-        let Some(left) = read(step.left) else { return false };
-        let right = match step.right.map(&mut read) {
-            Some(None) => return false,
-            Some(Some(right)) => right,
+        let known = self.variables.len();
+        match self.place(at, step, bound, last_read) {
+            Some(places) => {
+                self.steps.push((*step, places));
+                true
+            }
+            None => {
+                self.variables.truncate(known);
+                false
+            }
+        }
+    }
+
+    /// The variables of result, left and right operand. Without room, or where memory is used in two ways, nothing: then
+    /// there may be new variables, and the others are as they were.
+    fn place(&mut self, at: usize, step: &ChainStep, bound: &Bound, last_read: LastRead) -> Option<[usize; 3]> {
+        let variables = &mut self.variables;
+        let left = read(variables, at, bound, step.left)?;
+        let right = match step.right {
+            Some(place) => read(variables, at, bound, place)?,
             None => left,
         };
-        let Some(result) = write(&mut variables, at, bound, step.result, last_read) else { return false };
         if variables.len() > REGISTERS {
-            return false;
+            return None;
         }
-        self.variables = variables;
-        self.steps.push((*step, [result, left, right]));
-        true
+        let result = write(variables, at, bound, step.result, last_read)?;
+        (variables.len() <= REGISTERS).then_some([result, left, right])
     }
 
     /// The last of the dispatches.
@@ -247,19 +270,18 @@ fn write(
 
 /// For each step among the dispatches, when its result is read for the last time.
 fn last_reads(commands: &[Dispatch], pool: &mut Pool) -> Vec<LastRead> {
+    pool.collect();
     let mut last_reads = vec![FOREVER; commands.len()];
     // Going backwards: when what a buffer holds here is read for the last time.
     let mut needed: FxHashMap<u64, LastRead> = FxHashMap::default();
     for (at, command) in commands.iter().enumerate().rev() {
         let kernel = command.pipeline.kernel().0;
         let uses = || kernel.bindings.iter().zip(&command.bound.buffers).enumerate();
-        let mut need = |(id, buffer): &(u64, wgpu::Buffer)| {
-            *needed.entry(*id).or_insert_with(|| if pool.is_free(*id, buffer.size()) { NEVER } else { FOREVER })
-        };
+        let mut need = |id: &u64| *needed.entry(*id).or_insert_with(|| if pool.is_free(*id) { NEVER } else { FOREVER });
         // A dispatch reads before it writes, so its writes come first.
         let mut before: SmallVec<[(u64, LastRead); 8]> = SmallVec::new();
         for (i, (binding, used)) in uses().filter(|(_, (binding, _))| binding.is_operand()) {
-            let after = need(used);
+            let after = need(&used.0);
             if binding.is_written() && command.step.is_some() {
                 last_reads[at] = after;
             }
@@ -272,6 +294,10 @@ fn last_reads(commands: &[Dispatch], pool: &mut Pool) -> Vec<LastRead> {
     last_reads
 }
 
+fn numbered((id, buffer): &(u64, wgpu::Buffer)) -> (u64, &wgpu::Buffer) {
+    (*id, buffer)
+}
+
 /// What chains need on a device.
 #[derive(Default)]
 pub(crate) struct Fusion {
@@ -279,6 +305,8 @@ pub(crate) struct Fusion {
     pub off: bool,
     program: Vec<Instruction>,
     arena: Option<Arena>,
+    /// The device has refused an interpreter, and that was told.
+    refused: bool,
 }
 
 /// The buffers that every chain is bound to.
@@ -316,7 +344,6 @@ pub(crate) struct Workshop<'a> {
 impl Fusion {
     /// Puts one dispatch in the place of each chain among those of a submission.
     pub fn fuse(&mut self, commands: &mut Vec<Dispatch>, mut shop: Workshop<'_>) {
-        self.program.clear();
         let linked = |pair: &[Dispatch]| match (&pair[0].step, &pair[1].step) {
             (Some(a), Some(b)) => a.n == b.n,
             _ => false,
@@ -325,50 +352,49 @@ impl Fusion {
             return;
         }
         let last_reads = last_reads(commands, shop.pool);
-        // The numbers of the dispatches that go, and what stands in their place.
-        let mut chains: VecDeque<(Range<usize>, Dispatch)> = VecDeque::new();
-        let mut at = 0;
+        let (mut chains, mut at) = (Vec::new(), 0);
         while at < commands.len() {
             let chain = Chain::longest(at, commands, &last_reads);
-            let made = chain
-                .and_then(|chain| Some((chain.first..chain.end() + 1, self.dispatch(&chain, commands, &mut shop)?)));
-            at = made.as_ref().map_or(at + 1, |(steps, _)| steps.end);
-            chains.extend(made);
+            let whole = chain.and_then(|chain| Some((chain.steps.len(), self.dispatch(&chain, commands, &mut shop)?)));
+            let steps = whole.as_ref().map_or(1, |(steps, _)| *steps);
+            chains.extend(whole.map(|(steps, whole)| (at..at + steps, whole)));
+            at += steps;
         }
-        let (before, mut number) = (commands.len(), 0);
-        commands.retain_mut(|command| {
-            let at = number;
-            number += 1;
-            if chains.front().is_some_and(|(steps, _)| at == steps.end) {
-                chains.pop_front();
-            }
-            match chains.front_mut() {
-                Some((steps, whole)) if at == steps.start => {
-                    std::mem::swap(command, whole);
-                    true
-                }
-                Some((steps, _)) => !steps.contains(&at),
-                None => true,
-            }
-        });
+        let before = commands.len();
+        let mut apart = std::mem::replace(commands, Vec::with_capacity(before)).into_iter();
+        let mut at = 0;
+        for (steps, whole) in chains {
+            commands.extend(apart.by_ref().take(steps.start - at));
+            commands.push(whole);
+            apart.by_ref().take(steps.len()).for_each(drop);
+            at = steps.end;
+        }
+        commands.extend(apart);
         AtomicCounters::add(&shop.counters.fused, (before - commands.len()) as u64);
     }
 
-    /// Puts the programs of the last [`Self::fuse`] where the device finds them.
-    pub fn write(&self, queue: &wgpu::Queue) {
+    /// Puts the programs that [`Self::fuse`] has made where the device finds them.
+    pub fn write(&mut self, queue: &wgpu::Queue) {
         if let (Some(arena), false) = (&self.arena, self.program.is_empty()) {
             queue.write_buffer(&arena.program.1, 0, bytemuck::cast_slice(&self.program));
+            self.program.clear();
         }
     }
 
     /// The dispatch of a chain. `None` where the device can't run its interpreter: then the steps run.
     fn dispatch(&mut self, chain: &Chain, commands: &[Dispatch], shop: &mut Workshop<'_>) -> Option<Dispatch> {
-        let pipeline = shop.pipelines.get(shop.device, chain.interpreter, 0, shop.counters).ok()?;
+        // It must be there before the steps go.
+        let pipeline = match shop.pipelines.ready(shop.device, chain.interpreter, 0, shop.counters) {
+            Ok(pipeline) => pipeline,
+            Err(error) => {
+                if !std::mem::replace(&mut self.refused, true) {
+                    log::warn!("small operations run one by one: {error}");
+                }
+                return None;
+            }
+        };
         let arena = self.arena.get_or_insert_with(|| Arena::new(shop.device, shop.pool, shop.most));
         let registers = chain.registers();
-        fn numbered((id, buffer): &(u64, wgpu::Buffer)) -> (u64, &wgpu::Buffer) {
-            (*id, buffer)
-        }
         let mut buffers: SmallVec<[(u64, &wgpu::Buffer); 8]> =
             SmallVec::from_elem(numbered(&arena.program), 1 + INPUTS);
         buffers.extend(arena.blanks.iter().map(numbered));

@@ -6,6 +6,8 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 
+use futures::channel::oneshot;
+
 use super::adapter::{self, AdapterFacts};
 use super::cache::PipelineStore;
 use super::counters::AtomicCounters;
@@ -20,7 +22,6 @@ use super::stream::Stream;
 use super::timer::Timing;
 use crate::dtype::DType;
 use crate::{Error, Result};
-use futures::channel::oneshot;
 
 /// Bytes behind every tensor in guarded mode, to see kernels that write past the end.
 const GUARD_BYTES: u64 = 256;
@@ -275,11 +276,7 @@ impl Gpu {
     /// Compiles a kernel that has not run yet, so that its first dispatch can be timed, or its mistakes come out now.
     pub fn prepare(&self, kernel: &'static Kernel, variant: usize) -> Result<()> {
         let pipelines = &mut self.stream().pipelines;
-        let pipeline = pipelines.get(&self.device, kernel, variant, &self.counters)?;
-        if pipeline.compiled().is_none() {
-            pipelines.compile_waiting(&self.device, &self.counters, |_| true);
-        }
-        pipeline.refusal()
+        pipelines.ready(&self.device, kernel, variant, &self.counters).map(|_| ())
     }
 
     /// Records one kernel.

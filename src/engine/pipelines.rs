@@ -112,6 +112,10 @@ impl Pipelines {
     pub fn replace(&mut self, kernel: &'static Kernel, variant: usize, wgsl: Option<String>) {
         let key = (kernel.id(), variant);
         self.pipelines.remove(&key);
+        self.waiting.retain(|pipeline| {
+            let (waiting, of) = pipeline.kernel();
+            (waiting.id(), of) != key
+        });
         match wgsl {
             Some(text) => self.replacements.insert(key, text),
             None => self.replacements.remove(&key),
@@ -149,6 +153,25 @@ impl Pipelines {
         Ok(pipeline)
     }
 
+    /// [`Self::get`], compiled.
+    ///
+    /// # Errors
+    /// When the device refuses the kernel.
+    pub fn ready(
+        &mut self,
+        device: &wgpu::Device,
+        kernel: &'static Kernel,
+        variant: usize,
+        counters: &AtomicCounters,
+    ) -> Result<Pipeline> {
+        let pipeline = self.get(device, kernel, variant, counters)?;
+        if pipeline.compiled().is_none() {
+            self.compile_waiting(device, counters, |waiting| waiting.is(&pipeline));
+        }
+        pipeline.refusal()?;
+        Ok(pipeline)
+    }
+
     /// A pipeline that is still to be compiled.
     pub fn declare(
         &mut self,
@@ -167,7 +190,7 @@ impl Pipelines {
         Ok(Pipeline::new(kernel, variant, replacement, access, layout))
     }
 
-    /// Compiles the pipelines that wait for it and are wanted, and gives them in the order of their first use.
+    /// Compiles the pipelines that wait for it and are wanted, and gives them in the order in which they were asked for.
     pub fn compile_waiting(
         &mut self,
         device: &wgpu::Device,

@@ -109,6 +109,8 @@ impl Drop for Buffer {
 /// Free lists by size.
 pub(crate) struct Pool {
     free: BTreeMap<u64, Vec<RawBuffer>>,
+    /// Those in `free`.
+    free_ids: FxHashSet<u64>,
     free_bytes: u64,
     returned: mpsc::Receiver<RawBuffer>,
     next_id: u64,
@@ -132,6 +134,7 @@ impl Pool {
     pub fn new(returned: mpsc::Receiver<RawBuffer>) -> Self {
         Pool {
             free: BTreeMap::new(),
+            free_ids: FxHashSet::default(),
             free_bytes: 0,
             returned,
             next_id: 1,
@@ -142,7 +145,8 @@ impl Pool {
         }
     }
 
-    fn collect(&mut self) {
+    /// Takes in what was given back.
+    pub fn collect(&mut self) {
         while let Ok(raw) = self.returned.try_recv() {
             self.put(raw);
         }
@@ -156,6 +160,7 @@ impl Pool {
             self.parked.insert(raw.id, raw);
         } else {
             self.free_bytes += raw.bytes;
+            self.free_ids.insert(raw.id);
             self.free.entry(raw.bytes).or_default().push(raw);
         }
     }
@@ -174,14 +179,14 @@ impl Pool {
         // `remove` keeps the order, so that a loop that repeats itself meets the same buffers in the same places and
         // finds its bind groups again.
         let raw = list.remove(position);
+        self.free_ids.remove(&raw.id);
         self.free_bytes -= bytes;
         Some(raw)
     }
 
-    /// Whether a buffer of this size waits for reuse, so that nobody can read what it holds.
-    pub fn is_free(&mut self, id: u64, bytes: u64) -> bool {
-        self.collect();
-        self.free.get(&bytes).is_some_and(|list| list.iter().rev().any(|raw| raw.id == id))
+    /// Whether a buffer waited for reuse at the last [`Self::collect`], so that nobody can read what it holds.
+    pub fn is_free(&self, id: u64) -> bool {
+        self.free_ids.contains(&id)
     }
 
     pub fn next_id(&mut self) -> u64 {
@@ -203,6 +208,7 @@ impl Pool {
     pub fn drain(&mut self) -> Vec<u64> {
         self.collect();
         self.free_bytes = 0;
+        self.free_ids.clear();
         std::mem::take(&mut self.free).into_values().flatten().map(|raw| raw.id).collect()
     }
 

@@ -242,9 +242,9 @@ impl Stream {
         }
         let commands = &self.commands;
         let is_used = |pipeline: &mut Pipeline| commands.iter().any(|command| command.pipeline.is(pipeline));
-        let fresh = self.pipelines.compile_waiting(device, counters, is_used);
-        self.refused = self.refused.take().or_else(|| fresh.iter().find_map(|pipeline| pipeline.refusal().err()));
-        let fresh = if self.helper.is_some() { self.first_uses(&fresh) } else { Vec::new() };
+        let compiled = self.pipelines.compile_waiting(device, counters, is_used);
+        self.refused = self.refused.take().or_else(|| compiled.iter().find_map(|pipeline| pipeline.refusal().err()));
+        let first_uses = if self.helper.is_some() { self.first_uses(&compiled) } else { Vec::new() };
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
         let times = self.encode(device, queue, &mut encoder);
         tail(&mut encoder);
@@ -261,19 +261,21 @@ impl Stream {
         self.recording += 1;
         self.in_flight.push_back(index.clone());
         if let Some(helper) = &mut self.helper {
-            helper.help(&fresh, |patience| has_run(device, &index, patience));
+            helper.help(&first_uses, |patience| has_run(device, &index, patience));
         }
         index
     }
 
-    /// The params that pipelines are first used with.
-    fn first_uses(&self, fresh: &[Pipeline]) -> Vec<FirstUse> {
+    /// The params that pipelines are first used with, in the order of those uses.
+    fn first_uses(&self, pipelines: &[Pipeline]) -> Vec<FirstUse> {
         let first = |pipeline: &Pipeline| {
-            let command = self.commands.iter().find(|command| command.pipeline.is(pipeline))?;
-            let params = self.params[command.params as usize..][..PARAMS_BYTES as usize].to_vec();
-            Some(FirstUse { pipeline: pipeline.clone(), params })
+            let place = self.commands.iter().position(|command| command.pipeline.is(pipeline))?;
+            let params = self.params[self.commands[place].params as usize..][..PARAMS_BYTES as usize].to_vec();
+            Some((place, FirstUse { pipeline: pipeline.clone(), params }))
         };
-        fresh.iter().filter_map(first).collect()
+        let mut uses: Vec<_> = pipelines.iter().filter_map(first).collect();
+        uses.sort_by_key(|(place, _)| *place);
+        uses.into_iter().map(|(_, first)| first).collect()
     }
 
     /// Encodes the recorded commands. Gives the queries of their times, if somebody wants them.

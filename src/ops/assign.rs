@@ -95,7 +95,7 @@ fn forward(call: &mut Call<'_>, kernels: &'static Elementwise, rule: ChainRule) 
     };
     let params = ElementwiseParams::new(call.op(), target.shape(), &[source, target], target)?;
     let variant = target.dtype().storage_variant();
-    let step = if target.dtype() == DType::F32 { params.step(rule, kernels.each.bindings.len()) } else { None };
+    let step = if target.dtype() == DType::F32 { params.step_in_place(rule, 1) } else { None };
     call.dispatch_step(kernel_of(kernels, &params), variant, &[source, target], &params, step);
     target.bump_version();
     Ok(smallvec![])

@@ -7,7 +7,10 @@ use smallvec::smallvec;
 
 use super::{ElementwiseParams, FLOAT};
 use crate::Result;
-use crate::engine::fusion::{ChainParams, ChainStep, MAX_ELEMENTS, Place, instruction_word};
+use crate::engine::fusion::{
+    ChainParams, ChainStep, LEFT_SHIFT, MAX_ELEMENTS, OPERATION, Place, RIGHT_IS_NUMBER, RIGHT_SHIFT, TARGET_SHIFT,
+    instruction_word,
+};
 use crate::engine::{Binding, Bound, Grid, HostCall, Kernel, ParamsLayout};
 use crate::ops::{Attrs, Operation, cases};
 
@@ -69,7 +72,8 @@ impl ChainOp {
         }
     }
 
-    /// How large the error of a step can be, from the same of its operands.
+    /// How large the error of a step can be, from the same of its operands. Of a quotient only where the divisor is no
+    /// difference, whose magnitude is larger than it: no program of the cases divides by one.
     fn magnitude(self, l: f64, r: f64, p: f64) -> f64 {
         match self {
             ChainOp::Sub => l + r,
@@ -85,30 +89,37 @@ impl ChainOp {
 pub(crate) type ChainRule = (ChainOp, &'static [u8]);
 
 impl ElementwiseParams {
-    /// What a dispatch of floats with these params, which writes its last of `bindings` bindings, does as a step of a chain;
-    /// nothing where there are too many elements, or they lie in another way than a chain takes them.
-    pub fn step(&self, (op, operands): ChainRule, bindings: usize) -> Option<ChainStep> {
+    /// What a dispatch of floats with these params does as a step of a chain. Its result is binding `bindings` - 1 and lies
+    /// in order, one element behind the other. Nothing where there are too many elements, or an operand lies in a way that
+    /// chains don't take.
+    pub fn step(&self, rule: ChainRule, bindings: usize) -> Option<ChainStep> {
+        let result = Place { binding: bindings as u8 - 1, repeated: false, offset: self.offsets[3] };
+        self.step_into(rule, result)
+    }
+
+    /// [`Self::step`] of a dispatch that changes its operand `binding` in place.
+    pub fn step_in_place(&self, rule: ChainRule, binding: u8) -> Option<ChainStep> {
+        let result = self.place(binding).filter(|place| !place.repeated)?;
+        self.step_into(rule, result)
+    }
+
+    fn step_into(&self, (op, operands): ChainRule, result: Place) -> Option<ChainStep> {
         if self.n > MAX_ELEMENTS || self.rank > 1 {
             return None;
         }
-        let place = |binding: u8| {
-            let stride = if self.n == 1 { 1 } else { self.strides[8 * usize::from(binding)] };
-            let place = Place { binding, repeated: stride == 0, offset: self.offsets[usize::from(binding)] };
-            (stride <= 1).then_some(place)
-        };
         let right = match operands.get(1) {
-            Some(&binding) => Some(place(binding)?),
+            Some(&binding) => Some(self.place(binding)?),
             None => None,
         };
-        Some(ChainStep {
-            interpreter: &CHAIN,
-            operation: op as u32,
-            n: self.n,
-            left: place(operands[0])?,
-            right,
-            result: Place { binding: bindings as u8 - 1, repeated: false, offset: self.offsets[3] },
-            number: self.scalars[0],
-        })
+        let (left, number) = (self.place(operands[0])?, self.scalars[0]);
+        Some(ChainStep { interpreter: &CHAIN, operation: op as u32, n: self.n, left, right, result, number })
+    }
+
+    /// Where an operand lies, if that is in order or one element for all.
+    fn place(&self, binding: u8) -> Option<Place> {
+        let step = if self.n == 1 { 1 } else { self.last_step(usize::from(binding)) };
+        let offset = self.offsets[usize::from(binding)];
+        (step <= 1).then_some(Place { binding, repeated: step == 0, offset })
     }
 }
 
@@ -155,9 +166,9 @@ fn twin(call: &HostCall<'_>, run: fn(ChainOp, f64, f64, f64) -> f64) -> Result<(
         for step in steps.clone() {
             let number = f64::from(f32::from_bits(step[1]));
             let register = |shift: u32| (step[0] >> shift & 7) as usize;
-            let right = if step[0] >> 20 & 1 == 1 { number } else { registers[register(16)] };
-            let op = ChainOp::ALL[(step[0] & 0xff) as usize];
-            registers[register(8)] = run(op, registers[register(12)], right, number);
+            let right = if step[0] & RIGHT_IS_NUMBER != 0 { number } else { registers[register(RIGHT_SHIFT)] };
+            let op = ChainOp::ALL[(step[0] & OPERATION) as usize];
+            registers[register(TARGET_SHIFT)] = run(op, registers[register(LEFT_SHIFT)], right, number);
         }
         for register in (4..7).filter(|&register| is_set(p.stored, register)) {
             call.floats_mut(1 + register)[place(register)] = registers[register];
