@@ -301,13 +301,13 @@ fn strided_targets(device: &Device) -> Outcome {
 fn view(random: &mut Random, matrix: &Tensor) -> Tensor {
     match random.below(7) {
         0 | 1 => matrix.select(0, random.below(4) as i64),
-        2 => matrix.reshape(&[24]).slice(0, 3, 9),
+        2 => matrix.reshape([24]).slice(0, 3, 9),
         3 => {
             let first = random.below(18) as i64;
-            matrix.reshape(&[24]).slice(0, first, first + 6)
+            matrix.reshape([24]).slice(0, first, first + 6)
         }
-        4 => matrix.slice(1, 2, 3).expand(&[4, 6]).select(0, 1),
-        5 => matrix.slice(0, 0, 2).slice(1, 0, 3).reshape(&[6]),
+        4 => matrix.slice(1, 2, 3).expand([4, 6]).select(0, 1),
+        5 => matrix.slice(0, 0, 2).slice(1, 0, 3).reshape([6]),
         _ => matrix.select(1, random.below(6) as i64),
     }
 }

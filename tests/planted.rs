@@ -35,12 +35,7 @@ const MISTAKES: &[Mistake] = &[
         wrong: "] = select(0.0, bitcast<f32>(0x7fbffff9u + i), i == 7u) + forward(",
         shows_at: "element 7:",
     },
-    Mistake {
-        name: "wrong_operand",
-        right: "y[operand_offset(i, 1u)]",
-        wrong: "y[operand_offset(i, 0u)]",
-        shows_at: "element ",
-    },
+    Mistake { name: "wrong_operand", right: "y[at.y]", wrong: "y[at.x]", shows_at: "element " },
 ];
 
 fn main() {
