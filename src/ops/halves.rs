@@ -6,8 +6,8 @@
 //!
 //! Elementwise operations have kernels that do the same to eight elements a thread, with nothing written between
 //! (`shaders/elementwise/halves.wgsl`): a third of the time on lavapipe (`cargo bench --bench elementwise -- " of "`), and one
-//! dispatch for three or four. They take operands that lie in order, in whole vectors; others go the long way. What is saved for the gradient is then halves, as in PyTorch. Nothing
-//! of this is seen in an operation's page.
+//! dispatch for three or four. They take operands that lie in order, in whole vectors; others go the long way. What is
+//! saved for the gradient is then halves, as in PyTorch. Nothing of this is seen in an operation's page.
 
 use smallvec::{SmallVec, smallvec};
 
