@@ -65,12 +65,11 @@ fn file(dir: &Path) -> Result<PathBuf, Failed> {
 fn kept(_: &Device) -> Outcome {
     let dir = tempfile::tempdir()?;
     let first = run(dir.path(), "tune")?;
-    // A product and both its gradients, a convolution and its gradient, softmax and its gradient, two sums, and perhaps one
-    // of the parts of a weight's gradient.
-    check((9..=10).contains(&first.measured()), format!("{} were measured: {}", first.measured(), first.log))?;
+    // A product and both its gradients, a convolution and its gradient, softmax and its gradient, two sums.
+    check(first.measured() == 9, format!("{} computations were measured: {}", first.measured(), first.log))?;
     let text = String::from_utf8_lossy(&std::fs::read(file(dir.path())?)?).into_owned();
     let kept = ["matmul", "conv", "reduce"].map(|family| text.matches(&format!("\"{family} ")).count());
-    check(kept == [3, 2, first.measured() - 5], text)?;
+    check(kept == [3, 2, 4], text)?;
     let second = run(dir.path(), "tune")?;
     same("computations measured by the second process", second.measured(), 0)?;
     same("results", second.results, first.results)
@@ -155,7 +154,8 @@ fn usual(device: &Device) -> Option<&'static str> {
 fn step(device: &Device) -> lumigrad::Result<Vec<u32>> {
     let leaf = |shape: &[usize]| Tensor::uniform_on(shape, -1.0, 1.0, device).requires_grad();
     let (a, b) = (leaf(&[32, 48]), leaf(&[48, 64]));
-    let (x, w) = (leaf(&[2, 8, 9, 9]), leaf(&[8, 8, 3, 3]));
+    // The gradient of a weight would add up parts, on some adapters.
+    let (x, w) = (leaf(&[2, 8, 9, 9]), leaf(&[8, 8, 3, 3]).detach());
     let (product, images) = (a.matmul(&b), x.conv2d(&w, None, &Default::default()));
     (product.softmax(1).square().sum() + images.square().sum()).backward()?;
     let results = [Some(product), Some(images), a.grad(), b.grad(), x.grad()];
