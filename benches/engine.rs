@@ -20,58 +20,41 @@ fn host_cost(c: &mut Criterion) {
     let one = Tensor::ones(&[1]);
     let mut group = c.benchmark_group("host");
     group.throughput(Throughput::Elements(ADDS));
-    for (name, joined) in [("100 dependent adds", true), ("100 dependent adds, a dispatch each", false)] {
-        device.set_fusion(joined);
-        group.bench_function(name, |b| {
-            b.iter_custom(|rounds| {
-                let mut total = Duration::ZERO;
-                for _ in 0..rounds {
-                    let mut x = one.clone();
-                    let start = Instant::now();
-                    for _ in 0..ADDS {
-                        x = x.add(&one);
-                    }
-                    device.flush();
-                    total += start.elapsed();
-                    device.synchronize().expect("the device works");
-                }
-                total
-            });
-        });
-    }
+    let adds = |start: &Tensor, rounds| {
+        let mut total = Duration::ZERO;
+        for _ in 0..rounds {
+            let begun = Instant::now();
+            let sum = (0..ADDS).fold(start.clone(), |x, _| x.add(&one));
+            device.flush();
+            total += begun.elapsed();
+            drop(sum);
+            device.synchronize().expect("the device works");
+        }
+        total
+    };
+    group.bench_function("100 dependent adds", |b| b.iter_custom(|rounds| adds(&one, rounds)));
+    device.set_fusion(false);
+    group.bench_function("100 dependent adds, a dispatch each", |b| b.iter_custom(|rounds| adds(&one, rounds)));
     device.set_fusion(true);
     group.bench_function("100 dependent adds, replayed", |b| {
         let mut capture = device.capture();
-        let mut adds = || capture.run(&[], |_| Ok((0..ADDS).fold(one.clone(), |x, _| x.add(&one))));
-        (0..3).for_each(|_| drop(adds().expect("the device works")));
+        let mut replayed = || capture.run(&[], |_| Ok((0..ADDS).fold(one.clone(), |x, _| x.add(&one))));
+        (0..3).for_each(|_| drop(replayed().expect("the device works")));
         b.iter_custom(|rounds| {
             let mut total = Duration::ZERO;
             for _ in 0..rounds {
                 device.synchronize().expect("the device works");
                 let start = Instant::now();
-                adds().expect("the device works");
+                replayed().expect("the device works");
                 device.flush();
                 total += start.elapsed();
             }
             total
         });
     });
+    let leaf = Tensor::ones(&[1]).requires_grad();
     group.bench_function("100 dependent adds, recorded for gradients", |b| {
-        let leaf = Tensor::ones(&[1]).requires_grad();
-        b.iter_custom(|rounds| {
-            let mut total = Duration::ZERO;
-            for _ in 0..rounds {
-                let start = Instant::now();
-                let mut x = leaf.add(&one);
-                for _ in 1..ADDS {
-                    x = x.add(&one);
-                }
-                device.flush();
-                total += start.elapsed();
-                device.synchronize().expect("the device works");
-            }
-            total
-        });
+        b.iter_custom(|rounds| adds(&leaf, rounds));
     });
     group.finish();
 }

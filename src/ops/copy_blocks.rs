@@ -123,22 +123,9 @@ fn twin(call: &HostCall<'_>) -> Result<()> {
         (0..16).map(move |k| {
             let (line, column) = (k / 4, k % 4);
             let (x_line, x_column) = if turned { (column, line) } else { (line, column) };
-            (4 * (from + x_line * p.x_step as usize) + x_column, 4 * (to + line * p.y_step as usize) + column)
+            (Some(4 * (from + x_line * p.x_step as usize) + x_column), 4 * (to + line * p.y_step as usize) + column)
         })
     });
-    match call.variant() % 3 {
-        0 => {
-            let (x, mut y) = (call.floats(0), call.floats_mut(1));
-            places.for_each(|(from, to)| y[to] = x[from]);
-        }
-        1 => {
-            let (x, mut y) = (call.ints(0), call.ints_mut(1));
-            places.for_each(|(from, to)| y[to] = x[from]);
-        }
-        _ => {
-            let (x, mut y) = (call.words(0), call.words_mut(1));
-            places.for_each(|(from, to)| y[to] = x[from]);
-        }
-    }
+    call.copy_elements(0, 1, places);
     Ok(())
 }

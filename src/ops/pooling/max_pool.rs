@@ -12,7 +12,7 @@ use super::{
     OutputSize, Pool, PoolParams, by_group_grid, by_thread_grid, contiguous, rows_of, sizes_or, windows_along,
 };
 use crate::dtype::DType;
-use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, ParamsLayout, Variant};
+use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, Params, ParamsLayout, Variant};
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, methods, pair};
 use crate::tensor::Tensor;
 use crate::{Error, PerDim, Result};
@@ -133,6 +133,11 @@ pub(super) fn twin(call: &HostCall<'_>, least: bool, adaptive: bool) -> Result<(
     Ok(())
 }
 
+/// Half an ulp an addition, and half for the twin's own rounding.
+pub(super) fn backward_bound(params: &Params<'_>) -> Bound {
+    Bound::Magnitude { ulps: 0.5 * params.get::<PoolParams>().overlap() }
+}
+
 macro_rules! backward_kernel {
     ($entry:literal, $variants:expr) => {
         Kernel {
@@ -147,8 +152,7 @@ macro_rules! backward_kernel {
                 Grid::elements(p.n).work(u64::from(p.n) * (p.overlap() as u64 + 8) * 4)
             },
             reference: backward_twin,
-            // Half an ulp an addition, and half for the twin's own rounding.
-            bound: |p| Bound::Magnitude { ulps: 0.5 * p.get::<PoolParams>().overlap() },
+            bound: backward_bound,
         }
     };
 }

@@ -3,7 +3,7 @@
 //! (`cargo bench --bench layers -- max_pool2d`).
 
 use super::PoolParams;
-use super::max_pool::{backward_twin, twin};
+use super::max_pool::{backward_bound, backward_twin, twin};
 use crate::engine::{Binding, Bound, Grid, Item, Kernel, Params, ParamsLayout, Variant};
 
 macro_rules! quads_kernel {
@@ -36,17 +36,16 @@ macro_rules! backward_kernel {
             variants: &[Variant::new("", &[Item::Const("ADAPTIVE", 0)])],
             grid,
             reference: backward_twin,
-            bound: |_| $bound,
+            bound: $bound,
         }
     };
 }
 
 /// The gradient of windows of two by two that cover their planes: every element is in one window.
-pub(super) static BACKWARD_QUADS: Kernel = backward_kernel!("backward_quads", Bound::Exact);
+pub(super) static BACKWARD_QUADS: Kernel = backward_kernel!("backward_quads", |_| Bound::Exact);
 
-/// The gradient of windows of three by three with a padded border that cover their planes two steps apart: half an ulp an
-/// addition, and half for the twin's own rounding.
-pub(super) static BACKWARD_THREES: Kernel = backward_kernel!("backward_threes", Bound::Magnitude { ulps: 2.0 });
+/// The gradient of windows of three by three with a padded border that cover their planes two steps apart.
+pub(super) static BACKWARD_THREES: Kernel = backward_kernel!("backward_threes", backward_bound);
 
 /// LEAST: the least element is wanted. THREE: windows of three by three. KIND: floats.
 macro_rules! items {
