@@ -6,16 +6,9 @@
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<u32>>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = linear_id(group, groups, local);
-    if 4u * i >= params.n {
-        return;
-    }
+const PER_THREAD: u32 = 4u;
+
+fn run(i: u32) {
     let step = params.extra.x;
     let at = operand_offset(4u * i, 0u);
     let a = params.scalars;

@@ -12,16 +12,7 @@ fn maths(u: vec4<f32>, v: vec4<f32>, w: vec4<f32>) -> vec4<f32> {
     return vec4<f32>(side(u.x, v.x, w.x), side(u.y, v.y, w.y), side(u.z, v.z, w.z), side(u.w, v.w, w.w));
 }
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = linear_id(group, groups, local);
-    if 8u * i >= params.n {
-        return;
-    }
+fn run(i: u32) {
     let firsts = (params.offsets.xyz >> vec3(3u)) + i;
     let u = g[firsts.x];
     let v = x[firsts.y];

@@ -11,16 +11,7 @@ fn maths(v: vec4<f32>, w: vec4<f32>) -> vec4<f32> {
     return vec4<f32>(forward(v.x, w.x), forward(v.y, w.y), forward(v.z, w.z), forward(v.w, w.w));
 }
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = linear_id(group, groups, local);
-    if 8u * i >= params.n {
-        return;
-    }
+fn run(i: u32) {
     let firsts = (params.offsets.xyz >> vec3(3u)) + i;
     let v = x[firsts.x];
     let w = y[firsts.y];

@@ -6,16 +6,7 @@
 @group(0) @binding(1) var<storage, read> y: array<vec4<elem>>;
 @group(0) @binding(2) var<storage, read_write> z: array<vec4<result>>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = linear_id(group, groups, local);
-    if 4u * i >= params.n {
-        return;
-    }
+fn run(i: u32) {
     let firsts = firsts_of(i);
     let v = spread(x[firsts.x >> 2u], firsts.x, 0u);
     let w = spread(y[firsts.y >> 2u], firsts.y, 1u);

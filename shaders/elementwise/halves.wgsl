@@ -1,6 +1,8 @@
 // Eight floats of half the width in four words, as floats of f32. KIND of the prelude says which of the two types they are.
 #import common/half
 
+const PER_THREAD: u32 = 8u;
+
 fn wide(half: u32) -> f32 {
     return bitcast<f32>(widen(KIND, half));
 }

@@ -1,5 +1,7 @@
 // Operands whose rows are whole vectors, or one element that is repeated.
 
+const PER_THREAD: u32 = 4u;
+
 // Where element 4i of the result comes from in each operand.
 fn firsts_of(i: u32) -> vec3<u32> {
     return operand_offsets(4u * i);

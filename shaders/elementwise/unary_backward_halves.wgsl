@@ -11,16 +11,7 @@ fn maths(u: vec4<f32>, v: vec4<f32>, a: vec4<f32>) -> vec4<f32> {
     return vec4<f32>(backward(u.x, v.x, a), backward(u.y, v.y, a), backward(u.z, v.z, a), backward(u.w, v.w, a));
 }
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = linear_id(group, groups, local);
-    if 8u * i >= params.n {
-        return;
-    }
+fn run(i: u32) {
     let firsts = (params.offsets.xyz >> vec3(3u)) + i;
     let u = g[firsts.x];
     let v = s[firsts.y];

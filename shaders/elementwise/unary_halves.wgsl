@@ -10,16 +10,7 @@ fn maths(v: vec4<f32>, a: vec4<f32>) -> vec4<f32> {
     return vec4<f32>(forward(v.x, a), forward(v.y, a), forward(v.z, a), forward(v.w, a));
 }
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = linear_id(group, groups, local);
-    if 8u * i >= params.n {
-        return;
-    }
+fn run(i: u32) {
     let firsts = (params.offsets.xyz >> vec3(3u)) + i;
     let v = x[firsts.x];
     let a = bitcast<vec4<f32>>(params.scalars);

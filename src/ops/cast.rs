@@ -16,6 +16,7 @@ use crate::dtype::DType;
 use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, ParamsLayout, Variant};
 use crate::tensor::Tensor;
 
+const THREADS: &str = include_str!("../../shaders/elementwise/threads.wgsl");
 const MATHS: &str = include_str!("../../shaders/cast_maths.wgsl");
 
 macro_rules! prelude {
@@ -95,6 +96,7 @@ static FORWARD: Elementwise = Elementwise::new(
         "cast.quads",
         &[
             include_str!("../../shaders/elementwise/quads.wgsl"),
+            THREADS,
             include_str!("../../shaders/elementwise/unary_quads.wgsl"),
             MATHS,
         ],
@@ -103,6 +105,7 @@ static FORWARD: Elementwise = Elementwise::new(
         "cast.rows",
         &[
             include_str!("../../shaders/elementwise/rows.wgsl"),
+            THREADS,
             include_str!("../../shaders/elementwise/unary_quads.wgsl"),
             MATHS,
         ],
@@ -113,7 +116,7 @@ static FORWARD: Elementwise = Elementwise::new(
 /// Four elements a thread that lie any step apart: half of the time that they take one by one.
 static STEPS: Kernel = Kernel {
     name: "cast.steps",
-    source: &[include_str!("../../shaders/cast_steps.wgsl"), MATHS],
+    source: &[include_str!("../../shaders/cast_steps.wgsl"), THREADS, MATHS],
     entry: "main",
     bindings: &[Binding::Read("x"), Binding::Write("y")],
     params: ParamsLayout::of::<ElementwiseParams>(),

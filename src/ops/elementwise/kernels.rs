@@ -221,16 +221,19 @@ macro_rules! kernels {
             },
             (concat!($kernel, "_quads"), &[
                 include_str!("../../../shaders/elementwise/quads.wgsl"),
+                include_str!("../../../shaders/elementwise/threads.wgsl"),
                 include_str!(concat!("../../../shaders/elementwise/", $wrapper, "_quads.wgsl")),
                 $(include_str!(concat!("../../../shaders/elementwise/", $file, ".wgsl"))),+
             ]),
             (concat!($kernel, "_rows"), &[
                 include_str!("../../../shaders/elementwise/rows.wgsl"),
+                include_str!("../../../shaders/elementwise/threads.wgsl"),
                 include_str!(concat!("../../../shaders/elementwise/", $wrapper, "_quads.wgsl")),
                 $(include_str!(concat!("../../../shaders/elementwise/", $file, ".wgsl"))),+
             ]),
         ).with_halves((concat!($kernel, "_halves"), &[
             include_str!("../../../shaders/elementwise/halves.wgsl"),
+            include_str!("../../../shaders/elementwise/threads.wgsl"),
             include_str!(concat!("../../../shaders/elementwise/", $wrapper, "_halves.wgsl")),
             $(include_str!(concat!("../../../shaders/elementwise/", $file, ".wgsl"))),+
         ]))
