@@ -69,9 +69,11 @@ fn matmul(c: &mut Criterion) {
     let (a, b) = (Tensor::rand(&[N, N]), Tensor::rand(&[N, N]));
     let halves = [a.half(), b.half()];
     let subgroups = if device.has_subgroups(8) { &["subgroups", "vectors"][..] } else { &[] };
-    for kernel in ["tiled", "registers"].iter().chain(subgroups) {
+    let matrices = if device.has_matrices(8) || device.has_matrices(16) { &["cooperative"][..] } else { &[] };
+    for kernel in ["tiled", "registers"].iter().chain(subgroups).chain(matrices) {
         device.force_choice("matmul", Some(kernel));
-        // Of the kernels for halves there are the first two; the others run on what is converted to f32 and back.
+        // The subgroups and vectors for halves run on what is converted to f32 and back; the cooperative kernel is only for
+        // f16, and with f32 this is the tiled one again.
         for (name, [a, b]) in [((*kernel).into(), [&a, &b]), (format!("{kernel}, halves"), [&halves[0], &halves[1]])] {
             group.bench_function(name, |bench| {
                 bench.iter_custom(|rounds| device_time(&device, rounds, || drop(a.matmul(b))));

@@ -279,10 +279,7 @@ fn upstream_shapes<'a>(case: &Case, output: &'a [usize]) -> impl Iterator<Item =
 
 /// Kernel variants that the device can run and that no row is about.
 pub fn unreached(rows: &[Row], device: &Device) -> Vec<String> {
-    let runs = |kernel: &Kernel, v: usize| match kernel.variants[v].min_subgroup {
-        0 => true,
-        threads => device.has_subgroups(threads),
-    };
+    let runs = |kernel: &Kernel, v: usize| kernel.variants[v].runs_on(device);
     let missing =
         kernels().flat_map(|(_, kernel)| (0..kernel.variants.len()).map(move |v| (kernel, v))).filter(|(kernel, v)| {
             let label = kernel.variants[*v].label;

@@ -13,6 +13,7 @@ const PARTS: &[&str] = &[
     "src/ops/convolution/vectors.rs",
     "src/ops/elementwise/kernels.rs",
     "src/ops/copy_blocks.rs",
+    "src/ops/matmul/kernels.rs",
     "src/ops/pooling/max_pool_quads.rs",
 ];
 

@@ -41,6 +41,8 @@ pub struct AdapterFacts {
     pub kind: AdapterKind,
     /// Smallest and largest subgroup.
     pub subgroup: (u32, u32),
+    /// Rows of the square matrices of f16 that a subgroup multiplies as a whole, with sums in f32, smallest first.
+    pub matrices: Vec<u32>,
     /// Optional features that lumigrad has use for.
     pub features: Vec<&'static str>,
     /// What the adapter allows.
@@ -104,6 +106,7 @@ impl AdapterFacts {
             backend: format!("{:?}", info.backend),
             kind: kind(info.device_type, &info.name),
             subgroup: (info.subgroup_min_size, info.subgroup_max_size),
+            matrices: matrices(&adapter.cooperative_matrix_properties()),
             features: named.iter().filter(|(f, _)| offered.contains(*f)).map(|(_, n)| *n).collect(),
             limits: AdapterLimits {
                 storage_buffers: limits.max_storage_buffers_per_shader_stage,
@@ -151,6 +154,19 @@ impl fmt::Display for AdapterFacts {
         }
         f.write_str(")")
     }
+}
+
+/// What subgroups need to multiply matrices of f16.
+pub(crate) const MATRIX_FEATURES: wgpu::Features =
+    wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(wgpu::Features::SHADER_F16).union(wgpu::Features::SUBGROUP);
+
+/// The sizes among these that are square, of f16, with sums in f32.
+fn matrices(offered: &[wgpu::CooperativeMatrixProperties]) -> Vec<u32> {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    let fits = |rows: u32| {
+        offered.iter().any(|p| [p.m_size, p.n_size, p.k_size] == [rows; 3] && (p.ab_type, p.cr_type) == (F16, F32))
+    };
+    [8, 16].into_iter().filter(|rows| fits(*rows)).collect()
 }
 
 fn kind(device_type: wgpu::DeviceType, name: &str) -> AdapterKind {
@@ -244,14 +260,24 @@ pub(crate) async fn request_device(
     if !options.no_timestamps_in_passes {
         wanted |= wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
     }
+    if !AdapterFacts::of(adapter).matrices.is_empty() && adapter.features().contains(MATRIX_FEATURES) {
+        wanted |= MATRIX_FEATURES;
+    }
     let (required_limits, required_features) = if options.webgpu_minimum {
         (wgpu::Limits::default(), wgpu::Features::empty())
     } else {
         (adapter.limits(), adapter.features() & wanted)
     };
+    // wgpu asks for this where a feature may still have faults; the doctor looks at what it computes.
+    #[expect(unsafe_code, reason = "the only way to say so")]
+    let experimental_features = match required_features.intersects(wgpu::Features::all_experimental_mask()) {
+        true => unsafe { wgpu::ExperimentalFeatures::enabled() },
+        false => wgpu::ExperimentalFeatures::disabled(),
+    };
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("lumigrad"),
         required_features,
+        experimental_features,
         required_limits,
         memory_hints: wgpu::MemoryHints::Performance,
         ..Default::default()

@@ -231,6 +231,13 @@ impl Device {
         })
     }
 
+    /// Whether subgroups multiply square matrices of f16 of this many rows (8 or 16) as a whole, with sums in f32.
+    pub fn has_matrices(&self, rows: u32) -> bool {
+        self.open_gpu().is_some_and(|gpu| {
+            gpu.device.features().contains(adapter::MATRIX_FEATURES) && gpu.facts.matrices.contains(&rows)
+        })
+    }
+
     /// The device's counters.
     pub fn counters(&self) -> Counters {
         self.atomic_counters().snapshot()

@@ -4,6 +4,7 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
+use super::device::Device;
 use super::fusion::ChainStep;
 use super::host::HostCall;
 use crate::Result;
@@ -98,6 +99,9 @@ pub struct Variant {
     pub items: &'static [Item],
     /// How many neighbouring threads must be sure to form (a part of) one subgroup; 0 when it uses none.
     pub min_subgroup: u32,
+    /// Rows of the square matrices of f16 that a subgroup multiplies as a whole, with sums in f32; 0 when it uses none. The
+    /// prelude declares them: `SIZE`, `matrix_a`, `matrix_b` and `matrix_c`.
+    pub matrices: u32,
 }
 
 /// One line of a prelude.
@@ -122,12 +126,37 @@ impl Variant {
 
     /// A variant that any adapter runs.
     pub const fn new(label: &'static str, items: &'static [Item]) -> Self {
-        Variant { label, items, min_subgroup: 0 }
+        Variant { label, items, min_subgroup: 0, matrices: 0 }
+    }
+
+    /// For adapters whose subgroups have at least this many threads.
+    pub const fn subgroups(self, threads: u32) -> Self {
+        Variant { min_subgroup: threads, ..self }
+    }
+
+    /// For adapters whose subgroups multiply matrices of f16 of this many rows.
+    pub const fn matrices(self, rows: u32) -> Self {
+        Variant { matrices: rows, ..self }
+    }
+
+    /// Whether the device has what it needs.
+    pub fn runs_on(&self, device: &Device) -> bool {
+        (self.min_subgroup == 0 || device.has_subgroups(self.min_subgroup))
+            && (self.matrices == 0 || device.has_matrices(self.matrices))
     }
 
     /// The lines before the kernel's text.
     pub fn prelude(&self) -> String {
-        let mut text = format!("const WG: u32 = {WORKGROUP}u;\n");
+        let mut text = String::new();
+        if self.matrices > 0 {
+            let size = self.matrices;
+            text.push_str("enable f16;\nenable wgpu_cooperative_matrix;\n");
+            text.push_str(&format!("const SIZE: u32 = {size}u;\n"));
+            for (name, number, role) in [("matrix_a", "f16", "A"), ("matrix_b", "f16", "B"), ("matrix_c", "f32", "C")] {
+                text.push_str(&format!("alias {name} = coop_mat{size}x{size}<{number}, {role}>;\n"));
+            }
+        }
+        text.push_str(&format!("const WG: u32 = {WORKGROUP}u;\n"));
         for item in self.items {
             match item {
                 Item::Alias(name, ty) => text.push_str(&format!("alias {name} = {ty};\n")),

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use wgpu::naga;
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use naga::{AddressSpace, ArraySize, Module, ScalarKind, ShaderStage, StorageAccess, TypeInner};
+use naga::{AddressSpace, ArraySize, Module, ScalarKind, ShaderStage, StorageAccess, TypeInner, VectorSize};
 
 use super::kernel::{Binding, Kernel, Variant};
 use super::shader::{self, Text};
@@ -70,6 +70,9 @@ pub(crate) fn reflect(label: &str, text: &Text, entry: &str, variant: &Variant) 
     let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     if variant.min_subgroup > 0 {
         capabilities |= Capabilities::SUBGROUP;
+    }
+    if variant.matrices > 0 {
+        capabilities |= Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX;
     }
     Validator::new(ValidationFlags::all(), capabilities).validate(&module).map_err(|e| {
         let mut message = e.as_inner().to_string();
@@ -164,7 +167,12 @@ fn word(scalar: naga::Scalar) -> Option<Word> {
 fn element(module: &Module, inner: &TypeInner) -> Option<Word> {
     let TypeInner::Array { base, .. } = inner else { return None };
     match module.types[*base].inner {
-        TypeInner::Scalar(scalar) | TypeInner::Atomic(scalar) | TypeInner::Vector { scalar, .. } => word(scalar),
+        TypeInner::Scalar(scalar) | TypeInner::Atomic(scalar) => word(scalar),
+        // Two halves lie in a word.
+        TypeInner::Vector { size: VectorSize::Bi | VectorSize::Quad, scalar } if scalar == naga::Scalar::F16 => {
+            Some(Word::U32)
+        }
+        TypeInner::Vector { scalar, .. } => word(scalar),
         _ => None,
     }
 }

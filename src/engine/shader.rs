@@ -22,6 +22,7 @@ const COMMON: &[(&str, &str)] = &[
     ("common/math", include_str!("../../shaders/common/math.wgsl")),
     ("common/matmul", include_str!("../../shaders/common/matmul.wgsl")),
     ("common/matmul_half", include_str!("../../shaders/common/matmul_half.wgsl")),
+    ("common/matmul_half_store", include_str!("../../shaders/common/matmul_half_store.wgsl")),
     ("common/matmul_params", include_str!("../../shaders/common/matmul_params.wgsl")),
     ("common/norm", include_str!("../../shaders/common/norm.wgsl")),
     ("common/order", include_str!("../../shaders/common/order.wgsl")),

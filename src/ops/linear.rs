@@ -117,6 +117,7 @@ fn cases() -> Vec<cases::Case> {
         halves("f16", DType::F16, &[4, 5], &[6, 5], &[6]),
         halves("bf16", DType::BF16, &[2, 3, 5], &[4, 5], &[4]),
         halves("f16 of an odd width", DType::F16, &[4, 5], &[3, 5], &[3]),
+        halves("f16 in eights", DType::F16, &[16, 72], &[40, 72], &[40]),
         halves("bf16 large", DType::BF16, &[33, 70], &[66, 70], &[66]),
         three("features", &[4, 6], &[3, 5], &[3]).fails(),
         three("bias", &[4, 5], &[3, 5], &[5]).fails(),

@@ -61,6 +61,10 @@ fn describe(out: &mut dyn Write, number: usize, adapter: &AdapterFacts, mark: &s
     writeln!(out, "   driver     {}", if adapter.driver.is_empty() { "unknown" } else { &adapter.driver })?;
     writeln!(out, "   features   {features}")?;
     writeln!(out, "   subgroups  {subgroup} threads")?;
+    if !adapter.matrices.is_empty() {
+        let sizes: Vec<_> = adapter.matrices.iter().map(|rows| format!("{rows}×{rows}")).collect();
+        writeln!(out, "   matrices   {} of f16, summed in f32", sizes.join(" and "))?;
+    }
     writeln!(
         out,
         "   limits     tensors of {}, {} storage buffers a kernel, workgroups of {} threads and {}",
@@ -94,6 +98,7 @@ pub fn facts(adapter: &AdapterFacts) -> serde_json::Value {
         "driver": adapter.driver,
         "features": adapter.features,
         "subgroup": [adapter.subgroup.0, adapter.subgroup.1],
+        "matrices": adapter.matrices,
         "limits": {
             "binding_bytes": adapter.limits.binding_bytes,
             "storage_buffers": adapter.limits.storage_buffers,

@@ -82,7 +82,7 @@ const BINDINGS: &[Binding] = &[Binding::Read("x"), Binding::Read("w"), Binding::
 const WEIGHT_BINDINGS: &[Binding] = &[Binding::Read("g"), Binding::Read("x"), Binding::Write("y")];
 
 /// For adapters with subgroups of eight threads or more.
-const SUBGROUP: &[Variant] = &[Variant { label: "", items: &[], min_subgroup: 8 }];
+const SUBGROUP: &[Variant] = &[Variant::new("", &[]).subgroups(8)];
 
 /// Tiles of channels and places: square, and wide for few channels.
 const TILES: &[Variant] = &[

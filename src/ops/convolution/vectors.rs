@@ -99,8 +99,8 @@ pub(super) static WEIGHT_VECTORS: Kernel = kernel!(
     WeightParams,
     WEIGHT_BINDINGS,
     &[
-        Variant { label: "whole", items: &[Item::Const("MASKED", 0)], min_subgroup: 8 },
-        Variant { label: "masked", items: &[Item::Const("MASKED", 1)], min_subgroup: 8 },
+        Variant::new("whole", &[Item::Const("MASKED", 0)]).subgroups(8),
+        Variant::new("masked", &[Item::Const("MASKED", 1)]).subgroups(8),
     ],
     twins::weight_vectors,
     |p| Grid::groups(p.tiles_of_vectors() * u64::from(p.splits))

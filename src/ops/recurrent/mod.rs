@@ -133,8 +133,7 @@ macro_rules! step_kernel {
 pub(crate) use step_kernel;
 
 /// The only variant of a kernel of octets.
-pub(crate) const OCTETS: &[crate::engine::Variant] =
-    &[crate::engine::Variant { label: "", items: &[], min_subgroup: 8 }];
+pub(crate) const OCTETS: &[crate::engine::Variant] = &[crate::engine::Variant::new("", &[]).subgroups(8)];
 
 /// Workgroups that make so many rows and columns each.
 pub(crate) fn grid(params: &Params<'_>, [rows, columns]: [u32; 2], gates: u32) -> Grid {
