@@ -53,6 +53,14 @@ fn conv(c: &mut Criterion) {
         let leaf = w.detach().requires_grad();
         let y = x.conv2d(&leaf, None, &options);
         measure("gradient of the weight", &|| back(&y, &leaf));
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            let [x, w, upstream] = [&x, &w, &upstream].map(|t| t.to_dtype(dtype));
+            let [x, w] = [x, w].map(|t| t.detach().requires_grad());
+            measure(&format!("forward and back in {dtype}"), &|| {
+                let y = x.conv2d(&w, None, &options);
+                grad(&y, &[&x, &w], Backward::new().gradient(&upstream)).expect("the device works");
+            });
+        }
         group.finish();
     }
 }

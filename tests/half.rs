@@ -4,12 +4,12 @@ mod common;
 
 use common::Gpu;
 use half::{bf16, f16};
-use lumigrad::autograd::Backward;
+use lumigrad::autograd::{Backward, grad};
 use lumigrad::engine::GpuOptions;
 use lumigrad::ops::cases::Input;
 use lumigrad::ops::{Operation, REGISTRY};
 use lumigrad::prelude::*;
-use lumigrad::{BatchNormOptions, io, nn};
+use lumigrad::{BatchNormOptions, Conv2dOptions, io, nn};
 
 /// The devices that a test runs on: the reference, the GPU with its optional features and without,
 /// and the shadow, which holds each dispatch against its twin.
@@ -211,6 +211,54 @@ fn elementwise_kernels_for_halves_take_any_gradient() {
             for (got, want) in got.iter().zip(&want) {
                 assert!((got - want).abs() <= 4e-3 * want.abs().max(1.0), "{got} and not {want} on {device}");
             }
+        }
+    }
+}
+
+/// The kernels of convolutions for GPUs read and write halves; the others read f32 copies. All give what f32 gives.
+#[test]
+fn convolutions_of_halves_are_those_of_f32() {
+    let plain = Conv2dOptions::new();
+    // Sizes, options, and dispatches forward where halves are read and written.
+    let layers = [
+        ([2, 8, 7, 6], [12, 8, 3, 3], plain.padding(1), 1),
+        ([2, 8, 6, 7], [12, 8, 3, 3], plain.padding(1), 2),
+        ([3, 4, 7, 8], [6, 2, 3, 3], plain.groups(2).stride(2).padding(1), 1),
+        ([1, 3, 9, 8], [3, 1, 2, 3], plain.groups(3).dilation([2, 1]).padding([0, 1]), 1),
+        ([2, 5, 4, 4], [40, 5, 1, 1], plain, 1),
+    ];
+    for device in devices().into_iter().filter(|device| !device.is_reference()) {
+        for (option, dtype) in ["direct", "panels", "lanes"].map(|o| [(o, DType::F16), (o, DType::BF16)]).concat() {
+            device.force_choice("conv", Some(option));
+            for (x, w, options, dispatches) in &layers {
+                let make = |shape: &[usize]| Tensor::uniform_on(shape, -1.0, 1.0, &device).to_dtype(dtype);
+                let inputs = [make(x), make(w), make(&w[..1])];
+                let run = |inputs: [Tensor; 3]| {
+                    let [x, w, b] = &inputs.map(|t| t.requires_grad());
+                    let before = device.counters().dispatches;
+                    let y = x.conv2d(w, Some(b), options);
+                    let count = device.counters().dispatches - before;
+                    let upstream = Tensor::full_on(y.shape(), 0.5, y.dtype(), &device);
+                    let mut all = grad(&y, &[x, w, b], Backward::new().gradient(&upstream)).unwrap();
+                    all.insert(0, y);
+                    (all, count)
+                };
+                let (got, count) = run(inputs.clone());
+                let (want, _) = run(inputs.map(|t| t.float()));
+                let place = format!("{x:?} by {w:?} in {dtype} by {option} on {device}");
+                if option != "lanes" {
+                    assert_eq!(count, *dispatches, "{place}");
+                }
+                let ulp = if dtype == DType::F16 { 1.0 / 1024.0 } else { 1.0 / 128.0 };
+                for (got, want) in got.iter().zip(&want) {
+                    assert_eq!(got.dtype(), dtype, "{place}");
+                    let (got, want) = (got.to_vec::<f32>().unwrap(), want.to_vec::<f32>().unwrap());
+                    // Half a unit in the last place, and the rest of f32 sums in another order.
+                    let fits = |(g, w): (&f32, &f32)| (g - w).abs() <= 0.5 * ulp * w.abs() + 1e-5;
+                    assert!(got.iter().zip(&want).all(fits), "{place}: {got:?} and not {want:?}");
+                }
+            }
+            device.force_choice("conv", None);
         }
     }
 }

@@ -11,6 +11,7 @@ const MACHINERY: &[&str] = &["attrs", "call", "cases", "class_loss", "methods", 
 /// Kernels that a page of their folder launches.
 const PARTS: &[&str] = &[
     "src/ops/convolution/vectors.rs",
+    "src/ops/convolution/weight.rs",
     "src/ops/elementwise/kernels.rs",
     "src/ops/copy_blocks.rs",
     "src/ops/matmul/kernels.rs",

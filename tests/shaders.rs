@@ -38,10 +38,15 @@ fn every_common_file_is_valid_on_its_own() {
     // What the files say that the importing shader provides.
     const PIECES: &[(&str, &str)] = &[
         ("common/compare", "const IS_FLOAT: u32 = 1u;\n"),
+        ("common/convolution", "#import common/words\n"),
+        ("common/convolution_quads", "#import common/words\n"),
+        ("common/convolution_weight", "#import common/words\n"),
         ("common/fault", "@group(0) @binding(0) var<storage, read_write> faults: array<atomic<u32>, 4>;\n"),
+        ("common/half_words", "const KIND: u32 = 3u;\n"),
         ("common/log_sum", "@group(0) @binding(0) var<storage, read> x: array<f32>;\n"),
         ("common/matmul_half", "const KIND: u32 = 3u;\n"),
         ("common/matmul_half_store", "const KIND: u32 = 3u;\n"),
+        ("common/quads_half", "const KIND: u32 = 3u;\n"),
         ("common/pool", "const ADAPTIVE: u32 = 0u;\n"),
         ("common/order", "const KIND: u32 = 0u;\nconst LEAST: u32 = 0u;\n"),
     ];

@@ -25,5 +25,7 @@ struct Params {
     w_group: u32,
     bias_stride: u32,
     has_bias: u32,
+    // where x and w are halves: whether y is too, or f32
+    result_is_half: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;

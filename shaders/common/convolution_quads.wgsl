@@ -41,7 +41,7 @@ fn tile_at(number: u32, rows: u32, lane: u32) -> Tile {
 // An element of a line of x that starts at `at`, or the 0 around it. `column` may have wrapped below 0.
 fn load(at: u32, column: u32, inside: bool) -> f32 {
     let exists = inside && column < params.in_size.y;
-    return select(0.0, x[select(0u, at + column * params.x_strides.w, exists)], exists);
+    return select(0.0, read_x(select(0u, at + column * params.x_strides.w, exists)), exists);
 }
 
 // The bias of a channel of the tile's group, or 0.
@@ -49,7 +49,7 @@ fn bias_of(tile: Tile, row: u32) -> f32 {
     if params.has_bias == 0u {
         return 0.0;
     }
-    return bias[params.offsets.z + (tile.group * params.rows + row) * params.bias_stride];
+    return read_bias(params.offsets.z + (tile.group * params.rows + row) * params.bias_stride);
 }
 
 // Where the quad lies in y, without the channel.
@@ -63,9 +63,7 @@ fn store_quad(at: u32, row: u32, places: u32, values: vec4<f32>) {
     if row < params.rows {
         let start = at + row * params.y_strides.y;
         let step = params.y_strides.w;
-        if places > 0u { y[start] = values.x; }
-        if places > 1u { y[start + step] = values.y; }
-        if places > 2u { y[start + 2u * step] = values.z; }
-        if places > 3u { y[start + 3u * step] = values.w; }
+        if places > 0u { store_two(start, start + step, places > 1u, values.x, values.y); }
+        if places > 2u { store_two(start + 2u * step, start + 3u * step, places > 3u, values.z, values.w); }
     }
 }

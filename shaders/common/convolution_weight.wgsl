@@ -1,18 +1,15 @@
-// What the kernels of the gradient of a convolution's weight share.
+// What the kernels of the gradient of a convolution's weight share that read single numbers: bindings, and how they are read.
+// Numbers are what `common/words` or `common/half_words` says; the result is f32, as parts of it are still to be summed.
 #import common/convolution_weight_params
 
-@group(0) @binding(0) var<storage, read> g: array<f32>;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> g: array<word>;
+@group(0) @binding(1) var<storage, read> x: array<word>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-// The places of a part: the first one, and one past the last.
-fn places_of(split: u32) -> vec2<u32> {
-    let first = params.first + split * params.part;
-    return vec2<u32>(first, min(first + params.part, params.places));
+fn read_g(at: u32) -> f32 {
+    return number(g[word_at(at)], at);
 }
 
-// Where a place lies: image, h, w.
-fn place_at(place: u32) -> vec3<u32> {
-    let line = place / params.out_size.y;
-    return vec3<u32>(line / params.out_size.x, line % params.out_size.x, place % params.out_size.y);
+fn read_x(at: u32) -> f32 {
+    return number(x[word_at(at)], at);
 }

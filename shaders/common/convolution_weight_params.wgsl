@@ -27,3 +27,15 @@ struct Params {
     offsets: vec4<u32>,
 }
 @group(1) @binding(0) var<uniform> params: Params;
+
+// The places of a part: the first one, and one past the last.
+fn places_of(split: u32) -> vec2<u32> {
+    let first = params.first + split * params.part;
+    return vec2<u32>(first, min(first + params.part, params.places));
+}
+
+// Where a place lies: image, h, w.
+fn place_at(place: u32) -> vec3<u32> {
+    let line = place / params.out_size.y;
+    return vec3<u32>(line / params.out_size.x, line % params.out_size.x, place % params.out_size.y);
+}

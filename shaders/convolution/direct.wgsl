@@ -73,9 +73,9 @@ fn main(
             );
             let after = vec2<f32>(load(at, walk.v + 4u, inside), load(at, walk.v + 5u, inside));
             let tap = walk.w_line + walk.s * w_step;
-            sum = fma(vec4<f32>(w[tap]), x0, sum);
-            sum = fma(vec4<f32>(w[tap + w_step]), vec4<f32>(x0.yzw, after.x), sum);
-            sum = fma(vec4<f32>(w[tap + 2u * w_step]), vec4<f32>(x0.zw, after), sum);
+            sum = fma(vec4<f32>(read_w(tap)), x0, sum);
+            sum = fma(vec4<f32>(read_w(tap + w_step)), vec4<f32>(x0.yzw, after.x), sum);
+            sum = fma(vec4<f32>(read_w(tap + 2u * w_step)), vec4<f32>(x0.zw, after), sum);
             walk = next(walk, 3u, start);
         }
     } else {
@@ -88,7 +88,7 @@ fn main(
                 load(at, walk.v + 2u * params.stride.y, inside),
                 load(at, walk.v + 3u * params.stride.y, inside),
             );
-            sum = fma(vec4<f32>(w[walk.w_line + walk.s * w_step]), x0, sum);
+            sum = fma(vec4<f32>(read_w(walk.w_line + walk.s * w_step)), x0, sum);
             walk = next(walk, 1u, start);
         }
     }

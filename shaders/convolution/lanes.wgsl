@@ -75,8 +75,8 @@ fn main(
         var tap = w_at + r * u32(params.w_strides.z)
             + other * u32(select(params.w_strides.y, params.w_strides.w, by_channel));
         for (var j = 0u; j < inner; j += 1u) {
-            let w0 = w[tap + low];
-            let u0 = w[tap + high];
+            let w0 = read_w(tap + low);
+            let u0 = read_w(tap + high);
             let x0 = load_quad(start, v, inside);
             sum0 = fma(vec4<f32>(subgroupBroadcast(w0, 0u)), x0, sum0);
             sum1 = fma(vec4<f32>(subgroupBroadcast(w0, 1u)), x0, sum1);

@@ -1,15 +1,15 @@
 // `pack.wgsl` for lines whose elements are neighbours in x: four vectors a thread, from the five whole vectors of x that they
-// lie in. What they find is shifted into place in registers.
+// lie in. What they find is shifted into place in registers. How vectors are read is in `common/quads` or
+// `common/quads_half`.
 #import common/index
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
 
 const COUNT: u32 = 4u;
 
 // Vector `at` of x; one beyond an end stands for elements that do not count.
 fn vector_at(at: i32, inside: bool) -> vec4<f32> {
-    return x[select(0, clamp(at, 0, i32(arrayLength(&x)) - 1), inside)];
+    return read_quad(u32(select(0, clamp(at, 0, i32(arrayLength(&x)) - 1), inside)));
 }
 
 // Four neighbours from element `shift` of the first vector on.

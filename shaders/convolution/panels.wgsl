@@ -52,7 +52,7 @@ fn load_w(at: u32, row: u32, term: Term) -> f32 {
         return 0.0;
     }
     let steps = vec4<u32>(params.w_strides);
-    return w[at + row * steps.x + term.channel * steps.y + term.tap.x * steps.z + term.tap.y * steps.w];
+    return read_w(at + row * steps.x + term.channel * steps.y + term.tap.x * steps.z + term.tap.y * steps.w);
 }
 
 fn load_x(place: Place, first_channel: u32, term: Term) -> f32 {
@@ -61,17 +61,21 @@ fn load_x(place: Place, first_channel: u32, term: Term) -> f32 {
         return 0.0;
     }
     let channel = first_channel + term.channel;
-    return x[place.x_at + channel * params.x_strides.y + at.x * params.x_strides.z + at.y * params.x_strides.w];
+    return read_x(place.x_at + channel * params.x_strides.y + at.x * params.x_strides.z + at.y * params.x_strides.w);
 }
 
-fn store_four(place: Place, of_group: u32, row: u32, sums: vec4<f32>) {
-    if !place.exists {
+// Writes two neighbouring places of a channel of the group, with the bias.
+fn store_channel(place: Place, next: Place, of_group: u32, row: u32, sums: vec2<f32>) {
+    if !place.exists || row >= params.rows {
         return;
     }
-    if row < params.rows { store(place.y_at, of_group, row, sums.x); }
-    if row + 1u < params.rows { store(place.y_at, of_group, row + 1u, sums.y); }
-    if row + 2u < params.rows { store(place.y_at, of_group, row + 2u, sums.z); }
-    if row + 3u < params.rows { store(place.y_at, of_group, row + 3u, sums.w); }
+    let channel = of_group * params.rows + row;
+    var values = sums;
+    if params.has_bias != 0u {
+        values += read_bias(params.offsets.z + channel * params.bias_stride);
+    }
+    let at = params.offsets.w + channel * params.y_strides.y;
+    store_two(at + place.y_at, at + next.y_at, next.exists, values.x, values.y);
 }
 
 @compute @workgroup_size(256)
@@ -159,8 +163,12 @@ fn main(
     }
 
     let row = first_row + 4u * block_row;
-    store_four(place0, of_group, row, vec4<f32>(sum0.x, sum1.x, sum2.x, sum3.x));
-    store_four(place1, of_group, row, vec4<f32>(sum0.y, sum1.y, sum2.y, sum3.y));
-    store_four(place2, of_group, row, vec4<f32>(sum0.z, sum1.z, sum2.z, sum3.z));
-    store_four(place3, of_group, row, vec4<f32>(sum0.w, sum1.w, sum2.w, sum3.w));
+    store_channel(place0, place1, of_group, row, sum0.xy);
+    store_channel(place2, place3, of_group, row, sum0.zw);
+    store_channel(place0, place1, of_group, row + 1u, sum1.xy);
+    store_channel(place2, place3, of_group, row + 1u, sum1.zw);
+    store_channel(place0, place1, of_group, row + 2u, sum2.xy);
+    store_channel(place2, place3, of_group, row + 2u, sum2.zw);
+    store_channel(place0, place1, of_group, row + 3u, sum3.xy);
+    store_channel(place2, place3, of_group, row + 3u, sum3.zw);
 }

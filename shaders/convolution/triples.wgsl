@@ -59,12 +59,12 @@ fn main(
         let start = x_channel + h * params.x_strides.z;
         let v = first_column + s;
         let tap = w_line + s * w_step;
-        let w0 = w[tap];
-        let w1 = w[tap + w_step];
-        let w2 = w[tap + 2u * w_step];
-        let u0 = w[tap + far];
-        let u1 = w[tap + far + w_step];
-        let u2 = w[tap + far + 2u * w_step];
+        let w0 = read_w(tap);
+        let w1 = read_w(tap + w_step);
+        let w2 = read_w(tap + 2u * w_step);
+        let u0 = read_w(tap + far);
+        let u1 = read_w(tap + far + w_step);
+        let u2 = read_w(tap + far + 2u * w_step);
         let x0 = vec4<f32>(
             load(start, v, inside),
             load(start, v + 1u, inside),

@@ -42,7 +42,7 @@ fn main(
         var v = i32(at.z * params.stride.y) + tap.y;
         for (var i = 0u; i < count; i += 1u) {
             if u32(v) < params.in_size.y {
-                sum = fma(g[from_g], x[from_x + u32(v) * params.x_strides.w], sum);
+                sum = fma(read_g(from_g), read_x(from_x + u32(v) * params.x_strides.w), sum);
             }
             from_g += params.g_strides.w;
             v += i32(params.stride.y);

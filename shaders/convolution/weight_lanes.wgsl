@@ -39,7 +39,7 @@ fn line_at(column: Column, image: u32, line: u32) -> Line {
 
 fn load(line: Line, column: u32) -> f32 {
     let exists = line.inside && column < params.in_size.y;
-    return select(0.0, x[select(0u, line.start + column * params.x_strides.w, exists)], exists);
+    return select(0.0, read_x(select(0u, line.start + column * params.x_strides.w, exists)), exists);
 }
 
 fn store(at: u32, row: u32, column: u32, sum: f32) {
@@ -118,7 +118,7 @@ fn main(
         let line4 = line_at(column4, at.x, at.y);
         let line5 = line_at(column5, at.x, at.y);
         for (var i = 0u; i < count; i += 1u) {
-            let own = g[from_g];
+            let own = read_g(from_g);
             from_g += params.g_strides.w;
             let x0 = vec3<f32>(
                 load(line0, v + column0.column),

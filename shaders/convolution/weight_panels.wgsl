@@ -38,7 +38,7 @@ fn load_g(at: u32, row: u32, exists: bool) -> f32 {
     if row >= params.rows || !exists {
         return 0.0;
     }
-    return g[at + row * params.g_strides.y];
+    return read_g(at + row * params.g_strides.y);
 }
 
 // What a column reads for a place: image, h, w.
@@ -48,7 +48,7 @@ fn load_x(column: Column, place: vec3<u32>, exists: bool) -> f32 {
     if !exists || !column.exists || h >= params.in_size.x || v >= params.in_size.y {
         return 0.0;
     }
-    return x[column.at + place.x * params.x_strides.x + h * params.x_strides.z + v * params.x_strides.w];
+    return read_x(column.at + place.x * params.x_strides.x + h * params.x_strides.z + v * params.x_strides.w);
 }
 
 fn store_four(at: u32, row: u32, column: u32, sums: vec4<f32>) {

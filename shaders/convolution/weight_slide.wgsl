@@ -37,7 +37,7 @@ fn block_at(number: u32, of_group: u32) -> Block {
 
 fn load(start: u32, column: u32, inside: bool) -> f32 {
     let exists = inside && column < params.in_size.y;
-    return select(0.0, x[select(0u, start + column * params.x_strides.w, exists)], exists);
+    return select(0.0, read_x(select(0u, start + column * params.x_strides.w, exists)), exists);
 }
 
 fn store_row(at: u32, row: u32, taps: u32, sums: vec3<f32>) {
@@ -107,7 +107,7 @@ fn main(
         var v1 = at.z + block1.column;
         var x1 = vec3<f32>(0.0, load(from1, v1, inside1), load(from1, v1 + 1u, inside1));
         for (var i = 0u; i < count; i += 1u) {
-            let own = g[from_g];
+            let own = read_g(from_g);
             from_g += params.g_strides.w;
             x0 = vec3<f32>(x0.yz, load(from0, v0 + 2u, inside0));
             v0 += 1u;

@@ -1,8 +1,8 @@
-// `by_group` of `reduce.wgsl` for rows of whole vectors of four: each thread has four partial results.
+// `by_group` of `reduce.wgsl` for rows of whole vectors of four: each thread has four partial results. How vectors
+// are read is in `common/quads` or `common/quads_half`.
 #import common/index
 #import common/reduce
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<elem>>;
 @group(0) @binding(1) var<storage, read_write> y: array<elem>;
 
 var<workgroup> partial: array<elem, WG>;
@@ -27,7 +27,7 @@ fn by_quads(
     let end = min(first + params.part, params.r);
     var sums = vec4<elem>(identity());
     for (var j = first + 4u * local; j < end; j += 4u * WG) {
-        sums = combine4(sums, x[(base + element_offset(j)) >> 2u]);
+        sums = combine4(sums, read_quad((base + element_offset(j)) >> 2u));
     }
     partial[local] = combine(combine(sums.x, sums.y), combine(sums.z, sums.w));
     workgroupBarrier();

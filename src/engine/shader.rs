@@ -17,6 +17,7 @@ const COMMON: &[(&str, &str)] = &[
     ("common/fault", include_str!("../../shaders/common/fault.wgsl")),
     ("common/group", include_str!("../../shaders/common/group.wgsl")),
     ("common/half", include_str!("../../shaders/common/half.wgsl")),
+    ("common/half_words", include_str!("../../shaders/common/half_words.wgsl")),
     ("common/log_sum", include_str!("../../shaders/common/log_sum.wgsl")),
     ("common/loss", include_str!("../../shaders/common/loss.wgsl")),
     ("common/math", include_str!("../../shaders/common/math.wgsl")),
@@ -27,8 +28,11 @@ const COMMON: &[(&str, &str)] = &[
     ("common/norm", include_str!("../../shaders/common/norm.wgsl")),
     ("common/order", include_str!("../../shaders/common/order.wgsl")),
     ("common/pool", include_str!("../../shaders/common/pool.wgsl")),
+    ("common/quads", include_str!("../../shaders/common/quads.wgsl")),
+    ("common/quads_half", include_str!("../../shaders/common/quads_half.wgsl")),
     ("common/random", include_str!("../../shaders/common/random.wgsl")),
     ("common/reduce", include_str!("../../shaders/common/reduce.wgsl")),
+    ("common/words", include_str!("../../shaders/common/words.wgsl")),
 ];
 
 /// The paths that `#import` accepts.

@@ -228,6 +228,15 @@ impl Case {
         Case { fails: true, gradcheck: false, ..self }
     }
 
+    /// The same of both types of half the width.
+    pub fn of_halves(self) -> [Case; 2] {
+        let case = self.no_gradcheck();
+        [DType::F16, DType::BF16].map(|dtype| {
+            let inputs = case.inputs.iter().map(|input| input.clone().dtype(dtype)).collect();
+            Case { name: format!("{dtype}, {}", case.name), inputs, ..case.clone() }
+        })
+    }
+
     /// The input tensors.
     pub fn make_inputs(&self, device: &Device) -> Vec<Tensor> {
         (1..).zip(&self.inputs).map(|(seed, input)| input.make(device, seed)).collect()

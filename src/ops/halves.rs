@@ -8,10 +8,14 @@
 //! (`shaders/elementwise/halves.wgsl`): a third of the time on lavapipe (`cargo bench --bench elementwise -- " of "`), and one
 //! dispatch for three or four. They take operands that lie in order, in whole vectors; others go the long way. What is
 //! saved for the gradient is then halves, as in PyTorch. Nothing of this is seen in an operation's page.
+//!
+//! Matrix products and convolutions see to halves themselves (`NATIVE`): some of their kernels read and write them, with sums
+//! in f32.
 
 use smallvec::{SmallVec, smallvec};
 
 use super::call::apply_as_is;
+use super::convolution::{conv, conv_transpose};
 use super::elementwise::{Elementwise, ElementwiseParams, HALVES, half_variant};
 use super::{Attrs, Operation, Outputs, Run, cast, linear, matmul, norm, transfer, unbind, views};
 use crate::amp;
@@ -24,6 +28,10 @@ use crate::{Error, Result};
 /// Operations that take halves as they are.
 static NATIVE: &[&Operation] = &[
     &cast::CAST,
+    &conv::CONV1D,
+    &conv::CONV2D,
+    &conv_transpose::CONV_TRANSPOSE1D,
+    &conv_transpose::CONV_TRANSPOSE2D,
     &linear::LINEAR,
     &matmul::MATMUL,
     &transfer::TRANSFER,

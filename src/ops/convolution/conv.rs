@@ -10,8 +10,9 @@
 use smallvec::smallvec;
 
 use super::geometry::{Geometry, check_bias, check_image, check_positive, two};
+use super::operand::{Operand, Operands};
 use super::options::{Conv1dOptions, Conv2dOptions, ConvOptions, Padding};
-use super::{KERNELS, bias_gradient, tuned, weight_gradient};
+use super::{KERNELS, bias_gradient, parameter_gradient, tuned, weight_gradient};
 use crate::dtype::DType;
 use crate::ops::matmul::check_floats;
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply_biased, cases, methods};
@@ -46,10 +47,12 @@ fn forward(call: &mut Call<'_>, dims: usize) -> Result<Outputs> {
     shape[rank - 1 - dims] = weight.shape()[0];
     shape[rank - dims..].copy_from_slice(&geometry.small[2 - dims..]);
     crate::tensor::shape::checked_numel(call.op(), &shape)?;
-    let y = call.output(DType::F32, &shape);
-    tuned::to_small(call, &geometry, x, weight, bias, &y)?;
-    call.save(x);
-    call.save(weight);
+    let y = call.output(x.dtype(), &shape);
+    let (x, weight, bias) = (Operand::new(x), Operand::new(weight), bias.map(Operand::new));
+    let operands = Operands { x: &x, weight: &weight, bias: bias.as_ref() };
+    tuned::to_small(call, &geometry, &operands, &y)?;
+    call.save(x.kept());
+    call.save(weight.kept());
     Ok(smallvec![y])
 }
 
@@ -110,23 +113,24 @@ fn geometry(op: &'static str, x: &Tensor, weight: &Tensor, attrs: &Attrs, dims: 
 fn vjp(op: &'static str, v: &mut Vjp<'_>, dims: usize) -> Result<Gradients> {
     let (g, x, weight) = (v.gradient(), v.saved(0), v.saved(1));
     let geometry = geometry(op, &x, &weight, v.attrs(), dims)?;
+    let (g, x, weight) = (Operand::new(g), Operand::new(&x), Operand::new(&weight));
     let mut gradients = Gradients::new();
     gradients.push(if v.needs(0) {
         let dx = v.gradient_output(0);
-        tuned::to_large(v, &geometry, g, &weight, None, &dx)?;
+        tuned::to_large(v, &geometry, &Operands { x: &g, weight: &weight, bias: None }, &dx)?;
         Some(dx)
     } else {
         None
     });
     gradients.push(if v.needs(1) {
-        let dw = v.gradient_output(1);
-        weight_gradient(v, &geometry, g, &x, &dw)?;
+        let dw = parameter_gradient(v, 1);
+        weight_gradient(v, &geometry, &g, &x, &dw)?;
         Some(dw)
     } else {
         None
     });
     if v.inputs_len() == 3 {
-        gradients.push(bias_gradient(v, dims)?);
+        gradients.push(bias_gradient(v, &g, dims)?);
     }
     Ok(gradients)
 }
@@ -225,6 +229,14 @@ fn case<const N: usize>(name: &str, x: &[usize], w: &[usize], bias: bool, option
 
 fn cases_1d() -> Vec<cases::Case> {
     let plain = Conv1dOptions::new();
+    let mut list = plain_cases_1d();
+    list.extend(case("typical", &[2, 3, 10], &[4, 3, 3], true, plain.padding(1)).of_halves());
+    list.extend(case("odd", &[2, 3, 9], &[4, 3, 2], true, plain.stride(2)).of_halves());
+    list
+}
+
+fn plain_cases_1d() -> Vec<cases::Case> {
+    let plain = Conv1dOptions::new();
     vec![
         case("typical", &[2, 3, 9], &[4, 3, 3], true, plain.padding(1)),
         case("strided", &[2, 3, 10], &[2, 3, 3], false, plain.stride(2)),
@@ -319,7 +331,44 @@ fn cases_2d() -> Vec<cases::Case> {
         ("nothing to see", [1, 2, 0, 6], [4, 2, 3, 3], plain.padding(3)),
     ];
     list.extend(refused.into_iter().map(|(name, x, w, options)| case(name, &x, &w, false, options).fails()));
+    list.extend(half_cases_2d());
     list
+}
+
+/// Widths at which a word is in one line and ones at which it is in two, of all kernels.
+fn half_cases_2d() -> Vec<cases::Case> {
+    use cases::Arrangement::{Contiguous, Expanded, Strided, Transposed};
+    let plain = Conv2dOptions::new();
+    let list = [
+        ("typical", [2, 3, 5, 6], [4, 3, 3, 3], true, plain.padding(1), Contiguous),
+        ("odd width", [2, 3, 6, 5], [4, 3, 3, 3], true, plain.padding(1), Contiguous),
+        ("one", [1, 1, 1, 1], [1, 1, 1, 1], true, plain, Contiguous),
+        ("1×1", [3, 3, 4, 4], [5, 3, 1, 1], false, plain, Contiguous),
+        ("strided", [2, 2, 7, 8], [3, 2, 3, 3], true, plain.stride(2).padding(1), Contiguous),
+        ("strided lines", [2, 2, 7, 8], [3, 2, 3, 3], true, plain.stride([2, 1]).padding(1), Contiguous),
+        ("dilated", [1, 2, 9, 9], [2, 2, 3, 4], true, plain.dilation([3, 2]).padding([2, 3]), Contiguous),
+        ("groups", [2, 4, 5, 6], [6, 2, 3, 3], true, plain.groups(2).padding(1), Contiguous),
+        ("depthwise", [2, 3, 6, 4], [6, 1, 3, 3], true, plain.groups(3).padding(1), Contiguous),
+        ("many channels", [2, 40, 7, 10], [35, 40, 3, 3], true, plain.padding(1), Contiguous),
+        ("vectors", [2, 8, 7, 6], [12, 8, 3, 3], true, plain.padding(1), Contiguous),
+        ("vectors of an odd width", [2, 8, 6, 7], [8, 8, 3, 3], false, plain.padding(1), Contiguous),
+        ("whole vectors", [1, 16, 10, 18], [20, 16, 3, 3], true, plain, Contiguous),
+        ("vectors in strided memory", [2, 8, 6, 7], [8, 8, 3, 3], true, plain, Strided),
+        ("strided memory", [2, 3, 5, 4], [2, 3, 3, 2], true, plain.padding(1), Strided),
+        ("transposed", [2, 3, 5, 4], [2, 3, 3, 3], true, plain, Transposed),
+        ("expanded", [2, 3, 5, 4], [2, 3, 3, 3], true, plain, Expanded),
+        ("no images", [0, 2, 5, 5], [3, 2, 3, 3], true, plain, Contiguous),
+    ];
+    let of_both = |(name, x, w, bias, options, arrangement): (&str, [usize; 4], [usize; 4], _, _, _)| {
+        let mut case = case(name, &x, &w, bias, options);
+        case.inputs.iter_mut().for_each(|input| input.arrangement = arrangement);
+        case.of_halves()
+    };
+    let mut cases: Vec<_> = list.into_iter().flat_map(of_both).collect();
+    let mut mixed = case("two types", &[1, 2, 4, 4], &[2, 2, 3, 3], true, plain);
+    mixed.inputs[0].dtype = DType::F16;
+    cases.push(mixed.fails());
+    cases
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@
 use smallvec::smallvec;
 
 use super::geometry::{Geometry, check_bias, check_image, check_positive, two};
+use super::operand::{Operand, Operands};
 use super::options::{ConvTranspose1dOptions, ConvTranspose2dOptions, ConvTransposeOptions};
-use super::{bias_gradient, tuned, weight_gradient};
-use crate::dtype::DType;
+use super::{bias_gradient, parameter_gradient, tuned, weight_gradient};
 use crate::ops::matmul::check_floats;
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply_biased, cases, methods};
 use crate::tensor::{Shape, Tensor};
@@ -46,10 +46,12 @@ fn forward(call: &mut Call<'_>, dims: usize) -> Result<Outputs> {
     shape[rank - 1 - dims] = channels;
     shape[rank - dims..].copy_from_slice(&geometry.large[2 - dims..]);
     crate::tensor::shape::checked_numel(call.op(), &shape)?;
-    let y = call.output(DType::F32, &shape);
-    tuned::to_large(call, &geometry, x, weight, bias, &y)?;
-    call.save(x);
-    call.save(weight);
+    let y = call.output(x.dtype(), &shape);
+    let (x, weight, bias) = (Operand::new(x), Operand::new(weight), bias.map(Operand::new));
+    let operands = Operands { x: &x, weight: &weight, bias: bias.as_ref() };
+    tuned::to_large(call, &geometry, &operands, &y)?;
+    call.save(x.kept());
+    call.save(weight.kept());
     Ok(smallvec![y])
 }
 
@@ -117,23 +119,24 @@ fn geometry(op: &'static str, x: &Tensor, weight: &Tensor, attrs: &Attrs, dims: 
 fn vjp(op: &'static str, v: &mut Vjp<'_>, dims: usize) -> Result<Gradients> {
     let (g, x, weight) = (v.gradient(), v.saved(0), v.saved(1));
     let geometry = geometry(op, &x, &weight, v.attrs(), dims)?;
+    let (g, x, weight) = (Operand::new(g), Operand::new(&x), Operand::new(&weight));
     let mut gradients = Gradients::new();
     gradients.push(if v.needs(0) {
         let dx = v.gradient_output(0);
-        tuned::to_small(v, &geometry, g, &weight, None, &dx)?;
+        tuned::to_small(v, &geometry, &Operands { x: &g, weight: &weight, bias: None }, &dx)?;
         Some(dx)
     } else {
         None
     });
     gradients.push(if v.needs(1) {
-        let dw = v.gradient_output(1);
-        weight_gradient(v, &geometry, &x, g, &dw)?;
+        let dw = parameter_gradient(v, 1);
+        weight_gradient(v, &geometry, &x, &g, &dw)?;
         Some(dw)
     } else {
         None
     });
     if v.inputs_len() == 3 {
-        gradients.push(bias_gradient(v, dims)?);
+        gradients.push(bias_gradient(v, &g, dims)?);
     }
     Ok(gradients)
 }
@@ -266,5 +269,13 @@ fn cases_2d() -> Vec<cases::Case> {
         ("too much padding", [1, 2, 2, 2], [2, 5, 2, 2], plain.padding(3)),
     ];
     list.extend(refused.into_iter().map(|(name, x, w, options)| case(name, &x, &w, false, options).fails()));
+    let halves = [
+        ("typical", [2, 3, 4, 4], [3, 4, 3, 3], plain.stride(2).padding(1).output_padding(1)),
+        ("plain", [2, 2, 3, 4], [2, 3, 3, 3], plain),
+        ("odd width", [2, 2, 3, 3], [2, 3, 3, 3], plain),
+        ("groups", [1, 4, 4, 4], [4, 3, 3, 3], plain.groups(2).stride([2, 1]).padding(1)),
+        ("vectors", [1, 8, 5, 6], [8, 8, 3, 3], plain.padding(1)),
+    ];
+    list.extend(halves.into_iter().flat_map(|(name, x, w, options)| case(name, &x, &w, true, options).of_halves()));
     list
 }

@@ -18,21 +18,23 @@
 pub(crate) mod conv;
 pub(crate) mod conv_transpose;
 mod geometry;
+mod operand;
 pub(crate) mod options;
 mod twins;
 
 use geometry::{Class, Geometry, image_strides, weight_strides};
+use operand::{Chosen, Operand, Operands};
 use smallvec::SmallVec;
 
-use super::{Run, Vjp};
+use super::{Run, Vjp, elementwise::half_variant};
 use crate::dtype::DType;
 use crate::engine::kernel::params;
-use crate::engine::{AdapterFacts, Binding, Bound, Grid, Item, Kernel, ParamsLayout, Variant};
+use crate::engine::{Binding, Bound, Grid, Item, Kernel, ParamsLayout, Variant};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 params! {
-    /// Twin of `Params` in `shaders/common/convolution.wgsl`.
+    /// Twin of `Params` in `shaders/common/convolution_params.wgsl`.
     pub struct ConvParams {
         batch: u32,
         groups: u32,
@@ -51,51 +53,48 @@ params! {
         w_group: u32,
         bias_stride: u32,
         has_bias: u32,
-        padding: u32,
-    }
-}
-
-params! {
-    /// Twin of `Params` in `shaders/common/convolution_weight.wgsl`.
-    pub struct WeightParams {
-        places: u32,
-        part: u32,
-        splits: u32,
-        groups: u32,
-        rows: u32,
-        channels: u32,
-        taps: [u32; 2],
-        in_size: [u32; 2],
-        out_size: [u32; 2],
-        stride: [u32; 2],
-        dilation: [i32; 2],
-        origin: [i32; 2],
-        first: u32,
-        padding: u32,
-        x_strides: [u32; 4],
-        g_strides: [u32; 4],
-        offsets: [u32; 4],
+        result_is_half: u32,
     }
 }
 
 const BINDINGS: &[Binding] = &[Binding::Read("x"), Binding::Read("w"), Binding::Read("bias"), Binding::Write("y")];
-const WEIGHT_BINDINGS: &[Binding] = &[Binding::Read("g"), Binding::Read("x"), Binding::Write("y")];
 
 /// For adapters with subgroups of eight threads or more.
 const SUBGROUP: &[Variant] = &[Variant::new("", &[]).subgroups(8)];
 
+/// The prelude of a tile of channels and places.
+macro_rules! tile {
+    ($rows:literal, $places:literal, $depth:literal $(, $kind:expr)?) => {
+        &[Item::Const("ROWS", $rows), Item::Const("PLACES", $places), Item::Const("DEPTH", $depth) $(, $kind)?]
+    };
+}
+
 /// Tiles of channels and places: square, and wide for few channels.
-const TILES: &[Variant] = &[
-    Variant::new("64x64", &[Item::Const("ROWS", 64), Item::Const("PLACES", 64), Item::Const("DEPTH", 16)]),
-    Variant::new("16x256", &[Item::Const("ROWS", 16), Item::Const("PLACES", 256), Item::Const("DEPTH", 8)]),
+const TILES: &[Variant] = &[Variant::new("64x64", tile!(64, 64, 16)), Variant::new("16x256", tile!(16, 256, 8))];
+
+/// [`TILES`] of f16, then of bf16.
+const HALF_TILES: &[Variant] = &[
+    Variant::new("f16 64x64", tile!(64, 64, 16, Item::Const("KIND", 3))),
+    Variant::new("f16 16x256", tile!(16, 256, 8, Item::Const("KIND", 3))),
+    Variant::new("bf16 64x64", tile!(64, 64, 16, Item::Const("KIND", 4))),
+    Variant::new("bf16 16x256", tile!(16, 256, 8, Item::Const("KIND", 4))),
 ];
 
-/// A kernel of `shaders/convolution/FILE.wgsl`.
+/// The types of half the width: KIND is that of `shaders/common/half.wgsl`.
+const HALVES: &[Variant] =
+    &[Variant::new("f16", &[Item::Const("KIND", 3)]), Variant::new("bf16", &[Item::Const("KIND", 4)])];
+
+/// A grid whose kernel moves elements of two bytes.
+fn halved(grid: Grid) -> Grid {
+    Grid { bytes: grid.bytes.map(|bytes| bytes / 2), ..grid }
+}
+
+/// A kernel of `shaders/convolution/FILE.wgsl`, of f32.
 macro_rules! kernel {
     ($name:literal, $file:literal, $block:ty, $bindings:expr, $variants:expr, $twin:expr, $grid:expr) => {
         Kernel {
             name: $name,
-            source: &[include_str!(concat!("../../../shaders/convolution/", $file, ".wgsl"))],
+            source: &["#import common/words\n", include_str!(concat!("../../../shaders/convolution/", $file, ".wgsl"))],
             entry: "main",
             bindings: $bindings,
             params: ParamsLayout::of::<$block>(),
@@ -118,21 +117,26 @@ macro_rules! convolving {
     };
 }
 
-/// A kernel that gives the gradient of a weight.
-macro_rules! weighing {
-    ($name:literal, $file:literal, $variants:expr, $grid:expr) => {
-        kernel!($name, $file, WeightParams, WEIGHT_BINDINGS, $variants, twins::weight, $grid)
-    };
-}
-
-// After the macros that it uses.
+// After the macros that they use.
 mod tuned;
 mod vectors;
+mod weight;
+
+pub(crate) use weight::weight_gradient;
 
 /// A thread a quad of one channel.
 static DIRECT: Kernel = convolving!("conv.direct", "direct", Variant::ONLY, |p| {
     Grid::elements(p.batch * p.groups * p.rows * p.out_size[0] * p.out_size[1].div_ceil(4))
 });
+
+/// [`DIRECT`] of numbers of half the width, two to a word, with sums in f32.
+static DIRECT_HALF: Kernel = Kernel {
+    name: "conv.half_direct",
+    source: &["#import common/half_words\n", DIRECT.source[1]],
+    variants: HALVES,
+    grid: |p| halved((DIRECT.grid)(p)),
+    ..DIRECT
+};
 
 /// A tile a workgroup of 256 threads, panels of weight and input in workgroup memory: for GPUs.
 static PANELS: Kernel = convolving!("conv.panels", "panels", TILES, |p| {
@@ -140,6 +144,15 @@ static PANELS: Kernel = convolving!("conv.panels", "panels", TILES, |p| {
     let (rows, width) = if p.is_narrow() { (16, 256) } else { (64, 64) };
     Grid::groups(places.div_ceil(width) * u64::from(p.groups) * u64::from(p.rows.div_ceil(rows)))
 });
+
+/// [`PANELS`] of numbers of half the width, with [`TILES`] of f16, then of bf16.
+static PANELS_HALF: Kernel = Kernel {
+    name: "conv.half_panels",
+    source: &["#import common/half_words\n", PANELS.source[1]],
+    variants: HALF_TILES,
+    grid: |p| halved((PANELS.grid)(p)),
+    ..PANELS
+};
 
 /// 16 channels of eight quads for a subgroup of eight, which spreads what one of its threads loads: for software drivers with
 /// such subgroups.
@@ -149,34 +162,26 @@ static LANES: Kernel = convolving!("conv.lanes", "lanes", SUBGROUP, |p| p.grid_o
 /// much again (`cargo bench --bench conv`). For those that [`vectors`] has nothing for.
 static TRIPLES: Kernel = convolving!("conv.triples", "triples", SUBGROUP, |p| p.grid_of_quads());
 
-/// A thread an element of a part.
-static WEIGHT_DIRECT: Kernel =
-    weighing!("conv.weight_direct", "weight_direct", Variant::ONLY, |p| Grid::elements(p.weights() * p.splits));
-
-/// 64 channels of g times 64 weights a workgroup of 256 threads, panels of both in workgroup memory: for GPUs.
-static WEIGHT_PANELS: Kernel = weighing!("conv.weight_panels", "weight_panels", Variant::ONLY, |p| p.grid(64, 64, 1));
-
-/// Eight channels of g times 48 weights for a subgroup of eight: for software drivers with such subgroups.
-static WEIGHT_LANES: Kernel = weighing!("conv.weight_lanes", "weight_lanes", SUBGROUP, |p| p.grid(8, 48, 1));
-
-/// Eight channels of g times 16 blocks of three neighbouring taps for a subgroup of eight, where neighbouring places read
-/// neighbouring elements: twice as fast (`cargo bench --bench conv`).
-static WEIGHT_SLIDE: Kernel = weighing!("conv.weight_slide", "weight_slide", SUBGROUP, |p| p.grid(8, 16, 3));
-
 /// All kernels.
 pub(crate) const KERNELS: &[&Kernel] = &[
     &DIRECT,
+    &DIRECT_HALF,
     &PANELS,
+    &PANELS_HALF,
     &LANES,
     &TRIPLES,
     &vectors::PACK,
+    &vectors::PACK_HALF,
     &vectors::PACK_LINES,
+    &vectors::PACK_LINES_HALF,
     &vectors::CROP,
     &vectors::VECTORS,
-    &WEIGHT_DIRECT,
-    &WEIGHT_PANELS,
-    &WEIGHT_LANES,
-    &WEIGHT_SLIDE,
+    &weight::WEIGHT_DIRECT,
+    &weight::WEIGHT_DIRECT_HALF,
+    &weight::WEIGHT_PANELS,
+    &weight::WEIGHT_PANELS_HALF,
+    &weight::WEIGHT_LANES,
+    &weight::WEIGHT_SLIDE,
     &vectors::WEIGHT_VECTORS,
 ];
 
@@ -231,47 +236,6 @@ impl ConvParams {
     }
 }
 
-impl WeightParams {
-    /// Of one part.
-    fn weights(&self) -> u32 {
-        self.groups * self.rows * self.channels * self.taps[0] * self.taps[1]
-    }
-
-    /// A workgroup for so many rows of so many blocks, each of so many neighbouring weights of a line.
-    fn grid(&self, rows: u32, blocks: u32, width: u32) -> Grid {
-        let all = u64::from(self.channels) * u64::from(self.taps[0]) * u64::from(self.taps[1].div_ceil(width));
-        let tiles = all.div_ceil(u64::from(blocks)) * u64::from(self.rows.div_ceil(rows));
-        Grid::groups(tiles * u64::from(self.groups) * u64::from(self.splits)).work(self.work())
-    }
-
-    fn work(&self) -> u64 {
-        u64::from(self.weights()) * u64::from(self.places.max(1))
-    }
-
-    /// Places of the parts of this dispatch.
-    fn dispatched(&self) -> u64 {
-        (u64::from(self.part) * u64::from(self.splits)).min(u64::from(self.places.saturating_sub(self.first)))
-    }
-
-    fn flops(&self) -> u64 {
-        2 * u64::from(self.weights()) * self.dispatched()
-    }
-
-    /// Elements of the gradient, the input and the parts of the result.
-    fn moved(&self) -> u64 {
-        let groups = u64::from(self.groups);
-        let images = self.dispatched().div_ceil(area(self.out_size).max(1));
-        let g = groups * u64::from(self.rows) * self.dispatched();
-        let x = groups * u64::from(self.channels) * area(self.in_size) * images;
-        g + x + u64::from(self.weights()) * u64::from(self.splits)
-    }
-
-    /// Sums of products, as for a matrix product.
-    fn bound(&self) -> Bound {
-        Bound::Magnitude { ulps: 2.0 + 4.0 * f64::from(self.part).sqrt() }
-    }
-}
-
 fn area(size: [u32; 2]) -> u64 {
     u64::from(size[0]) * u64::from(size[1])
 }
@@ -285,47 +249,37 @@ fn signed(sizes: [usize; 2]) -> [i32; 2] {
 }
 
 /// The forward run of a convolution, or the gradient of a transposed one's input.
-pub(crate) fn to_small(
-    run: &mut Run<'_>,
-    geometry: &Geometry,
-    large: &Tensor,
-    weight: &Tensor,
-    bias: Option<&Tensor>,
-    small: &Tensor,
-) -> Result<()> {
-    let params = ConvParams {
+pub(crate) fn to_small(run: &mut Run<'_>, geometry: &Geometry, operands: &Operands<'_>, small: &Tensor) -> Result<()> {
+    let sizes = ConvParams {
         rows: geometry.small_channels as u32,
         channels: geometry.large_channels as u32,
-        taps: words(geometry.kernel),
         in_size: words(geometry.large),
         out_size: words(geometry.small),
-        stride: words(geometry.stride),
-        dilation: signed(geometry.dilation),
         origin: signed(geometry.padding).map(|p| -p),
-        ..common_params(geometry, large, weight, bias, small)
+        ..sizes(geometry)
     };
-    launch(run, geometry.op, &params, [large, weight, bias.unwrap_or(large), small])
+    let chosen = operands.chosen(run, &sizes, small, true)?;
+    launch(run, geometry.op, &placed(&sizes, geometry, &chosen), &chosen)?;
+    chosen.finish(run, small)
 }
 
 /// The forward run of a transposed convolution, or the gradient of a convolution's input.
-pub(crate) fn to_large(
-    run: &mut Run<'_>,
-    geometry: &Geometry,
-    small: &Tensor,
-    weight: &Tensor,
-    bias: Option<&Tensor>,
-    large: &Tensor,
-) -> Result<()> {
-    let common = common_params(geometry, small, weight, bias, large);
+pub(crate) fn to_large(run: &mut Run<'_>, geometry: &Geometry, operands: &Operands<'_>, large: &Tensor) -> Result<()> {
+    let sizes = ConvParams {
+        rows: geometry.large_channels as u32,
+        channels: geometry.small_channels as u32,
+        in_size: words(geometry.small),
+        out_size: words(geometry.large),
+        ..sizes(geometry)
+    };
+    let chosen = operands.chosen(run, &sizes, large, geometry.stride[1] == 1)?;
+    let common = placed(&sizes, geometry, &chosen);
     let [row, channel, down, across] = common.w_strides;
     for h in (0..geometry.stride[0]).filter_map(|start| Class::new(geometry, 0, start)) {
         for w in (0..geometry.stride[1]).filter_map(|start| Class::new(geometry, 1, start)) {
             let [image, plane, line, place] = common.y_strides;
             let params = ConvParams {
-                rows: geometry.large_channels as u32,
-                channels: geometry.small_channels as u32,
                 taps: [h.taps, w.taps],
-                in_size: words(geometry.small),
                 out_size: [h.places, w.places],
                 stride: [1, 1],
                 dilation: [h.dilation, w.dilation],
@@ -340,18 +294,29 @@ pub(crate) fn to_large(
                 ],
                 ..common
             };
-            launch(run, geometry.op, &params, [small, weight, bias.unwrap_or(small), large])?;
+            launch(run, geometry.op, &params, &chosen)?;
         }
     }
-    Ok(())
+    chosen.finish(run, large)
 }
 
-/// What both directions have in common: batch, groups, steps and first elements.
-fn common_params(geometry: &Geometry, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, y: &Tensor) -> ConvParams {
-    let w_strides = weight_strides(weight);
+/// The sizes that both directions have in common.
+fn sizes(geometry: &Geometry) -> ConvParams {
     ConvParams {
         batch: geometry.batch as u32,
         groups: geometry.groups as u32,
+        taps: words(geometry.kernel),
+        stride: words(geometry.stride),
+        dilation: signed(geometry.dilation),
+        ..bytemuck::Zeroable::zeroed()
+    }
+}
+
+/// The same with where operands and result lie: steps and first elements.
+fn placed(sizes: &ConvParams, geometry: &Geometry, chosen: &Chosen<'_>) -> ConvParams {
+    let Chosen { x, weight, bias, y } = chosen;
+    let w_strides = weight_strides(weight);
+    ConvParams {
         x_strides: image_strides(x, geometry.dims),
         y_strides: image_strides(y, geometry.dims),
         w_strides,
@@ -359,7 +324,8 @@ fn common_params(geometry: &Geometry, x: &Tensor, weight: &Tensor, bias: Option<
         w_group: (geometry.small_channels as i32 * w_strides[0]) as u32,
         bias_stride: bias.map_or(0, |b| b.strides()[0] as u32),
         has_bias: u32::from(bias.is_some()),
-        ..bytemuck::Zeroable::zeroed()
+        result_is_half: u32::from(y.dtype().is_half()),
+        ..*sizes
     }
 }
 
@@ -385,14 +351,19 @@ fn choice(run: &Run<'_>, rows: u32) -> &'static str {
     }
 }
 
-fn launch(run: &mut Run<'_>, op: &'static str, params: &ConvParams, operands: [&Tensor; 4]) -> Result<()> {
+fn launch(run: &mut Run<'_>, op: &'static str, params: &ConvParams, chosen: &Chosen<'_>) -> Result<()> {
+    let Chosen { x, weight, bias, y } = chosen;
     let unit = params.stride[1] == 1 && params.dilation[1] == 1;
-    let (kernel, variant) = match choice(run, params.rows) {
-        "lanes" if vectors::fit(params) => (&vectors::VECTORS, 0),
-        "lanes" if unit && params.taps[1].is_multiple_of(3) => (&TRIPLES, 0),
-        "lanes" => (&LANES, 0),
-        "panels" => (&PANELS, usize::from(params.is_narrow())),
-        _ => (&DIRECT, 0),
+    let tile = usize::from(params.is_narrow());
+    let half = half_variant(x.dtype());
+    let (kernel, variant) = match (choice(run, params.rows), half) {
+        ("lanes", _) if vectors::fit(params) => (&vectors::VECTORS, 0),
+        ("lanes", _) if unit && params.taps[1].is_multiple_of(3) => (&TRIPLES, 0),
+        ("lanes", _) => (&LANES, 0),
+        ("panels", Some(half)) => (&PANELS_HALF, 2 * half + tile),
+        ("panels", None) => (&PANELS, tile),
+        (_, Some(half)) => (&DIRECT_HALF, half),
+        (_, None) => (&DIRECT, 0),
     };
     let facts = run.device().adapter();
     if facts.is_some_and(|facts| facts.is_software()) && params.iterations() > MAX_ITERATIONS {
@@ -404,11 +375,10 @@ fn launch(run: &mut Run<'_>, op: &'static str, params: &ConvParams, operands: [&
         return Err(Error::Limit { op, detail });
     }
     let max_work = facts.map(|facts| facts.max_work());
+    // Without a bias something has to be bound in its place; it is not read.
     if std::ptr::eq(kernel, &vectors::VECTORS) {
-        let [x, w, _, y] = operands;
-        let packed = vectors::prepare(run, params, x, w);
-        let bias = if params.has_bias != 0 { operands[2] } else { &packed.x };
-        let operands = [&packed.x, &packed.w, bias, packed.y.as_ref().unwrap_or(y)];
+        let packed = vectors::prepare(run, params, x, weight);
+        let operands = [&packed.x, &packed.w, bias.unwrap_or(&packed.x), packed.y.as_ref().unwrap_or(y)];
         for part in image_parts(&packed.params, max_work) {
             run.dispatch(kernel, variant, &operands, &part);
         }
@@ -418,7 +388,7 @@ fn launch(run: &mut Run<'_>, op: &'static str, params: &ConvParams, operands: [&
         return Ok(());
     }
     for part in image_parts(params, max_work) {
-        run.dispatch(kernel, variant, &operands, &part);
+        run.dispatch(kernel, variant, &[x, weight, bias.unwrap_or(x), y], &part);
     }
     Ok(())
 }
@@ -437,143 +407,28 @@ fn image_parts(params: &ConvParams, max_work: Option<u64>) -> SmallVec<[ConvPara
     starts.map(part).collect()
 }
 
-/// Places that a part has at most on a software driver: a thread walks them one by one, with up to two iterations each.
-const LONGEST: u32 = MAX_ITERATIONS as u32 / 2;
-
-/// Workgroups over which the gradient of a weight is spread, and places that a part then has at least: on a software driver
-/// and on a GPU.
-const SPREAD: [(u32, u32); 2] = [(8, 1_024), (512, 256)];
-
-/// Into how many parts the places are split, which make a gradient each.
-fn splits(params: &WeightParams, facts: Option<&AdapterFacts>) -> u32 {
-    let software = facts.is_none_or(|facts| facts.is_software());
-    let (workgroups, least) = SPREAD[usize::from(!software)];
-    let tile = if software { (8, 48) } else { (64, 64) };
-    let columns = params.channels * params.taps[0] * params.taps[1];
-    let tiles = params.groups * params.rows.div_ceil(tile.0) * columns.div_ceil(tile.1);
-    let spread = (workgroups / tiles.max(1)).min(params.places / least);
-    let short = if software { params.places.div_ceil(LONGEST) } else { 1 };
-    // A dispatch of one part must not run so long that a driver could end it.
-    let light = facts.map_or(1, |facts| params.work().div_ceil(facts.max_work()));
-    spread.max(short).max(light as u32).clamp(1, params.places.max(1))
-}
-
-/// The gradient of the weight, into the contiguous `result`.
-pub(crate) fn weight_gradient(
-    run: &mut Run<'_>,
-    geometry: &Geometry,
-    small: &Tensor,
-    large: &Tensor,
-    result: &Tensor,
-) -> Result<()> {
-    let mut params = WeightParams {
-        places: (geometry.batch * geometry.small[0] * geometry.small[1]) as u32,
-        groups: geometry.groups as u32,
-        rows: geometry.small_channels as u32,
-        channels: geometry.large_channels as u32,
-        taps: words(geometry.kernel),
-        in_size: words(geometry.large),
-        out_size: words(geometry.small),
-        stride: words(geometry.stride),
-        dilation: signed(geometry.dilation),
-        origin: signed(geometry.padding).map(|p| -p),
-        x_strides: image_strides(large, geometry.dims),
-        g_strides: image_strides(small, geometry.dims),
-        ..bytemuck::Zeroable::zeroed()
-    };
-    params.offsets = [small.offset() as u32, large.offset() as u32, 0, 0];
-    let max_work = run.device().adapter().map(|facts| facts.max_work());
-    let choice = choice(run, params.rows.max(params.channels));
-    if choice == "lanes" && vectors::fits_weight(&params) {
-        params.splits = max_work.map_or(1, |work| params.work().div_ceil(work) as u32);
-        return vectors::weight_gradient(run, &params, [small, large, result], |params| some_parts(params, max_work));
-    }
-    params.splits = splits(&params, run.device().adapter());
-    params.part = params.places.div_ceil(params.splits);
-    let parts = if params.splits == 1 {
-        result.clone()
-    } else {
-        run.output(DType::F32, &[params.splits as usize, result.numel()])
-    };
-    params.offsets[2] = parts.offset() as u32;
-    let unit = geometry.stride[1] == 1 && geometry.dilation[1] == 1 && geometry.kernel[1] > 1;
-    let kernel = match choice {
-        // Where most of a tile would lie idle, a thread an element is faster.
-        "lanes" if params.rows.min(8) * (params.channels * params.taps[0]).min(16) <= 6 => &WEIGHT_DIRECT,
-        "lanes" if unit => &WEIGHT_SLIDE,
-        "lanes" => &WEIGHT_LANES,
-        "panels" => &WEIGHT_PANELS,
-        _ => &WEIGHT_DIRECT,
-    };
-    for some in some_parts(&params, max_work) {
-        run.dispatch(kernel, 0, &[small, large, &parts], &some);
-    }
-    if params.splits > 1 {
-        super::reduce::sum::sum_into(run, &parts, &[0], &flat(result))?;
-    }
-    Ok(())
-}
-
-/// The parts of a gradient, as many at a time as no driver could find too long.
-fn some_parts(params: &WeightParams, max_work: Option<u64>) -> SmallVec<[WeightParams; 1]> {
-    let part = params.work() / u64::from(params.splits);
-    let most = max_work.map_or(u32::MAX, |work| (work / part.max(1)).clamp(1, u64::from(u32::MAX)) as u32);
-    let starts = (0..params.splits).step_by(most as usize);
-    let some = |first: u32| {
-        let mut some = WeightParams { splits: (params.splits - first).min(most), ..*params };
-        some.first = first * params.part;
-        some.offsets[2] += first * params.weights();
-        some
-    };
-    starts.map(some).collect()
-}
-
-/// A contiguous tensor as one dim.
-fn flat(t: &Tensor) -> Tensor {
-    let layout = crate::tensor::Layout {
-        shape: smallvec::smallvec![t.numel()],
-        strides: smallvec::smallvec![1],
-        offset: t.offset(),
-    };
-    t.detach().view_as_layout(layout)
-}
-
-/// The gradient of the bias: the sum over all but the channels.
-fn bias_gradient(v: &mut Vjp<'_>, dims: usize) -> Result<Option<Tensor>> {
+/// The gradient of the bias from that of the result: the sum over all but the channels.
+fn bias_gradient(v: &mut Vjp<'_>, g: &Operand<'_>, dims: usize) -> Result<Option<Tensor>> {
     if !v.needs(2) {
         return Ok(None);
     }
-    let g = v.gradient();
+    let g = g.kept();
     let channels = g.dim() - 1 - dims;
     let others: SmallVec<[usize; 4]> = (0..g.dim()).filter(|&d| d != channels).collect();
-    let db = v.gradient_output(2);
+    let db = parameter_gradient(v, 2);
     super::reduce::sum::sum_into(v, g, &others, &db)?;
     Ok(Some(db))
+}
+
+/// Memory for the gradient of a weight or bias: f32, which one of halves is made from.
+fn parameter_gradient(v: &mut Vjp<'_>, i: usize) -> Tensor {
+    let (half, shape) = (v.input_dtype(i).is_half(), v.input_shape(i));
+    if half { v.output(DType::F32, shape) } else { v.gradient_output(i) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn long_gradients_are_run_in_pieces() {
-        let whole = WeightParams {
-            places: 1000,
-            part: 100,
-            splits: 10,
-            groups: 1,
-            rows: 2,
-            channels: 3,
-            taps: [1, 1],
-            offsets: [0, 0, 7, 0],
-            ..bytemuck::Zeroable::zeroed()
-        };
-        assert_eq!(some_parts(&whole, None).len(), 1);
-        let pieces = some_parts(&whole, Some(2_400));
-        let splits: Vec<u32> = pieces.iter().map(|p| p.splits).collect();
-        assert_eq!(splits, [4, 4, 2]);
-        assert_eq!((pieces[2].first, pieces[2].offsets[2]), (800, 7 + 8 * 6));
-    }
 
     #[test]
     fn many_images_are_run_in_pieces() {

@@ -1,6 +1,7 @@
 //! The scalar twins of the kernels.
 
-use super::{ConvParams, WeightParams};
+use super::ConvParams;
+use super::weight::WeightParams;
 use crate::Result;
 use crate::engine::HostCall;
 

@@ -4,12 +4,14 @@
 
 use smallvec::{SmallVec, smallvec};
 
-use super::{BINDINGS, ConvParams, MAX_ITERATIONS, WEIGHT_BINDINGS, WeightParams, twins};
+use super::weight::{WEIGHT_BINDINGS, WeightParams};
+use super::{BINDINGS, ConvParams, MAX_ITERATIONS, twins};
 use crate::Result;
 use crate::dtype::DType;
 use crate::engine::kernel::params;
 use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, ParamsLayout, Variant};
 use crate::ops::Run;
+use crate::ops::elementwise::half_variant;
 use crate::tensor::{Layout, Tensor};
 
 params! {
@@ -40,17 +42,18 @@ params! {
 }
 
 macro_rules! pack_kernel {
-    ($name:literal, $file:literal) => {
+    ($import:literal, $name:literal, $file:literal) => {
         Kernel {
             name: $name,
             source: &[
+                $import,
                 include_str!("../../../shaders/convolution/pack_place.wgsl"),
                 include_str!(concat!("../../../shaders/convolution/", $file, ".wgsl")),
             ],
             entry: "main",
             bindings: &[Binding::Read("x"), Binding::Write("y")],
             params: ParamsLayout::of::<PackParams>(),
-            variants: super::SUBGROUP,
+            variants: &[Variant::new("", &[Item::Alias("elem", "f32")]).subgroups(8)],
             grid: |p| Grid::elements(p.get::<PackParams>().n),
             reference: pack_twin,
             bound: |_| Bound::Exact,
@@ -59,11 +62,30 @@ macro_rules! pack_kernel {
 }
 
 /// A thread a vector of the result. It runs only where the kernels do that read its copies, which need a subgroup.
-pub(super) static PACK: Kernel = pack_kernel!("conv.pack", "pack");
+pub(super) static PACK: Kernel = pack_kernel!("#import common/words\n", "conv.pack", "pack");
+
+/// [`PACK`] of numbers of half the width.
+pub(super) static PACK_HALF: Kernel = Kernel {
+    name: "conv.half_pack",
+    source: &["#import common/half_words\n", PACK.source[1], PACK.source[2]],
+    variants: HALVES,
+    ..PACK
+};
 
 /// The same for lines of neighbours, [`PACKED_TOGETHER`] vectors a thread: 2 to 2.5 times as fast, as divisions and loads
 /// are shared (`cargo bench --bench layers -- conv2d`).
-pub(super) static PACK_LINES: Kernel = pack_kernel!("conv.pack_lines", "pack_lines");
+pub(super) static PACK_LINES: Kernel = pack_kernel!("#import common/quads\n", "conv.pack_lines", "pack_lines");
+
+/// [`PACK_LINES`] of numbers of half the width: as fast.
+pub(super) static PACK_LINES_HALF: Kernel = Kernel {
+    name: "conv.half_pack_lines",
+    source: &["#import common/quads_half\n", PACK_LINES.source[1], PACK_LINES.source[2]],
+    variants: HALVES,
+    ..PACK_LINES
+};
+
+/// [`super::HALVES`] beside [`super::SUBGROUP`].
+const HALVES: &[Variant] = &[super::HALVES[0].subgroups(8), super::HALVES[1].subgroups(8)];
 
 /// Vectors of a line that a thread of [`PACK_LINES`] makes. Two are a tenth slower, eight no faster.
 const PACKED_TOGETHER: u32 = 4;
@@ -169,7 +191,13 @@ fn pack(run: &mut Run<'_>, from: &Images<'_>, shape: [u32; 4], order: [usize; 3]
     y_strides[order[1]] = vectors * c;
     y_strides[order[0]] = vectors * c * b;
     let y = run.output(DType::F32, &[a, b, c, 4 * vectors].map(|n| n as usize));
-    let (kernel, together) = if from.strides[3] == 1 { (&PACK_LINES, PACKED_TOGETHER) } else { (&PACK, 1) };
+    let half = half_variant(from.x.dtype());
+    let (kernel, together) = match (from.strides[3] == 1, half) {
+        (true, None) => (&PACK_LINES, PACKED_TOGETHER),
+        (true, Some(_)) => (&PACK_LINES_HALF, PACKED_TOGETHER),
+        (false, None) => (&PACK, 1),
+        (false, Some(_)) => (&PACK_HALF, 1),
+    };
     let params = PackParams {
         n: a * b * c * vectors.div_ceil(together),
         offset: from.offset,
@@ -180,7 +208,7 @@ fn pack(run: &mut Run<'_>, from: &Images<'_>, shape: [u32; 4], order: [usize; 3]
         strides: from.strides,
         y_strides,
     };
-    run.dispatch(kernel, 0, &[from.x, &y], &params);
+    run.dispatch(kernel, half.unwrap_or(0), &[from.x, &y], &params);
     let [image, plane, line, _] = y_strides;
     (y, [4 * image, 4 * plane, 4 * line, 1])
 }

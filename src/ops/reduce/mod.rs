@@ -151,11 +151,23 @@ pub(crate) fn by_thread(run: &Run<'_>, params: &ReduceParams) -> bool {
 /// Splits long outputs into parts; gives whether a thread each reduces them, and not a workgroup.
 pub(crate) fn plan(run: &Run<'_>, params: &mut ReduceParams) -> bool {
     let alone = by_thread(run, params);
+    split(params, alone);
+    alone
+}
+
+/// [`plan`] for a thread or a workgroup each.
+fn split(params: &mut ReduceParams, alone: bool) {
     let most = if alone { PART.0 } else { PART.1 };
     let spread = if alone || params.n >= SPREAD { 1 } else { (params.r / LONG).clamp(1, SPREAD) };
     params.part = params.r.div_ceil(spread).clamp(1, most);
     params.splits = params.r.div_ceil(params.part).max(1);
-    alone
+}
+
+/// [`plan`] for a workgroup each that reads vectors of four.
+fn split_in_quads(params: &mut ReduceParams) {
+    split(params, false);
+    params.part = params.part.next_multiple_of(4);
+    params.splits = params.r.div_ceil(params.part).max(1);
 }
 
 /// Reduces `dims` of `x` into the contiguous `y`; the result is multiplied by `scale` (1 for integers).
@@ -179,8 +191,7 @@ fn reduce_as_chosen(
     let kernel = match (plan(run, &mut params), pair.by_quads) {
         (true, _) => pair.by_thread,
         (false, Some(by_quads)) if params.is_in_quads() => {
-            params.part = params.part.next_multiple_of(4);
-            params.splits = params.r.div_ceil(params.part).max(1);
+            split_in_quads(&mut params);
             by_quads
         }
         (false, _) => pair.by_group,
@@ -221,20 +232,9 @@ pub(crate) fn twin(
     floats: (f64, Combine<f64>),
     ints: (fn(DType) -> i64, Combine<i64>),
 ) -> Result<()> {
-    let p: &ReduceParams = call.params();
-    let outputs = (0..p.n * p.splits).map(|i| {
-        let first = i % p.splits * p.part;
-        let range = first..(first + p.part).min(p.r);
-        let base = p.output_base(i / p.splits);
-        ((p.result_offset + i) as usize, range.map(move |j| base + p.element_offset(j)))
-    });
+    let outputs = outputs(call.params());
     match call.variant() {
-        0 => {
-            let (x, mut y) = (call.floats(0), call.floats_mut(1));
-            for (at, places) in outputs {
-                y[at] = places.fold(floats.0, |acc, i| floats.1(acc, x[i])) * f64::from(p.scale);
-            }
-        }
+        0 => return float_twin(call, floats.0, floats.1),
         1 => {
             let (x, mut y) = (call.ints(0), call.ints_mut(1));
             for (at, places) in outputs {
@@ -249,6 +249,26 @@ pub(crate) fn twin(
         }
     }
     Ok(())
+}
+
+/// [`twin`] of floats.
+pub(crate) fn float_twin(call: &HostCall<'_>, identity: f64, combine: Combine<f64>) -> Result<()> {
+    let p: &ReduceParams = call.params();
+    let (x, mut y) = (call.floats(0), call.floats_mut(1));
+    for (at, places) in outputs(p) {
+        y[at] = places.fold(identity, |acc, i| combine(acc, x[i])) * f64::from(p.scale);
+    }
+    Ok(())
+}
+
+/// The outputs, or parts of them: where each lies, and where its elements do.
+fn outputs(p: &ReduceParams) -> impl Iterator<Item = (usize, impl Iterator<Item = usize>)> {
+    (0..p.n * p.splits).map(move |i| {
+        let first = i % p.splits * p.part;
+        let range = first..(first + p.part).min(p.r);
+        let base = p.output_base(i / p.splits);
+        ((p.result_offset + i) as usize, range.map(move |j| base + p.element_offset(j)))
+    })
 }
 
 /// Declares one of the kernels of a reduction from `shaders/reduce/NAME.wgsl`, by default in the wrapper `reduce.wgsl`.

@@ -4,10 +4,14 @@
 
 use smallvec::smallvec;
 
-use super::{Pair, grid_by_group, grid_by_thread, reduce, reduce_kernel, reduced_shape, spread, sum_bound, twin};
+use super::{
+    Pair, ReduceParams, float_twin, grid_by_group, grid_by_thread, reduce, reduce_kernel, reduced_shape,
+    split_in_quads, spread, sum_bound, twin,
+};
 use crate::Result;
 use crate::dtype::DType;
-use crate::engine::{HostCall, Kernel};
+use crate::engine::{HostCall, Item, Kernel, Variant};
+use crate::ops::elementwise::half_variant;
 use crate::ops::{Attrs, Operation, Run, apply, cases, methods, single};
 use crate::tensor::Tensor;
 use crate::tensor::shape::dim_indices;
@@ -15,7 +19,20 @@ use crate::tensor::shape::dim_indices;
 static BY_THREAD: Kernel = reduce_kernel!("sum", "by_thread", grid_by_thread, sum_twin, |p| sum_bound(p));
 static BY_GROUP: Kernel = reduce_kernel!("sum", "by_group", grid_by_group, sum_twin, |p| sum_bound(p));
 
-static BY_QUADS: Kernel = reduce_kernel!("reduce_quads", "sum", "by_quads", grid_by_group, sum_twin, |p| sum_bound(p));
+const QUADS: Kernel = reduce_kernel!("reduce_quads", "sum", "by_quads", grid_by_group, sum_twin, |p| sum_bound(p));
+static BY_QUADS: Kernel = Kernel { source: &["#import common/quads\n", QUADS.source[0], QUADS.source[1]], ..QUADS };
+
+/// [`BY_QUADS`] of numbers of half the width, into f32.
+static BY_HALF_QUADS: Kernel = Kernel {
+    name: "sum.by_half_quads",
+    source: &["#import common/quads_half\n", QUADS.source[0], QUADS.source[1]],
+    variants: &[
+        Variant::new("f16", &[Item::Alias("elem", "f32"), Item::Const("KIND", 3)]),
+        Variant::new("bf16", &[Item::Alias("elem", "f32"), Item::Const("KIND", 4)]),
+    ],
+    reference: |call| float_twin(call, 0.0, |a, b| a + b),
+    ..QUADS
+};
 
 /// The kernels of a sum.
 pub(crate) static SUM_KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP, by_quads: Some(&BY_QUADS) };
@@ -27,7 +44,7 @@ fn sum_twin(call: &HostCall<'_>) -> Result<()> {
 /// The operation `sum`.
 pub(crate) static SUM: Operation = Operation {
     name: "sum",
-    kernels: &[&BY_THREAD, &BY_GROUP, &BY_QUADS],
+    kernels: &[&BY_THREAD, &BY_GROUP, &BY_QUADS, &BY_HALF_QUADS],
     forward: |call| {
         let x = call.input(0);
         let dims = dim_indices(call.op(), call.attrs().get_ints("dim"), x.dim())?;
@@ -44,9 +61,22 @@ pub(crate) static SUM: Operation = Operation {
     cases: || sum_cases(),
 };
 
-/// Sums `dims` of `x` into the contiguous `y`.
+/// Sums `dims` of `x` into the contiguous `y`, which is f32 where `x` is halves.
 pub(crate) fn sum_into(run: &mut Run<'_>, x: &Tensor, dims: &[usize], y: &Tensor) -> Result<()> {
-    reduce(run, &SUM_KERNELS, x, dims, y, 1.0)
+    let Some(variant) = half_variant(x.dtype()) else { return reduce(run, &SUM_KERNELS, x, dims, y, 1.0) };
+    let mut params = ReduceParams::new("sum", x, dims, y)?;
+    if !params.is_in_quads() {
+        return reduce(run, &SUM_KERNELS, &x.detach().try_to_dtype(DType::F32)?, dims, y, 1.0);
+    }
+    split_in_quads(&mut params);
+    if params.splits == 1 {
+        run.dispatch(&BY_HALF_QUADS, variant, &[x, y], &params);
+        return Ok(());
+    }
+    params.result_offset = 0;
+    let parts = run.output(DType::F32, &[params.n as usize, params.splits as usize]);
+    run.dispatch(&BY_HALF_QUADS, variant, &[x, &parts], &params);
+    reduce(run, &SUM_KERNELS, &parts, &[1], y, 1.0)
 }
 
 fn sum_cases() -> Vec<cases::Case> {
