@@ -70,10 +70,10 @@ fn matmul(c: &mut Criterion) {
     let halves = [a.half(), b.half()];
     let subgroups = if device.has_subgroups(8) { &["subgroups", "vectors"][..] } else { &[] };
     let matrices = if device.has_matrices(8) || device.has_matrices(16) { &["cooperative"][..] } else { &[] };
-    for kernel in ["tiled", "registers"].iter().chain(subgroups).chain(matrices) {
+    for kernel in ["tiled", "large", "registers"].iter().chain(subgroups).chain(matrices) {
         device.force_choice("matmul", Some(kernel));
-        // The subgroups and vectors for halves run on what is converted to f32 and back; the cooperative kernel is only for
-        // f16, and with f32 this is the tiled one again.
+        // Halves take the tiled kernel for blocks; with subgroups and vectors they are converted to f32 and back. The
+        // cooperative kernel is only for f16, and with f32 this is the tiled one again.
         for (name, [a, b]) in [((*kernel).into(), [&a, &b]), (format!("{kernel}, halves"), [&halves[0], &halves[1]])] {
             group.bench_function(name, |bench| {
                 bench.iter_custom(|rounds| device_time(&device, rounds, || drop(a.matmul(b))));

@@ -114,6 +114,7 @@ fn cases() -> Vec<cases::Case> {
             ],
         ),
         three("large", &[33, 70], &[65, 70], &[65]).no_gradcheck(),
+        three("large, in vectors", &[132, 64], &[136, 64], &[136]).no_gradcheck(),
         halves("f16", DType::F16, &[4, 5], &[6, 5], &[6]),
         halves("bf16", DType::BF16, &[2, 3, 5], &[4, 5], &[4]),
         halves("f16 of an odd width", DType::F16, &[4, 5], &[3, 5], &[3]),

@@ -5,7 +5,9 @@
 use smallvec::smallvec;
 
 pub(crate) use self::choice::{FAMILY, multiply};
-use self::kernels::{COOPERATIVE, COOPERATIVE_8, REGISTERS, REGISTERS_HALF, SUBGROUPS, TILED, TILED_HALF, VECTORS};
+use self::kernels::{
+    COOPERATIVE, COOPERATIVE_8, LARGE, REGISTERS, REGISTERS_HALF, SPLIT, SUBGROUPS, TILED, TILED_HALF, VECTORS,
+};
 use super::{Attrs, Gradients, Operation, Outputs, Vjp, apply, cases, methods, single};
 use crate::amp;
 use crate::dtype::DType;
@@ -29,8 +31,18 @@ pub(crate) fn transposed(t: &Tensor) -> Tensor {
 /// The operation `matmul`, of operands with at least two dims; the method brings others to that form.
 pub(crate) static MATMUL: Operation = Operation { name: "matmul", kernels: KERNELS, forward, vjp: Some(vjp), cases };
 
-const KERNELS: &[&Kernel] =
-    &[&TILED, &REGISTERS, &SUBGROUPS, &VECTORS, &TILED_HALF, &REGISTERS_HALF, &COOPERATIVE_8, &COOPERATIVE];
+const KERNELS: &[&Kernel] = &[
+    &TILED,
+    &LARGE,
+    &SPLIT,
+    &REGISTERS,
+    &SUBGROUPS,
+    &VECTORS,
+    &TILED_HALF,
+    &REGISTERS_HALF,
+    &COOPERATIVE,
+    &COOPERATIVE_8,
+];
 
 fn forward(call: &mut super::Call<'_>) -> Result<Outputs> {
     let (a, b) = (call.input(0), call.input(1));
@@ -104,12 +116,22 @@ fn cases() -> Vec<cases::Case> {
         pair("several tiles", &[130, 70], &[70, 129]).no_gradcheck(),
         pair("vectors", &[36, 12], &[12, 44]).no_gradcheck(),
         pair("vectors of a batch", &[3, 1, 20, 8], &[2, 8, 4]).no_gradcheck(),
+        pair("vectors of several blocks", &[140, 36], &[36, 264]).no_gradcheck(),
+        pair("vectors, deep", &[12, 3000], &[3000, 8]).no_gradcheck(),
         pair("vectors, a row more", &[17, 4], &[4, 36]).no_gradcheck(),
         Case::new(
             "vectors, both transposed",
             vec![
                 Input::floats(&[20, 8]).arranged(Arrangement::Transposed),
                 Input::floats(&[8, 36]).arranged(Arrangement::Transposed),
+            ],
+        )
+        .no_gradcheck(),
+        Case::new(
+            "vectors of several blocks, both transposed",
+            vec![
+                Input::floats(&[136, 36]).arranged(Arrangement::Transposed),
+                Input::floats(&[36, 132]).arranged(Arrangement::Transposed),
             ],
         )
         .no_gradcheck(),

@@ -1,10 +1,11 @@
 //! Which kernel makes a matrix product.
 
 use super::kernels::{
-    COOPERATIVE, COOPERATIVE_8, MatmulParams, REGISTERS, REGISTERS_HALF, SUBGROUPS, TILED, TILED_HALF, VECTORS,
+    COOPERATIVE, COOPERATIVE_8, LARGE, MatmulParams, REGISTERS, REGISTERS_HALF, SPLIT, SUBGROUPS, TILED, TILED_HALF,
+    VECTORS,
 };
 use crate::dtype::DType;
-use crate::engine::{Device, Kernel, tuner};
+use crate::engine::{AdapterFacts, AdapterKind, Device, Kernel, tuner};
 use crate::ops::tune::with_fastest;
 use crate::ops::{Run, cast};
 use crate::tensor::Tensor;
@@ -15,7 +16,17 @@ use crate::{Error, Result};
 const FEW_ROWS: u32 = 4;
 
 /// The family of kernels that compute a matrix product, for [`crate::Device::force_choice`].
-pub(crate) const FAMILY: (&str, &[&str]) = ("matmul", &["tiled", "registers", "subgroups", "vectors", "cooperative"]);
+pub(crate) const FAMILY: (&str, &[&str]) =
+    ("matmul", &["tiled", "large", "split", "registers", "subgroups", "vectors", "cooperative"]);
+
+/// Tiles of 64×64 up to which a GPU has processors to spare, the fewest columns of the left operand that are then worth a
+/// second dispatch, and the fewest of a part of them.
+const FEW_TILES: u64 = 32;
+const DEEP: u32 = 1024;
+const SHALLOW: u32 = 16;
+
+/// Tiles of 128×128 from which on every processor of a large GPU has one.
+const MANY_TILES: u64 = 128;
 
 /// Columns of the left operand up to which the kernels (registers, tiled) run on lavapipe, which ends all loops of a
 /// shader after 65,535 iterations together: one a column, and five for sixteen.
@@ -42,7 +53,7 @@ fn half_kernel(
     let whole = params.n.is_multiple_of(2) && params.offsets[3].is_multiple_of(2);
     let variant = usize::from(dtype == DType::BF16);
     match choice {
-        "tiled" | "cooperative" if whole => Some((&TILED_HALF, variant)),
+        "tiled" | "large" | "split" | "cooperative" if whole => Some((&TILED_HALF, variant)),
         "registers" if whole && few_columns => Some((&REGISTERS_HALF, variant)),
         _ => None,
     }
@@ -51,6 +62,7 @@ fn half_kernel(
 /// The kernel for operands of f32, and its variant.
 fn float_kernel(device: &Device, choice: &str, params: &MatmulParams, few_columns: bool) -> (&'static Kernel, usize) {
     match (choice, params.lie(4)) {
+        ("large", Some(variant)) => (&LARGE, variant),
         ("vectors", Some(variant)) if device.has_subgroups(8) => (&VECTORS, variant),
         ("vectors" | "subgroups", _) if device.has_subgroups(8) => (&SUBGROUPS, 0),
         ("vectors" | "registers" | "subgroups", _) if few_columns => (&REGISTERS, 0),
@@ -84,19 +96,51 @@ fn key(a: &Tensor, b: &Tensor, c: &Tensor) -> tuner::Key {
 }
 
 fn multiply_as_chosen(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Tensor) -> Result<()> {
+    let params = params(a, b, bias, c)?;
+    let device = run.device();
+    let facts = device.adapter();
+    let software = facts.is_some_and(AdapterFacts::is_software);
+    if software && params.k as usize > MAX_DEPTH.1 {
+        let detail = format!(
+            "{} columns on the left: software drivers end a kernel's loops after {} of them",
+            params.k, MAX_DEPTH.1
+        );
+        return Err(Error::Limit { op: "matmul", detail });
+    }
+    let choice = device.forced_choice(FAMILY.0).unwrap_or_else(|| usual(facts, c.dtype(), &params));
+    let few_columns = !software || params.k as usize <= MAX_DEPTH.0;
+    let parts = row_parts(&params, facts.map(AdapterFacts::max_work));
+    if let ("split", DType::F32, true, [_], Some(count)) =
+        (choice, c.dtype(), few_columns, &parts[..], params.parts_of_k())
+    {
+        return multiply_split(run, &params, count, [a, b, bias.unwrap_or(a), c]);
+    }
+    let found = match c.dtype().is_half() {
+        true => half_kernel(device, c.dtype(), choice, &params, few_columns),
+        false => Some(float_kernel(device, choice, &params, few_columns)),
+    };
+    let Some((kernel, variant)) = found else { return multiply_wide(run, a, b, bias, c) };
+    // Without a bias something has to be bound in its place; it is not read.
+    let operands = [a, b, bias.unwrap_or(a), c];
+    for part in parts {
+        run.dispatch(kernel, variant, &operands, &part);
+    }
+    Ok(())
+}
+
+fn params(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Tensor) -> Result<MatmulParams> {
     let rank = c.dim();
-    let (batch, m, n) = (&c.shape()[..rank - 2], c.shape()[rank - 2], c.shape()[rank - 1]);
-    let k = a.shape()[a.dim() - 1];
+    let batch = &c.shape()[..rank - 2];
     let batch_strides = |t: &Tensor| {
         let outer = t.dim() - 2;
         broadcast_strides(&t.shape()[..outer], &t.strides()[..outer], batch)
     };
     let (walk, _) = Walk::new("matmul", batch, [&batch_strides(a), &batch_strides(b)], batch.len())?;
     let last_two = |t: &Tensor| [t.strides()[t.dim() - 2] as u32, t.strides()[t.dim() - 1] as u32];
-    let params = MatmulParams {
-        m: m as u32,
-        n: n as u32,
-        k: k as u32,
+    Ok(MatmulParams {
+        m: c.shape()[rank - 2] as u32,
+        n: c.shape()[rank - 1] as u32,
+        k: a.shape()[a.dim() - 1] as u32,
         batches: numel(batch) as u32,
         rank: walk.rank,
         has_bias: u32::from(bias.is_some()),
@@ -107,35 +151,57 @@ fn multiply_as_chosen(run: &mut Run<'_>, a: &Tensor, b: &Tensor, bias: Option<&T
         shape: walk.shape,
         a_batch: walk.strides[0],
         b_batch: walk.strides[1],
-    };
+    })
+}
+
+/// The choice where none was made: by the device's kind and the sizes. What is said of GPUs is from what their makers and
+/// others found to pay; [`crate::Device::set_autotune`] measures.
+fn usual(facts: Option<&AdapterFacts>, dtype: DType, params: &MatmulParams) -> &'static str {
+    match facts {
+        None => "tiled",
+        Some(facts) if facts.is_software() && params.m > FEW_ROWS => "vectors",
+        Some(facts) if facts.is_software() => "subgroups",
+        Some(_) if dtype == DType::F16 => "cooperative",
+        Some(_) if params.tiles(64) <= FEW_TILES && params.k >= DEEP => "split",
+        Some(facts) if facts.kind == AdapterKind::Discrete && params.tiles(128) >= MANY_TILES => "large",
+        Some(_) => "tiled",
+    }
+}
+
+/// A product as the sum of products of `count` parts of k, which are a batch: their tiles keep a GPU busy where those of
+/// the whole are few.
+fn multiply_split(run: &mut Run<'_>, whole: &MatmulParams, count: u32, [a, b, bias, c]: [&Tensor; 4]) -> Result<()> {
+    let products = run.output(DType::F32, &[count as usize, whole.m as usize, whole.n as usize]);
+    let mut part = MatmulParams { k: whole.k / count, batches: count, rank: 1, has_bias: 0, ..*whole };
+    part.offsets[2..].fill(0);
+    part.shape[0] = count;
+    part.a_batch[0] = part.k * whole.a_strides[1];
+    part.b_batch[0] = part.k * whole.b_strides[0];
     let device = run.device();
-    let software = device.adapter().is_some_and(|facts| facts.is_software());
-    if software && k > MAX_DEPTH.1 {
-        let detail =
-            format!("{k} columns on the left: software drivers end a kernel's loops after {} of them", MAX_DEPTH.1);
-        return Err(Error::Limit { op: "matmul", detail });
-    }
-    let usual = match software {
-        true if params.m > FEW_ROWS => "vectors",
-        true => "subgroups",
-        false => "cooperative",
-    };
-    let choice = device.forced_choice(FAMILY.0).unwrap_or(usual);
-    let few_columns = !software || k <= MAX_DEPTH.0;
-    let found = match c.dtype().is_half() {
-        true => half_kernel(device, c.dtype(), choice, &params, few_columns),
-        false => Some(float_kernel(device, choice, &params, few_columns)),
-    };
-    let Some((kernel, variant)) = found else { return multiply_wide(run, a, b, bias, c) };
-    // Without a bias something has to be bound in its place; it is not read.
-    let operands = [a, b, bias.unwrap_or(a), c];
-    for part in row_parts(&params, device.adapter().map(|facts| facts.max_work())) {
-        run.dispatch(kernel, variant, &operands, &part);
-    }
+    let software = device.adapter().is_some_and(AdapterFacts::is_software);
+    let (kernel, variant) = float_kernel(device, if software { "vectors" } else { "tiled" }, &part, true);
+    run.dispatch(kernel, variant, &[a, b, a, &products], &part);
+    run.dispatch(&SPLIT, 0, &[&products, bias, c], &MatmulParams { batches: count, ..*whole });
     Ok(())
 }
 
 impl MatmulParams {
+    /// Tiles of this many rows and columns.
+    fn tiles(&self, size: u32) -> u64 {
+        u64::from(self.m.div_ceil(size)) * u64::from(self.n.div_ceil(size)) * u64::from(self.batches)
+    }
+
+    /// How many equal parts k is split into, if it can be: so many that there are enough tiles, none of them shallow, and
+    /// in whole vectors where k is.
+    fn parts_of_k(&self) -> Option<u32> {
+        if self.batches != 1 || self.tiles(64) == 0 {
+            return None;
+        }
+        let wanted = (FEW_TILES * 2 / self.tiles(64)).clamp(2, 16) as u32;
+        let whole = if self.k.is_multiple_of(4) { 4 } else { 1 };
+        (2..=wanted).rev().find(|count| self.k.is_multiple_of(count * whole) && self.k / count >= SHALLOW)
+    }
+
     /// How the operands lie (the number of a variant of [`VECTORS`]), when all that a kernel reads or writes `width` at a
     /// time lies side by side from a multiple of it on.
     fn lie(&self, width: u32) -> Option<usize> {
@@ -177,7 +243,51 @@ fn row_parts(params: &MatmulParams, max_work: Option<u64>) -> Vec<MatmulParams> 
 
 #[cfg(test)]
 mod tests {
-    use super::{MatmulParams, row_parts};
+    use super::{MatmulParams, row_parts, usual};
+    use crate::dtype::DType;
+    use crate::engine::{AdapterFacts, AdapterKind, AdapterLimits};
+
+    #[test]
+    fn a_gpu_gets_the_kernel_for_the_sizes() {
+        let limits = AdapterLimits {
+            storage_buffers: 8,
+            binding_bytes: 1 << 27,
+            workgroup_bytes: 16 << 10,
+            workgroup_threads: 256,
+        };
+        let facts = |kind| AdapterFacts {
+            name: "a GPU".into(),
+            driver: String::new(),
+            backend: "Vulkan".into(),
+            kind,
+            subgroup: (32, 32),
+            matrices: vec![16],
+            features: Vec::new(),
+            limits,
+        };
+        let (card, small) = (facts(AdapterKind::Discrete), facts(AdapterKind::Integrated));
+        let chosen = |facts: &AdapterFacts, dtype, [m, n, k]: [u32; 3]| {
+            usual(Some(facts), dtype, &MatmulParams { m, n, k, batches: 1, ..bytemuck::Zeroable::zeroed() })
+        };
+        assert_eq!(chosen(&card, DType::F32, [4096, 4096, 4096]), "large");
+        assert_eq!(chosen(&small, DType::F32, [4096, 4096, 4096]), "tiled");
+        assert_eq!(chosen(&card, DType::F32, [512, 784, 64]), "tiled");
+        assert_eq!(chosen(&card, DType::F32, [10, 256, 8192]), "split");
+        assert_eq!(chosen(&small, DType::F32, [10, 256, 8192]), "split");
+        assert_eq!(chosen(&card, DType::F16, [4096, 4096, 4096]), "cooperative");
+        assert_eq!(usual(None, DType::F32, &bytemuck::Zeroable::zeroed()), "tiled");
+    }
+
+    #[test]
+    fn k_is_split_into_equal_parts_that_are_not_shallow() {
+        let parts = |m, n, k| MatmulParams { m, n, k, batches: 1, ..bytemuck::Zeroable::zeroed() }.parts_of_k();
+        assert_eq!(parts(10, 256, 8192), Some(16));
+        assert_eq!(parts(10, 256, 8200), Some(10), "parts of whole vectors");
+        assert_eq!(parts(10, 256, 34), Some(2));
+        assert_eq!(parts(10, 256, 30), None, "15 are too few");
+        assert_eq!(parts(10, 256, 8191), None, "a prime");
+        assert_eq!(parts(0, 256, 8192), None);
+    }
 
     #[test]
     fn a_long_product_is_run_in_parts_of_its_rows() {

@@ -118,6 +118,47 @@ const TT: &[Item] = &[Item::Const("A_ALONG_K", 0), Item::Const("B_ALONG_K", 1)];
 const NN: &[Item] = &[Item::Const("A_ALONG_K", 1), Item::Const("B_ALONG_K", 0)];
 const NT: &[Item] = &[Item::Const("A_ALONG_K", 1), Item::Const("B_ALONG_K", 1)];
 
+/// A 128×128 tile a workgroup, 8×8 elements a thread, all operands read in vectors of four: for large matrices on GPUs.
+pub(super) static LARGE: Kernel = Kernel {
+    name: "matmul.large",
+    source: &[include_str!("../../../shaders/matmul/large.wgsl")],
+    entry: "main",
+    bindings: BINDINGS,
+    params: ParamsLayout::of::<MatmulParams>(),
+    variants: &[Variant::new("tn", TN), Variant::new("tt", TT), Variant::new("nn", NN), Variant::new("nt", NT)],
+    grid: |p| grid(p, 128, 128),
+    reference: twin,
+    bound: |p| bound(p),
+};
+
+/// The sum of `batches` products, each of a part of k: behind a product that was split because it has few tiles.
+pub(super) static SPLIT: Kernel = Kernel {
+    name: "matmul.split",
+    source: &[include_str!("../../../shaders/matmul/split.wgsl")],
+    entry: "main",
+    bindings: &[Binding::Read("products"), Binding::Read("bias"), Binding::Write("c")],
+    params: ParamsLayout::of::<MatmulParams>(),
+    variants: Variant::ONLY,
+    grid: |p| {
+        let p: &MatmulParams = p.get();
+        let (elements, parts) = (u64::from(p.m * p.n), u64::from(p.batches));
+        Grid::elements(p.m * p.n).work(elements * parts).elements_moved(elements * (parts + 1))
+    },
+    reference: |call| {
+        let p: &MatmulParams = call.params();
+        let (products, bias, mut c) = (call.floats(0), call.floats(1), call.floats_mut(2));
+        let elements = (p.m * p.n) as usize;
+        for i in 0..elements {
+            let sum: f64 = (0..p.batches as usize).map(|part| products[part * elements + i]).sum();
+            let own = if p.has_bias != 0 { bias[p.offsets[2] as usize + i % p.n as usize] } else { 0.0 };
+            c[p.offsets[3] as usize + i] = sum + own;
+        }
+        Ok(())
+    },
+    // A rounding for each part and one for the bias.
+    bound: |p| Bound::Magnitude { ulps: 1.0 + f64::from(p.get::<MatmulParams>().batches) },
+};
+
 /// f16 by the matrix units of a GPU (cooperative matrices), sums in f32: four blocks of 2×2 matrices a workgroup, one for
 /// each of four subgroups of 32 threads. With wider or narrower subgroups it computes the same, with less of them at work.
 /// A variant for each way that the operands lie, eight numbers of which are read at a time.
