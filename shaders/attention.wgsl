@@ -175,7 +175,7 @@ fn write_gradients(row: Row, first: u32, step: u32, total: f32) {
     for (var j = first; j < params.keys; j += step) {
         let weight = scores[row.start + j];
         let f = factor(row, j);
-        gradients[row.start + j] = weight * (gradients[row.start + j] * f - total) * params.d_scale;
+        gradients[row.start + j] = weight * lg_keep((gradients[row.start + j] * f - total) * params.d_scale);
         scores[row.start + j] = weight * f;
     }
 }

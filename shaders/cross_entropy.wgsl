@@ -164,9 +164,18 @@ fn backward(
         return;
     }
     let log_sum = row_log_sums[it.row];
-    let probability = lg_exp(lg_keep(x[it.at] - log_sum.x) - log_sum.y);
-    let hit = select(0.0, 1.0, it.category == u32(label));
-    var d = class_weight(u32(label)) * (probability - hit);
+    let upstream = g[params.g_offset + it.row * params.g_step] / divided_by[0];
+    let own_weight = class_weight(u32(label));
+    let is_hit = it.category == u32(label);
+    // What nothing is taken from or added to may be smaller than a float as a probability, and not with its factors.
+    let is_alone = !is_hit && params.label_smoothing <= 0.0;
+    let log_probability = lg_keep(x[it.at] - log_sum.x) - log_sum.y;
+    let probability = lg_exp_times(log_probability, select(1.0, upstream * own_weight, is_alone));
+    if is_alone {
+        dx[at] = probability;
+        return;
+    }
+    var d = own_weight * (probability - select(0.0, 1.0, is_hit));
     if params.label_smoothing > 0.0 {
         var all = f32(params.classes);
         if params.has_weight != 0u {
@@ -175,5 +184,5 @@ fn backward(
         let spread = probability * all - class_weight(it.category);
         d = (1.0 - params.label_smoothing) * d + params.label_smoothing / f32(params.classes) * spread;
     }
-    dx[at] = g[params.g_offset + it.row * params.g_step] / divided_by[0] * d;
+    dx[at] = upstream * d;
 }

@@ -107,9 +107,14 @@ fn backward(
     }
     let it = score(i);
     let log_sum = row_log_sums[it.row];
-    let probability = lg_exp(lg_keep(x[it.at] - log_sum.x) - log_sum.y);
-    let d = probability * row_totals[it.row] - share(i, it.category);
-    dx[params.result_offset + i] = g[params.g_offset + it.row * params.g_step] * params.g_scale * d;
+    let upstream = g[params.g_offset + it.row * params.g_step] * params.g_scale;
+    let wanted_share = share(i, it.category);
+    let total = row_totals[it.row];
+    // What nothing is taken from may be smaller than a float as a probability, and not with its factors.
+    let is_alone = wanted_share == 0.0;
+    let log_probability = lg_keep(x[it.at] - log_sum.x) - log_sum.y;
+    let probability = lg_exp_times(log_probability, select(total, upstream * total, is_alone));
+    dx[params.result_offset + i] = select(upstream * (probability - wanted_share), probability, is_alone);
 }
 
 // The gradient of the probabilities, in the same order.

@@ -110,7 +110,7 @@ fn write_gradient(start: u32, first: u32, step: u32, sum: f32) {
         let at = start + j * params.inner;
         var d = 0.0;
         if LOG == 1u {
-            d = g[params.offset + at] - lg_exp(result[at]) * sum;
+            d = g[params.offset + at] - lg_exp_times(result[at], sum);
         } else {
             d = result[at] * (g[params.offset + at] - sum);
         }

@@ -21,6 +21,10 @@ fn exp4(v: vec4<f32>) -> vec4<f32> {
     return vec4<f32>(lg_exp(v.x), lg_exp(v.y), lg_exp(v.z), lg_exp(v.w));
 }
 
+fn exp4_times(v: vec4<f32>, by: f32) -> vec4<f32> {
+    return vec4<f32>(lg_exp_times(v.x, by), lg_exp_times(v.y, by), lg_exp_times(v.z, by), lg_exp_times(v.w, by));
+}
+
 fn keep4(v: vec4<f32>) -> vec4<f32> {
     return vec4<f32>(lg_keep(v.x), lg_keep(v.y), lg_keep(v.z), lg_keep(v.w));
 }
@@ -93,7 +97,7 @@ fn backward_by_quads(
         let upstream = g[g_start + j];
         let p = result[start + j];
         if LOG == 1u {
-            dx[dx_start + j] = upstream - exp4(p) * sum;
+            dx[dx_start + j] = upstream - exp4_times(p, sum);
         } else {
             dx[dx_start + j] = p * (upstream - sum);
         }

@@ -255,7 +255,8 @@ fn run_case(device: &Device, operation: &'static Operation, case: &Case) -> Resu
         output.to_vec::<f64>()?;
         if output.is_requires_grad() && output.numel() > 0 {
             for shape in upstream_shapes(case, output.shape()) {
-                let upstream = Tensor::uniform_on(shape, 0.5, 1.5, device).to_dtype(output.dtype());
+                let size = case.upstream;
+                let upstream = Tensor::uniform_on(shape, 0.5 * size, 1.5 * size, device).to_dtype(output.dtype());
                 let upstream = upstream.expand(output.shape());
                 crate::autograd::Backward::new().gradient(&upstream).retain_graph().run(output)?;
             }

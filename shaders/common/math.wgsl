@@ -143,6 +143,23 @@ fn lg_exp(x: f32) -> f32 {
     return bitcast<f32>(select(bitcast<u32>(y), 0x7fc00000u, is_nan(x)));
 }
 
+/// m 2^k by, e^x being m 2^k: the factor is put in between halves of the exponent, so that nothing on the way is below 2^-126
+/// or overflows unless the product does. 0 by below -150 and inf by above 174, where that is the product for all factors.
+fn lg_parts_times(parts: LgParts, by: f32, x: f32) -> f32 {
+    let last = (parts.k + select(0, 1, parts.k < 0)) >> 1u;
+    let start = bitcast<f32>(bitcast<u32>(parts.m) + (bitcast<u32>(parts.k - last) << 23u));
+    let unit = bitcast<f32>(bitcast<u32>(last + 127) << 23u);
+    let end = select(select(unit, 0.0, x < -150.0), inf_f32(), x > 174.0);
+    return lg_keep(start * by) * end;
+}
+
+/// e^x by, also where e^x alone is denormal, which would cost its digits or, where those are flushed, all of it.
+/// lg_exp's error and a rounding.
+fn lg_exp_times(x: f32, by: f32) -> f32 {
+    let y = lg_parts_times(lg_exp_parts(clamp(x, -150.0, 174.0), 0.0), by, x);
+    return bitcast<f32>(select(bitcast<u32>(y), 0x7fc00000u, is_nan(x)));
+}
+
 /// e^(-scale x^2) for a scale of 1 or 1/2, x^2 as a pair: rounded to one float its error would count x^2 times.
 /// About 1 ulp everywhere.
 fn lg_exp_square(x: f32, scale: f32) -> f32 {
@@ -151,6 +168,16 @@ fn lg_exp_square(x: f32, scale: f32) -> f32 {
     let low = lg_mul_minus(c, c, square);
     let inside = scale * square < 110.0;
     let y = lg_exp_pair(max(-scale * square, -110.0), select(0.0, -scale * low, inside));
+    return bitcast<f32>(select(bitcast<u32>(y), 0x7fc00000u, is_nan(x)));
+}
+
+/// e^(-scale x^2) by, as in `lg_exp_times`.
+fn lg_exp_square_times(x: f32, scale: f32, by: f32) -> f32 {
+    let c = clamp(x, -16.0, 16.0);
+    let square = lg_keep(c * c);
+    let low = select(0.0, -scale * lg_mul_minus(c, c, square), scale * square < 150.0);
+    let power = -scale * square;
+    let y = lg_parts_times(lg_exp_parts(max(power, -150.0), low), by, power);
     return bitcast<f32>(select(bitcast<u32>(y), 0x7fc00000u, is_nan(x)));
 }
 
@@ -265,16 +292,39 @@ fn lg_tanh(x: f32) -> f32 {
 /// 1.49 ulp everywhere.
 fn lg_sigmoid(x: f32) -> f32 {
     let e = lg_exp_pair(max(-abs(x), -104.0), 0.0);
+    let y = select(lg_sigmoid_of(x, e), e, x < LG_FAR);
+    return bitcast<f32>(select(bitcast<u32>(y), 0x7fc00000u, is_nan(x)));
+}
+
+/// Below it 1 + e^x is 1, and the logistic function and softplus are e^x.
+const LG_FAR: f32 = -18.1;
+
+/// The logistic function above `LG_FAR`, e being e^-|x|.
+fn lg_sigmoid_of(x: f32, e: f32) -> f32 {
     let s = lg_keep(1.0 + e);
     let s_low = e - lg_keep(s - 1.0);
-    let quotient = lg_div(select(e, 1.0, x >= 0.0), s, s_low);
-    let y = select(quotient, e, x < -18.1);
+    return lg_div(select(e, 1.0, x >= 0.0), s, s_low);
+}
+
+/// by / (1 + e^-x), far below 0 as in `lg_exp_times`.
+fn lg_sigmoid_times(x: f32, by: f32) -> f32 {
+    let parts = lg_exp_parts(max(-abs(x), -150.0), 0.0);
+    let near = lg_sigmoid_of(x, lg_scale(parts.m, max(parts.k, -180))) * by;
+    let y = select(near, lg_parts_times(parts, by, x), x < LG_FAR);
     return bitcast<f32>(select(bitcast<u32>(y), 0x7fc00000u, is_nan(x)));
 }
 
 /// log(1 + e^x) = max(x, 0) + log1p(e^-|x|). 1.7 ulp everywhere.
 fn lg_softplus(x: f32) -> f32 {
     let y = max(x, 0.0) + lg_log1p(lg_exp_pair(max(-abs(x), -104.0), 0.0));
+    return bitcast<f32>(select(bitcast<u32>(y), 0x7fc00000u, is_nan(x)));
+}
+
+/// log(1 + e^x) by, far below 0 as in `lg_exp_times`.
+fn lg_softplus_times(x: f32, by: f32) -> f32 {
+    let parts = lg_exp_parts(max(-abs(x), -150.0), 0.0);
+    let near = (max(x, 0.0) + lg_log1p(lg_scale(parts.m, max(parts.k, -180)))) * by;
+    let y = select(near, lg_parts_times(parts, by, x), x < LG_FAR);
     return bitcast<f32>(select(bitcast<u32>(y), 0x7fc00000u, is_nan(x)));
 }
 

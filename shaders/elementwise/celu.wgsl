@@ -11,5 +11,5 @@ fn forward(x: elem, a: vec4<elem>) -> elem {
 }
 
 fn backward(g: elem, x: elem, a: vec4<elem>) -> elem {
-    return select(g, g * lg_exp(x * a.y), is_low(x));
+    return select(g, lg_exp_times(x * a.y, g), is_low(x));
 }

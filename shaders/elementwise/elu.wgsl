@@ -10,5 +10,5 @@ fn forward(x: elem, a: vec4<elem>) -> elem {
 }
 
 fn backward(g: elem, x: elem, a: vec4<elem>) -> elem {
-    return select(g, g * a.x * lg_exp(x), is_low(x));
+    return select(g, lg_exp_times(x, g * a.x), is_low(x));
 }

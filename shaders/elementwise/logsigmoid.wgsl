@@ -5,5 +5,5 @@ fn forward(x: elem, a: vec4<elem>) -> elem {
 }
 
 fn backward(g: elem, x: elem, a: vec4<elem>) -> elem {
-    return g * lg_sigmoid(-x);
+    return lg_sigmoid_times(-x, g);
 }

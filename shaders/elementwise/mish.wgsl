@@ -1,7 +1,7 @@
 #import common/math
 
 // Far below 0 the hyperbolic tangent is e^x, which may be too small for a float when the product with x is not: the root
-// of it is multiplied twice.
+// of it is multiplied twice, and with g before.
 const FAR: f32 = -60.0;
 
 // The hyperbolic tangent of log(1 + e^x), and what it lacks to 1, both in full accuracy: with n = e^x they are
@@ -29,5 +29,5 @@ fn backward(g: elem, x: elem, a: vec4<elem>) -> elem {
     let root = lg_exp(0.5 * x);
     let t = gate(x);
     let near = t.open + x * lg_sigmoid(x) * t.closed * (1.0 + t.open);
-    return g * select(near, lg_keep((1.0 + x) * root) * root, x < FAR);
+    return select(g * near, lg_keep(lg_keep(g * root) * (1.0 + x)) * root, x < FAR);
 }

@@ -13,5 +13,5 @@ fn forward(x: elem, a: vec4<elem>) -> elem {
 }
 
 fn backward(g: elem, x: elem, a: vec4<elem>) -> elem {
-    return select(SCALE * g, g * SCALE_ALPHA * lg_exp(x), is_low(x));
+    return select(SCALE * g, lg_exp_times(x, g * SCALE_ALPHA), is_low(x));
 }

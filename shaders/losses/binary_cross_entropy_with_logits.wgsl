@@ -9,11 +9,11 @@ fn rest(x: f32) -> f32 {
 fn loss(e: Element, a: vec4<f32>) -> f32 {
     let positive = e.p * e.t;
     let slope = select(1.0 - e.t, -positive, e.x < 0.0);
-    return slope * e.x + (1.0 - e.t + positive) * rest(e.x);
+    return slope * e.x + lg_softplus_times(-abs(e.x), 1.0 - e.t + positive);
 }
 
 fn input_gradient(g: f32, e: Element, a: vec4<f32>) -> f32 {
-    return g * ((1.0 - e.t) * lg_sigmoid(e.x) - e.p * e.t * lg_sigmoid(-e.x));
+    return lg_sigmoid_times(e.x, g * (1.0 - e.t)) - lg_sigmoid_times(-e.x, g * (e.p * e.t));
 }
 
 fn target_gradient(g: f32, e: Element, a: vec4<f32>) -> f32 {

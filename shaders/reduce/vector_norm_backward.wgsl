@@ -28,7 +28,7 @@ fn gradient(v: f32, whole: f32, upstream: f32) -> f32 {
     if size == 0u {
         return 0.0;
     }
-    return signed * lg_pow(lg_divide(abs(v), whole), bitcast<f32>(params.scalars.x));
+    return lg_pow_times(lg_divide(abs(v), whole), bitcast<f32>(params.scalars.x), signed, 1.0);
 }
 
 @compute @workgroup_size(WG)

@@ -15,6 +15,8 @@ pub struct Case {
     pub inputs: Vec<Input>,
     /// The other arguments.
     pub attrs: Attrs,
+    /// What upstream gradients, of about 1, are multiplied by.
+    pub upstream: f64,
     /// Whether gradcheck takes it: off at kinks and for values where differences mean nothing.
     pub gradcheck: bool,
     /// Whether the operation must refuse it.
@@ -90,6 +92,17 @@ pub const EXTREME: Fill = Fill::Values(&[
     0.5,
     -0.5,
 ]);
+
+/// Numbers whose exponentials or squares are about as small as a normal f32 can be: [`SMALL_UPSTREAM`] makes normal ones even
+/// of those that are smaller, which a driver may flush to 0 in between.
+pub const SMALL: Fill = Fill::Values(&[
+    -87.4, -88.5, -90.0, -92.0, -95.0, -98.0, -86.5, -87.2, 87.4, 88.5, 90.0, 95.0, 1.1e-19, -9e-20, 3e-20, -1e-21,
+    -9.3, 9.4, 9.6, -9.8, -0.0, 1.2e-38, -3e-38, 1.0,
+]);
+/// Rows of eight whose softmax has some as small.
+pub const SMALL_SHARES: Fill = Fill::Values(&[-87.4, 0.0, -88.5, -90.0, -87.2, -95.0, -98.0, -92.0]);
+/// For [`SMALL`]: as large as the gradients of a scaled loss.
+pub const SMALL_UPSTREAM: f64 = 65536.0;
 
 impl Input {
     /// Contiguous floats from [`ANY`].
@@ -210,7 +223,7 @@ impl Case {
     /// A case for every check.
     pub fn new(name: impl Into<String>, inputs: Vec<Input>) -> Case {
         let gradcheck = inputs.iter().any(|i| i.differentiable);
-        Case { name: name.into(), inputs, attrs: Attrs::new(), gradcheck, fails: false }
+        Case { name: name.into(), inputs, attrs: Attrs::new(), upstream: 1.0, gradcheck, fails: false }
     }
 
     /// With arguments.
@@ -221,6 +234,11 @@ impl Case {
     /// Left out of gradcheck.
     pub fn no_gradcheck(self) -> Case {
         Case { gradcheck: false, ..self }
+    }
+
+    /// With larger upstream gradients.
+    pub fn upstream(self, upstream: f64) -> Case {
+        Case { upstream, ..self }
     }
 
     /// One that the operation must refuse.
@@ -285,6 +303,8 @@ pub fn unary(fill: Fill) -> Vec<Case> {
         Case::new("large in quads", vec![input(&[260, 129])]).no_gradcheck(),
         Case::new("extreme", vec![input(&[17]).fill(EXTREME)]).no_gradcheck(),
         Case::new("extreme in quads", vec![input(&[20]).fill(EXTREME)]).no_gradcheck(),
+        Case::new("small", vec![input(&[23]).fill(SMALL)]).upstream(SMALL_UPSTREAM).no_gradcheck(),
+        Case::new("small in quads", vec![input(&[24]).fill(SMALL)]).upstream(SMALL_UPSTREAM).no_gradcheck(),
     ];
     cases.extend(halves(fill, 1));
     cases

@@ -289,6 +289,10 @@ fn cases() -> Vec<cases::Case> {
         Case::new("huge logits", vec![logits(&[7, 5]).fill(Fill::Uniform(-1e4, 1e4)), labels(&[7], 5)])
             .attrs(attrs(Reduction::Mean, 0.0))
             .no_gradcheck(),
+        Case::new("small", vec![logits(&[7, 8]).fill(cases::SMALL_SHARES), labels(&[7], 8)])
+            .attrs(attrs(Reduction::None, 0.0))
+            .upstream(cases::SMALL_UPSTREAM)
+            .no_gradcheck(),
         pair("large", 129, 65).attrs(attrs(Reduction::Mean, 0.0)).no_gradcheck(),
         pair("classes", 3, 700).attrs(attrs(Reduction::None, 0.1)).no_gradcheck(),
         pair("more classes", 20, 10_000).attrs(attrs(Reduction::Mean, 0.0)).no_gradcheck(),

@@ -234,6 +234,13 @@ fn cases() -> Vec<cases::Case> {
         Case::new("huge logits", vec![logits(&[7, 5]).fill(Fill::Uniform(-1e4, 1e4)), wanted(&[7, 5])])
             .attrs(attrs(Reduction::Mean, 0.0))
             .no_gradcheck(),
+        Case::new(
+            "small",
+            vec![logits(&[7, 8]).fill(cases::SMALL_SHARES), wanted(&[7, 8]).fill(Fill::Values(&[0.0, 0.5, 0.0]))],
+        )
+        .attrs(attrs(Reduction::Sum, 0.0))
+        .upstream(cases::SMALL_UPSTREAM)
+        .no_gradcheck(),
         pair("large", &[129, 65]).attrs(attrs(Reduction::Mean, 0.0)).no_gradcheck(),
         weighted("classes", &[3, 700]).attrs(attrs(Reduction::None, 0.1)).no_gradcheck(),
         pair("more classes", &[2, 10_000]).attrs(attrs(Reduction::Mean, 0.0)).no_gradcheck(),

@@ -319,6 +319,7 @@ fn softmax_cases() -> Vec<cases::Case> {
         case("odd", floats(&[3, 5, 7]), 2),
         case("0-d", floats(&[]), 0),
         case("one", floats(&[3, 1]), 1),
+        case("small", floats(&[3, 8]).fill(cases::SMALL_SHARES), 1).upstream(cases::SMALL_UPSTREAM).no_gradcheck(),
         case("empty", floats(&[0, 3]), 1),
         case("empty rows", floats(&[3, 0]), 1),
         case("transposed", floats(&[5, 3]).arranged(Arrangement::Transposed), 1),

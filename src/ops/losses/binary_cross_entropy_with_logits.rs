@@ -67,6 +67,9 @@ loss! {
         let targets = cases::Fill::Values(&[0.0, 1.0, 0.4, 1.0, 0.0]);
         let inputs = vec![cases::Input::floats(&[85]).fill(cases::EXTREME), cases::Input::floats(&[85]).fill(targets)];
         list.push(cases::Case::new("extreme", inputs).attrs(reduced(Reduction::None)).no_gradcheck());
+        let inputs = vec![cases::Input::floats(&[120]).fill(cases::SMALL), cases::Input::floats(&[120]).fill(targets)];
+        let small = cases::Case::new("small", inputs).attrs(reduced(Reduction::None)).upstream(cases::SMALL_UPSTREAM);
+        list.push(small.no_gradcheck());
         list
     },
 }

@@ -93,6 +93,8 @@ loss! {
         let t = cases::Fill::Values(&[0.0, -1.0, f64::NEG_INFINITY, f64::NAN, -1e4, 5.0]);
         let logs = extreme_case(x, t, attrs(KlDivReduction::None, true));
         list.push(cases::Case { name: "extreme log".into(), ..logs });
+        let logs = extreme_case(cases::ANY, cases::SMALL, attrs(KlDivReduction::None, true)).upstream(cases::SMALL_UPSTREAM);
+        list.push(cases::Case { name: "small log".into(), ..logs });
         list
     },
 }
