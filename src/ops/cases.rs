@@ -303,8 +303,8 @@ pub fn unary(fill: Fill) -> Vec<Case> {
         Case::new("large in quads", vec![input(&[260, 129])]).no_gradcheck(),
         Case::new("extreme", vec![input(&[17]).fill(EXTREME)]).no_gradcheck(),
         Case::new("extreme in quads", vec![input(&[20]).fill(EXTREME)]).no_gradcheck(),
-        Case::new("small", vec![input(&[23]).fill(SMALL)]).upstream(SMALL_UPSTREAM).no_gradcheck(),
-        Case::new("small in quads", vec![input(&[24]).fill(SMALL)]).upstream(SMALL_UPSTREAM).no_gradcheck(),
+        Case::new("smallest", vec![input(&[23]).fill(SMALL)]).upstream(SMALL_UPSTREAM).no_gradcheck(),
+        Case::new("smallest in quads", vec![input(&[24]).fill(SMALL)]).upstream(SMALL_UPSTREAM).no_gradcheck(),
     ];
     cases.extend(halves(fill, 1));
     cases
