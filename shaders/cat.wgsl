@@ -14,7 +14,7 @@ struct Params {
     offsets: array<vec4<u32>, 2>,
     steps: array<vec4<u32>, 2>,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 @group(0) @binding(0) var<storage, read> x0: array<elem>;
 @group(0) @binding(1) var<storage, read> x1: array<elem>;

@@ -14,7 +14,7 @@ struct Params {
     // the largest norm, or the largest value
     limit: f32,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 // Offset and length, the number of its first chunk in this buffer, and where that chunk's part of the sum goes.
 struct Range {

@@ -9,7 +9,7 @@ struct Params {
     divisor: f32,
     shift: f32,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 @group(0) @binding(0) var<storage, read> words: array<u32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;

@@ -5,7 +5,7 @@ struct Params {
     backoff: f32,
     interval: u32,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 @group(0) @binding(0) var<storage, read_write> scale: array<f32>;
 // steps since the factor changed

@@ -21,7 +21,7 @@ struct Params {
     pairs: vec4<u32>,
     spans: vec4<u32>,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> table: array<u32>;

@@ -15,7 +15,7 @@ struct Params {
     shifts: array<vec4<u32>, 2>,
     turned: array<vec4<u32>, 2>,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 @group(0) @binding(0) var<storage, read> x: array<elem>;
 @group(0) @binding(1) var<storage, read_write> y: array<elem>;

@@ -30,7 +30,7 @@ struct Params {
     shape: array<vec4<u32>, 2>,
     strides: array<vec4<u32>, 2>,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 @group(0) @binding(0) var<storage, read> x: array<elem>;
 

@@ -35,7 +35,7 @@ fn shader(params: &str, body: &str) -> String {
 struct Params {{ n: u32, {params} }}
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -142,7 +142,7 @@ fn several_outputs_and_param_types(device: &Device) -> Outcome {
             @group(0) @binding(0) var<storage, read> x: array<i32>;
             @group(0) @binding(1) var<storage, read_write> sums: array<f32>;
             @group(0) @binding(2) var<storage, read_write> flags: array<u32>;
-            @group(1) @binding(0) var<uniform> params: Params;
+            @group(0) @binding(8) var<uniform> params: Params;
             @compute @workgroup_size(32)
             fn rows(@builtin(global_invocation_id) id: vec3<u32>) {
                 if id.x >= params.size.x { return; }

@@ -89,7 +89,7 @@ fn a_wrong_declaration_is_noticed() {
         bound: |_| engine::Bound::Exact,
     };
     const SOURCE: &[&str] = &["struct Params { n: u32, step: u32, shape: vec4<u32> }
-        @group(1) @binding(0) var<uniform> params: Params;
+        @group(0) @binding(8) var<uniform> params: Params;
         @group(0) @binding(0) var<storage, read> x: array<f32>;
         @group(0) @binding(1) var<storage, read_write> y: array<f32>;
         @compute @workgroup_size(WG) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -250,8 +250,8 @@ impl<'a> Reflection<'a> {
                 (n, size) => Err(format!("params: {n} uniform blocks are used, a block of {size} bytes is declared")),
             };
         };
-        if variable.binding != Some(naga::ResourceBinding { group: 1, binding: 0 }) {
-            return Err("params: the block is not at group 1, binding 0".into());
+        if variable.binding != Some(naga::ResourceBinding { group: 0, binding: 8 }) {
+            return Err("params: the block is not at group 0, binding 8".into());
         }
         let TypeInner::Struct { members, span } = &self.module.types[variable.ty].inner else {
             return Err("params: the block is no struct".into());

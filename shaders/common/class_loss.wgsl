@@ -24,7 +24,7 @@ struct Params {
     g_scale: f32,
     site: u32,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 // Where the scores of a row start.
 fn row_start(row: u32) -> u32 {

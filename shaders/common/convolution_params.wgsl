@@ -28,4 +28,4 @@ struct Params {
     // where x and w are halves: whether y is too, or f32
     result_is_half: u32,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;

@@ -26,7 +26,7 @@ struct Params {
     // first elements of g, x and the result
     offsets: vec4<u32>,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 // The places of a part: the first one, and one past the last.
 fn places_of(split: u32) -> vec2<u32> {

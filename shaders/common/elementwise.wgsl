@@ -15,7 +15,7 @@ struct Params {
     shape: array<vec4<u32>, 2>,
     strides: array<vec4<u32>, 6>,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 // Where element `i` of an operand lies.
 fn operand_offset(i: u32, operand: u32) -> u32 {

@@ -16,7 +16,7 @@ struct Params {
     // of input, target, weight, weight of positives and upstream gradient, two vectors each
     strides: array<vec4<u32>, 10>,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 // Where element `i` of an operand lies.
 fn operand_offset(i: u32, operand: u32) -> u32 {

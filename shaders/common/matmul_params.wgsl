@@ -17,7 +17,7 @@ struct Params {
     a_batch: array<vec4<u32>, 2>,
     b_batch: array<vec4<u32>, 2>,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 // Where matrix number `batch` starts in a and in b.
 fn batch_offsets(batch: u32) -> vec2<u32> {

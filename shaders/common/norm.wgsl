@@ -33,7 +33,7 @@ struct Params {
     eps: f32,
     momentum: f32,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 // Elements that share a k.
 fn elements_of_k() -> u32 {

@@ -24,7 +24,7 @@ struct Params {
     planes: u32,
     spare: u32,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 // A place in one of many planes.
 struct Place {

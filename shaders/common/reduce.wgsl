@@ -23,7 +23,7 @@ struct Params {
     shape: array<vec4<u32>, 2>,
     strides: array<vec4<u32>, 2>,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 // The offset of number `i` of the dims from `first` up to, not including, `end`.
 fn dims_offset(i: u32, first: u32, end: u32) -> u32 {

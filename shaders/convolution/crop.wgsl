@@ -13,7 +13,7 @@ struct Params {
     more: vec2<u32>,
     strides: vec4<u32>,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;

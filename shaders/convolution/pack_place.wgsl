@@ -14,7 +14,7 @@ struct Params {
     strides: vec4<u32>,
     y_strides: vec4<u32>,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 struct Place {
     // the first element of the line in x, and whether x has the line

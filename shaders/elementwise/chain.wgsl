@@ -26,7 +26,7 @@ struct Params {
     // where the buffers' elements begin
     offsets: array<vec4<u32>, 2>,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 // Operations, numbered as in `ChainOp`; what is none of them copies.
 const ADD: u32 = 0u;

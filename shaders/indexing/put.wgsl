@@ -26,7 +26,7 @@ struct Params {
     source_strides: array<vec4<u32>, 2>,
     target_strides: array<vec4<u32>, 2>,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 @group(0) @binding(0) var<storage, read> index: array<i32>;
 

@@ -16,7 +16,7 @@ struct Params {
     // −1 to maximise
     sign: f32,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 @group(0) @binding(0) var<storage, read> gradient: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> parameter: array<vec4<f32>>;

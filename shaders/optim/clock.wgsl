@@ -25,7 +25,7 @@ struct Params {
     // whether `found` tells of gradients that are no numbers
     has_found: u32,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 @group(0) @binding(0) var<storage, read_write> clock: array<f32>;
 @group(0) @binding(1) var<storage, read> found: array<u32>;

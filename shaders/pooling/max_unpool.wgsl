@@ -15,7 +15,7 @@ struct Params {
     indices_offset: u32,
     result_offset: u32,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 // For every place the number of its last element, from 1; 0 for none.
 @group(0) @binding(0) var<storage, read> claims: array<i32>;

@@ -13,7 +13,7 @@ struct Params {
     a: u32,
     b: u32,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 @group(0) @binding(0) var<storage, read_write> y: array<elem>;
 

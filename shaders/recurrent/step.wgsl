@@ -30,7 +30,7 @@ struct Params {
     dy_offset: u32,
     dh_offset: u32,
 }
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 // Where a row of a buffer with `width` numbers a sequence and step starts.
 fn row_at(slot: u32, row: u32, width: u32) -> u32 {

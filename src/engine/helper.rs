@@ -89,7 +89,6 @@ struct Second {
     queue: wgpu::Queue,
     pipelines: Pipelines,
     arena: wgpu::Buffer,
-    params: wgpu::BindGroup,
 }
 
 impl Second {
@@ -98,15 +97,14 @@ impl Second {
         let told = |error: &crate::Error| log::debug!("no device to compile ahead: {error}");
         let (device, queue) = pollster::block_on(request_device(adapter, options)).inspect_err(told).ok()?;
         device.on_uncaptured_error(std::sync::Arc::new(|error| log::debug!("while compiling ahead: {error}")));
-        let pipelines = Pipelines::new(&device);
         let arena = device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
             size: PARAMS_BYTES,
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        let params = pipelines.params_group(&device, &arena);
-        Some(Second { device, queue, pipelines, arena, params })
+        let pipelines = Pipelines::new(&device, arena.clone());
+        Some(Second { device, queue, pipelines, arena })
     }
 
     fn compile(&mut self, first: &FirstUse) {
@@ -118,8 +116,7 @@ impl Second {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         pass.set_pipeline(compiled);
-        pass.set_bind_group(0, &group, &[]);
-        pass.set_bind_group(1, &self.params, &[0]);
+        pass.set_bind_group(0, &group, &[0]);
         pass.dispatch_workgroups(0, 0, 0);
         drop(pass);
         self.queue.write_buffer(&self.arena, 0, &first.params);

@@ -12,7 +12,7 @@ use crate::dtype::DType;
 
 /// One computation, declared once as a `static` in its operation's page.
 ///
-/// Group 0 of the shader holds `bindings` in order, group 1 binding 0 the params block.
+/// Group 0 of the shader holds `bindings` in order, and the params block at binding 8.
 pub struct Kernel {
     /// `operation.entry`, unique.
     pub name: &'static str,

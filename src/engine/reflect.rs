@@ -8,6 +8,7 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, ArraySize, Module, ScalarKind, ShaderStage, StorageAccess, TypeInner, VectorSize};
 
 use super::kernel::{Binding, Kernel, Variant};
+use super::pipelines::PARAMS_BINDING;
 use super::shader::{self, Text};
 use crate::{Error, Result};
 
@@ -129,13 +130,13 @@ fn entry_point(module: &Module, entry: &str) -> Result<Reflection, String> {
                 })?;
                 storage.push((number, Storage { name, written, element }));
             }
-            (AddressSpace::Uniform, Some((1, 0))) => {
+            (AddressSpace::Uniform, Some((0, PARAMS_BINDING))) => {
                 (params, params_bytes) = fields(module, inner)?;
             }
             (AddressSpace::WorkGroup, _) => shared += inner.size(module.to_ctx()).next_multiple_of(16),
             (AddressSpace::Storage { .. } | AddressSpace::Uniform | AddressSpace::Handle, place) => {
                 return Err(format!(
-                    "`{name}` is bound at {place:?}: storage buffers are @group(0), the params @group(1) @binding(0)"
+                    "`{name}` is bound at {place:?}: storage buffers are @group(0) from @binding(0) on, the params @group(0) @binding({PARAMS_BINDING})"
                 ));
             }
             _ => {}
@@ -143,7 +144,7 @@ fn entry_point(module: &Module, entry: &str) -> Result<Reflection, String> {
     }
     storage.sort_by_key(|(number, _)| *number);
     if storage.iter().enumerate().any(|(i, (number, _))| i != *number as usize) {
-        return Err("the bindings of group 0 are not 0, 1, 2 … without gaps".into());
+        return Err("the bindings of storage buffers are not 0, 1, 2 … without gaps".into());
     }
     if storage.len() > MAX_STORAGE_BUFFERS {
         return Err(format!("{} storage buffers; every device has {MAX_STORAGE_BUFFERS}", storage.len()));
@@ -214,7 +215,7 @@ pub(crate) fn check_bindings(found: &Reflection, declared: &[Binding]) -> Result
     if seen == wanted {
         return Ok(());
     }
-    Err(format!("the text binds [{}] in group 0; declared are [{}]", seen.join(", "), wanted.join(", ")))
+    Err(format!("the text binds [{}]; declared are [{}]", seen.join(", "), wanted.join(", ")))
 }
 
 /// A replacement must be like what it stands for: same bindings, params and threads.

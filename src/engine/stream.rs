@@ -66,12 +66,11 @@ impl Dispatch {
     }
 
     /// Puts it into a pass that has its pipeline; one that the device has refused is left out.
-    fn encode(&self, pass: &mut wgpu::ComputePass<'_>, params: &wgpu::BindGroup) {
+    fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
         if self.pipeline.compiled().is_none() {
             return;
         }
-        pass.set_bind_group(0, &self.bound.group, &[]);
-        pass.set_bind_group(1, params, &[self.params]);
+        pass.set_bind_group(0, &self.bound.group, &[self.params]);
         let [x, y, z] = self.groups;
         pass.dispatch_workgroups(x, y, z);
     }
@@ -96,7 +95,6 @@ pub(crate) struct Stream {
     commands: Vec<Dispatch>,
     params: Vec<u8>,
     arena: wgpu::Buffer,
-    params_group: wgpu::BindGroup,
     limits: StreamLimits,
     work: u64,
     recording: u64,
@@ -125,9 +123,8 @@ impl Stream {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        let mut pipelines = Pipelines::new(device);
+        let mut pipelines = Pipelines::new(device, arena.clone());
         pipelines.store = store;
-        let params_group = pipelines.params_group(device, &arena);
         Stream {
             pool: Pool::new(returned),
             pipelines,
@@ -139,7 +136,6 @@ impl Stream {
             commands: Vec::with_capacity(limits.dispatches),
             params: Vec::with_capacity(limits.dispatches * PARAMS_BYTES as usize),
             arena,
-            params_group,
             limits,
             work: 0,
             recording: 1,
@@ -311,7 +307,7 @@ impl Stream {
             if !current.is_some_and(|current| current.is(&command.pipeline)) {
                 command.prepare(&mut pass);
             }
-            command.encode(&mut pass, &self.params_group);
+            command.encode(&mut pass);
             current = Some(command.pipeline);
         }
     }
@@ -325,13 +321,13 @@ impl Stream {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             marked.for_each(|(command, mark)| {
                 command.prepare(&mut pass);
-                times.inside(&mut pass, mark, |pass| command.encode(pass, &self.params_group));
+                times.inside(&mut pass, mark, |pass| command.encode(pass));
             });
         } else {
             marked.for_each(|(command, mark)| {
                 let mut pass = times.pass(encoder, mark);
                 command.prepare(&mut pass);
-                command.encode(&mut pass, &self.params_group);
+                command.encode(&mut pass);
             });
         }
     }

@@ -21,7 +21,8 @@ use crate::{Error, Result};
 /// An operation of the user's own, made of one WGSL kernel; a cheap handle.
 ///
 /// The shader is complete: its inputs are `var<storage, read>` and its outputs `var<storage, read_write>` arrays of f32,
-/// i32 or u32 (booleans are u32) at `@group(0)`, inputs first, and a struct of params is at `@group(1) @binding(0)`.
+/// i32 or u32 (booleans are u32) from `@group(0) @binding(0)` on, inputs first, and a struct of params is at
+/// `@group(0) @binding(8)`.
 /// `#import common/math` and the other files of `shaders/common` can be used. Inputs arrive row by row. Filled in without
 /// being asked for are the params `n`, the number of elements of the first output, `NAME_len`, the number of elements of
 /// the input or output NAME, and `NAME_offset`, the first element of the input NAME. An input whose shader has no such
@@ -41,7 +42,7 @@ use crate::{Error, Result};
 ///         struct Params { n: u32, factor: f32 }
 ///         @group(0) @binding(0) var<storage, read> x: array<f32>;
 ///         @group(0) @binding(1) var<storage, read_write> y: array<f32>;
-///         @group(1) @binding(0) var<uniform> params: Params;
+///         @group(0) @binding(8) var<uniform> params: Params;
 ///
 ///         @compute @workgroup_size(64)
 ///         fn main(
