@@ -11,6 +11,7 @@ mod common;
 use std::hint::black_box;
 
 use common::{device_time, named};
+use lumigrad::autograd::Backward;
 use lumigrad::{nn, prelude::*};
 
 /// What the rate of a row is made of.
@@ -74,6 +75,22 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// A layer forward and back on halves as it takes them, and on f32 copies of them.
+    fn halves<L: Forward<Output = Tensor>>(&self, name: &str, make: impl Fn() -> L, shape: &[usize]) {
+        let work = Work::Elements(4 * shape.iter().product::<usize>() / 2);
+        for (how, as_is) in [("", true), (" by way of f32", false)] {
+            self.row(&format!("{name} forward+backward of f16{how}"), work, || {
+                let layer = make();
+                let x = Tensor::uniform_on(shape, -1.0, 1.0, &Device::current()).half().requires_grad();
+                let call = move || if as_is { layer.call(&x) } else { layer.call(&x.float()).half() };
+                let g = call().ones_like();
+                move || Backward::new().gradient(&g).run(&call()).expect("the device works")
+            });
+        }
+    }
+}
+
 /// An LSTM as a layer from sequences to sequences.
 #[derive(Module)]
 struct Output(nn::LSTM);
@@ -103,6 +120,7 @@ fn main() {
             &shape,
             Work::Elements(elements),
         );
+        bench.halves(&format!("batch_norm {batch}x{c}x{size}x{size}"), || nn::BatchNorm2d::new(c), &shape);
     }
     for (c, size, batch, kernel, stride, padding) in [(32, 24, 32, 2, 2, 0), (64, 112, 8, 3, 2, 1)] {
         let layer = || nn::MaxPool2d::new(kernel).stride(stride).padding(padding);
@@ -110,6 +128,7 @@ fn main() {
         let elements = shape.iter().product::<usize>();
         let name = format!("max_pool2d {kernel}x{kernel}/{stride} {batch}x{c}x{size}x{size}");
         bench.layer(&name, layer, &shape, Work::Elements(elements + elements / stride / stride));
+        bench.halves(&name, layer, &shape);
     }
     bench.layer("softmax 256x1000", || nn::Softmax::new(1), &[256, 1000], Work::Elements(2 * 256_000));
     // 4 gates of 128 from 28 inputs and 128 states, at each of 28 steps.

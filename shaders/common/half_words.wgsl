@@ -26,7 +26,13 @@ fn word_of(first: f32, second: f32) -> word {
     return narrow(KIND, bitcast<u32>(first)) | (narrow(KIND, bitcast<u32>(second)) << 16u);
 }
 
-// Four neighbours.
-fn four(words: vec2<u32>) -> vec4<f32> {
+// The words of four neighbours.
+alias word4 = vec2<u32>;
+
+fn four(words: word4) -> vec4<f32> {
     return vec4<f32>(number(words.x, 0u), number(words.x, 1u), number(words.y, 0u), number(words.y, 1u));
+}
+
+fn words_of(values: vec4<f32>) -> word4 {
+    return vec2<u32>(word_of(values.x, values.y), word_of(values.z, values.w));
 }

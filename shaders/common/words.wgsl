@@ -19,3 +19,13 @@ fn whole_word(value: f32) -> word {
 fn word_of(first: f32, second: f32) -> word {
     return first;
 }
+
+alias word4 = vec4<f32>;
+
+fn four(words: word4) -> vec4<f32> {
+    return words;
+}
+
+fn words_of(values: vec4<f32>) -> word4 {
+    return values;
+}

@@ -13,5 +13,5 @@ fn high(words: vec4<u32>) -> vec4<f32> {
 }
 
 fn packed(v: vec4<f32>, w: vec4<f32>) -> vec4<u32> {
-    return vec4<u32>(word_of(v.x, v.y), word_of(v.z, v.w), word_of(w.x, w.y), word_of(w.z, w.w));
+    return vec4<u32>(words_of(v), words_of(w));
 }

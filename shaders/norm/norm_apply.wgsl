@@ -1,23 +1,24 @@
 // Normalised elements. SEGMENTS 1 (from the prelude): moments and weights are those of the walk, and a workgroup takes a
 // piece of a run of `inner` elements. SEGMENTS 0: every element looks for its own.
+// Numbers of x, y, g and dx are what `common/words` or `common/half_words` says; a thread makes a word at a time.
 #import common/index
 #import common/math
 #import common/norm
 
 // Bindings of the forward kernel.
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<word>;
 @group(0) @binding(1) var<storage, read> mean: array<f32>;
 @group(0) @binding(2) var<storage, read> spread: array<f32>;
 @group(0) @binding(3) var<storage, read> weight: array<f32>;
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<word>;
 
 // Bindings of the backward kernel, behind mean, spread and weight.
-@group(0) @binding(0) var<storage, read> g: array<f32>;
-@group(0) @binding(4) var<storage, read> input: array<f32>;
+@group(0) @binding(0) var<storage, read> g: array<word>;
+@group(0) @binding(4) var<storage, read> input: array<word>;
 @group(0) @binding(5) var<storage, read> sum_g: array<f32>;
 @group(0) @binding(6) var<storage, read> sum_gx: array<f32>;
-@group(0) @binding(7) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(7) var<storage, read_write> dx: array<word>;
 
 // Elements that a workgroup takes: STEPS for every thread.
 const STEPS: u32 = 16u;
@@ -60,6 +61,36 @@ fn segment_of(number: u32) -> Segment {
     return Segment(run % params.count, base + first, base + min(first + CHUNK, params.inner));
 }
 
+fn elements() -> u32 {
+    return params.outer * params.count * params.inner;
+}
+
+fn read_x(i: u32) -> f32 {
+    let at = params.x_offset + i;
+    return number(x[word_at(at)], at);
+}
+
+fn read_g(i: u32) -> f32 {
+    let at = params.g_offset + i;
+    return number(g[word_at(at)], at);
+}
+
+fn read_input(i: u32) -> f32 {
+    let at = params.x_offset + i;
+    return number(input[word_at(at)], at);
+}
+
+// An element with moments and weight of its own, or 0 behind the last one.
+fn normalised(i: u32) -> f32 {
+    if i >= elements() {
+        return 0.0;
+    }
+    let m = moments_at(i);
+    let a = weight_at(i);
+    let distance = read_x(i) - mean[params.mean_offset + m];
+    return distance * reciprocal_deviation(m) * weight_of(a) + bias_of(a);
+}
+
 @compute @workgroup_size(WG)
 fn forward(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -67,23 +98,47 @@ fn forward(
     @builtin(local_invocation_index) local: u32,
 ) {
     let number = linear_group(group, groups);
-    let n = params.outer * params.count * params.inner;
     if SEGMENTS == 1u {
         let segment = segment_of(number);
         let center = mean[params.mean_offset + segment.k];
         let scale = reciprocal_deviation(segment.k) * weight_of(segment.k);
         let shift = bias_of(segment.k);
-        for (var i = segment.first + local; i < min(segment.end, n); i += WG) {
-            y[params.y_offset + i] = (x[params.x_offset + i] - center) * scale + shift;
+        let end = min(segment.end, elements());
+        for (var i = segment.first + PER_WORD * local; i < end; i += PER_WORD * WG) {
+            y[word_at(params.y_offset + i)] =
+                word_of((read_x(i) - center) * scale + shift, (read_x(i + 1u) - center) * scale + shift);
         }
     } else {
-        for (var i = number * CHUNK + local; i < min((number + 1u) * CHUNK, n); i += WG) {
-            let m = moments_at(i);
-            let a = weight_at(i);
-            let distance = x[params.x_offset + i] - mean[params.mean_offset + m];
-            y[params.y_offset + i] = distance * reciprocal_deviation(m) * weight_of(a) + bias_of(a);
+        let end = min((number + 1u) * CHUNK, elements());
+        for (var i = number * CHUNK + PER_WORD * local; i < end; i += PER_WORD * WG) {
+            y[word_at(params.y_offset + i)] = word_of(normalised(i), normalised(i + 1u));
         }
     }
+}
+
+// The gradient of an element with moments and weight of its own, or 0 behind the last one.
+fn gradient_at(i: u32, share: f32) -> f32 {
+    if i >= elements() {
+        return 0.0;
+    }
+    let m = moments_at(i);
+    let w = weight_of(weight_at(i));
+    let r = reciprocal_deviation(m);
+    let distance = read_input(i) - mean[params.mean_offset + m];
+    var d = read_g(i);
+    if params.mode != 1u {
+        d *= w;
+    }
+    if params.mode != 0u {
+        if params.centered == 1u {
+            d -= sum_g[params.y_offset + m] * share;
+        }
+        d -= distance * (r * (sum_gx[params.z_offset + m] * share));
+    }
+    if params.mode == 1u {
+        d *= w;
+    }
+    return r * d;
 }
 
 // The gradient of the input: r (w g − Σg / n − x̂ Σg·x̂ / n), with r the reciprocal deviation, x̂ the normalised element and
@@ -96,8 +151,7 @@ fn backward(
     @builtin(local_invocation_index) local: u32,
 ) {
     let number = linear_group(group, groups);
-    let n = params.outer * params.count * params.inner;
-    let share = 1.0 / f32(n / params.m_count);
+    let share = 1.0 / f32(elements() / params.m_count);
     if SEGMENTS == 1u {
         let segment = segment_of(number);
         let center = mean[params.mean_offset + segment.k];
@@ -111,30 +165,17 @@ fn backward(
             }
             slope = r * (sum_gx[params.z_offset + segment.k] * share);
         }
-        for (var i = segment.first + local; i < min(segment.end, n); i += WG) {
-            let distance = input[params.x_offset + i] - center;
-            dx[params.bias_offset + i] = scale * (g[params.g_offset + i] - common_part - distance * slope);
+        let end = min(segment.end, elements());
+        for (var i = segment.first + PER_WORD * local; i < end; i += PER_WORD * WG) {
+            dx[word_at(params.bias_offset + i)] = word_of(
+                scale * (read_g(i) - common_part - (read_input(i) - center) * slope),
+                scale * (read_g(i + 1u) - common_part - (read_input(i + 1u) - center) * slope),
+            );
         }
     } else {
-        for (var i = number * CHUNK + local; i < min((number + 1u) * CHUNK, n); i += WG) {
-            let m = moments_at(i);
-            let w = weight_of(weight_at(i));
-            let r = reciprocal_deviation(m);
-            let distance = input[params.x_offset + i] - mean[params.mean_offset + m];
-            var d = g[params.g_offset + i];
-            if params.mode != 1u {
-                d *= w;
-            }
-            if params.mode != 0u {
-                if params.centered == 1u {
-                    d -= sum_g[params.y_offset + m] * share;
-                }
-                d -= distance * (r * (sum_gx[params.z_offset + m] * share));
-            }
-            if params.mode == 1u {
-                d *= w;
-            }
-            dx[params.bias_offset + i] = r * d;
+        let end = min((number + 1u) * CHUNK, elements());
+        for (var i = number * CHUNK + PER_WORD * local; i < end; i += PER_WORD * WG) {
+            dx[word_at(params.bias_offset + i)] = word_of(gradient_at(i, share), gradient_at(i + 1u, share));
         }
     }
 }

@@ -1,17 +1,18 @@
 // Sums of gradients, and of gradients times normalised elements, in parts, and the parts as one.
 //
-// KIND (from the prelude) 0: the elements of a k share moments and weight, and the sums are without the weight. 1: they
+// SHARED (from the prelude) 0: the elements of a k share moments and weight, and the sums are without the weight. 1: they
 // share the moments, and each gradient is multiplied by its weight. 2: they share the weight, and each has its own moments.
+// Numbers of g and x are what `common/words` or `common/half_words` says.
 #import common/index
 #import common/math
 #import common/norm
 #import common/group
 
-@group(0) @binding(0) var<storage, read> g: array<f32>;
+@group(0) @binding(0) var<storage, read> g: array<word>;
 @group(0) @binding(1) var<storage, read> mean: array<f32>;
 @group(0) @binding(2) var<storage, read> spread: array<f32>;
 @group(0) @binding(3) var<storage, read> weight: array<f32>;
-@group(0) @binding(4) var<storage, read> x: array<f32>;
+@group(0) @binding(4) var<storage, read> x: array<word>;
 @group(0) @binding(5) var<storage, read_write> parts: array<f32>;
 
 // Bindings of `merge`.
@@ -31,7 +32,7 @@ fn sums_of(k: u32, first: u32, end: u32, step: u32) -> vec2<f32> {
     var total = vec2<f32>(0.0);
     var center = 0.0;
     var scale = 0.0;
-    if KIND != 2u {
+    if SHARED != 2u {
         center = mean[params.mean_offset + k];
         scale = reciprocal_deviation(k);
     }
@@ -40,7 +41,7 @@ fn sums_of(k: u32, first: u32, end: u32, step: u32) -> vec2<f32> {
     let m_step = step * (params.count / params.m_inner);
     var run = 0xffffffffu;
     for (var j = first; j < end; j += step) {
-        if KIND == 2u {
+        if SHARED == 2u {
             let start = w.place - w.l;
             if start != run {
                 if params.inner != 1u {
@@ -52,11 +53,13 @@ fn sums_of(k: u32, first: u32, end: u32, step: u32) -> vec2<f32> {
                 m += m_step;
             }
         }
-        var v = g[params.g_offset + w.place];
-        if KIND == 1u && params.has_weight == 1u {
+        let g_at = params.g_offset + w.place;
+        let x_at = params.x_offset + w.place;
+        var v = number(g[word_at(g_at)], g_at);
+        if SHARED == 1u && params.has_weight == 1u {
             v *= weight[params.weight_offset + weight_at(w.place)];
         }
-        total += vec2<f32>(v, v * ((x[params.x_offset + w.place] - center) * scale));
+        total += vec2<f32>(v, v * ((number(x[word_at(x_at)], x_at) - center) * scale));
         w = next(w);
     }
     return total;

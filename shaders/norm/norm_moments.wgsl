@@ -1,14 +1,15 @@
 // Means and sums of squared deviations, in parts, and the parts as one.
 //
 // A part is walked twice, for the mean and for the deviations from it; what the rounded mean leaves over corrects both
-// (Chan, Golub, LeVeque 1983). Parts are short enough that the second walk finds them in a cache.
+// (Chan, Golub, LeVeque 1983). Parts are short enough that the second walk finds them in a cache. Numbers of x are what
+// `common/words` or `common/half_words` says.
 #import common/index
 #import common/math
 #import common/norm
 #import common/group
 
 // Bindings of the kernels that make parts: means first, behind them all sums of squared deviations.
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<word>;
 @group(0) @binding(1) var<storage, read_write> parts: array<f32>;
 
 // Bindings of the kernels that merge them.
@@ -20,11 +21,16 @@
 @group(0) @binding(5) var<storage, read_write> batches: array<i32>;
 @group(0) @binding(6) var<storage, read> faults: array<u32, 4>;
 
+fn read_x(place: u32) -> f32 {
+    let at = params.x_offset + place;
+    return number(x[word_at(at)], at);
+}
+
 fn sum_of(k: u32, first: u32, end: u32, step: u32) -> f32 {
     var w = walk_from(k, first, step);
     var sum = 0.0;
     for (var j = first; j < end; j += step) {
-        sum += x[params.x_offset + w.place];
+        sum += read_x(w.place);
         w = next(w);
     }
     return sum;
@@ -35,7 +41,7 @@ fn deviations_of(k: u32, first: u32, end: u32, step: u32, center: f32) -> vec2<f
     var w = walk_from(k, first, step);
     var sums = vec2<f32>(0.0);
     for (var j = first; j < end; j += step) {
-        let d = x[params.x_offset + w.place] - center;
+        let d = read_x(w.place) - center;
         sums += vec2<f32>(d, d * d);
         w = next(w);
     }

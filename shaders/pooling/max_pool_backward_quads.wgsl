@@ -1,11 +1,11 @@
 // `max_pool_backward.wgsl` for windows of two by two side by side that cover their planes: a thread four windows of a row, whose
-// elements lie in two vectors of two rows.
+// elements lie in two vectors of two rows. Numbers are what `common/words` or `common/half_words` says.
 #import common/index
 #import common/pool
 
-@group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> g: array<word4>;
 @group(0) @binding(1) var<storage, read> indices: array<vec4<i32>>;
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> dx: array<word4>;
 
 @compute @workgroup_size(WG)
 fn backward_quads(
@@ -18,15 +18,15 @@ fn backward_quads(
         return;
     }
     let o = place_of(i, vec2(params.windows.x, params.windows.y >> 2u));
-    let upstream = g[(params.offset >> 2u) + i];
+    let upstream = four(g[(params.offset >> 2u) + i]);
     let taken = vec4<u32>(indices[i]);
     let plane = params.result_offset + o.plane * params.size.x * params.size.y;
     for (var r = 0u; r < 2u; r += 1u) {
         let first = (2u * o.at.x + r) * params.size.y + 8u * o.at.y;
         let even = select(vec4(0.0), upstream, taken == first + vec4(0u, 2u, 4u, 6u));
         let odd = select(vec4(0.0), upstream, taken == first + vec4(1u, 3u, 5u, 7u));
-        dx[(plane + first) >> 2u] = vec4(even.x, odd.x, even.y, odd.y);
-        dx[((plane + first) >> 2u) + 1u] = vec4(even.z, odd.z, even.w, odd.w);
+        dx[(plane + first) >> 2u] = words_of(vec4(even.x, odd.x, even.y, odd.y));
+        dx[((plane + first) >> 2u) + 1u] = words_of(vec4(even.z, odd.z, even.w, odd.w));
     }
 }
 
@@ -44,10 +44,10 @@ struct Row {
 
 fn row_at(at: u32, exists: bool, has_next: bool) -> Row {
     let first = (params.offset >> 2u) + at;
-    let own = Four(select(vec4(-1), indices[at], exists), g[first]);
+    let own = Four(select(vec4(-1), indices[at], exists), four(g[first]));
     let beside = select(0u, 1u, has_next);
     let taken = select(-1, indices[at + beside].x, exists && has_next);
-    return Row(own, Four(vec4(own.taken.yzw, taken), vec4(own.g.yzw, g[first + beside].x)));
+    return Row(own, Four(vec4(own.taken.yzw, taken), vec4(own.g.yzw, four(g[first + beside]).x)));
 }
 
 fn share(four: Four, at: vec4<u32>) -> vec4<f32> {
@@ -79,14 +79,14 @@ fn backward_threes(
     let to = (params.result_offset + o.plane * params.size.x * params.size.y + first) >> 2u;
     let left = vec4(a.x, b.x, a.y, b.y);
     let right = vec4(a.z, b.z, a.w, b.w);
-    dx[to] = left;
-    dx[to + 1u] = right;
+    dx[to] = words_of(left);
+    dx[to + 1u] = words_of(right);
     // A plane can end with the even row, which then is written again: a store costs the same with a branch round it.
     let is_there = 2u * o.at.x + 1u < params.size.x;
     let odd = even + params.size.y;
     let c = share(here.own, odd) + share(below.own, odd);
     let d = share(here.own, odd + 1u) + share(here.next, odd + 1u) + share(below.own, odd + 1u) + share(below.next, odd + 1u);
     let last = to + select(0u, params.size.y >> 2u, is_there);
-    dx[last] = select(left, vec4(c.x, d.x, c.y, d.y), is_there);
-    dx[last + 1u] = select(right, vec4(c.z, d.z, c.w, d.w), is_there);
+    dx[last] = words_of(select(left, vec4(c.x, d.x, c.y, d.y), is_there));
+    dx[last + 1u] = words_of(select(right, vec4(c.z, d.z, c.w, d.w), is_there));
 }

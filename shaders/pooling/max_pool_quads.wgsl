@@ -1,11 +1,12 @@
 // `max_pool.wgsl` for four neighbouring windows a thread: of two by two elements, or (THREE) of three by three with a padded
-// border, both two steps apart, so that vectors of four hold whole pairs of columns.
+// border, both two steps apart, so that vectors of four hold whole pairs of columns. Numbers are what
+// `common/words` or `common/half_words` says.
 #import common/index
 #import common/order
 #import common/pool
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<word4>;
+@group(0) @binding(1) var<storage, read_write> y: array<word4>;
 @group(0) @binding(2) var<storage, read_write> indices: array<vec4<i32>>;
 
 const NAN_ORDER: u32 = 0xffffffffu;
@@ -38,11 +39,11 @@ fn find(i: u32) -> Found {
         let row = 2u * o.at.x + r - THREE;
         let is_inside = row < params.size.x;
         let first = (base + select(0u, row, is_inside) * params.strides.z + column) >> 2u;
-        let a = x[first];
-        let b = x[first + 1u];
+        let a = four(x[first]);
+        let b = four(x[first + 1u]);
         let even = row * params.size.y + column + vec4(0u, 2u, 4u, 6u);
         if THREE == 1u {
-            let before = x[first - select(1u, 0u, column == 0u)];
+            let before = four(x[first - select(1u, 0u, column == 0u)]);
             let has_left = vec4(column > 0u, true, true, true) & vec4(is_inside);
             found = better(found, vec4(before.w, a.y, a.w, b.y), even - 1u, has_left);
         }
@@ -63,7 +64,7 @@ fn forward_quads(
         return;
     }
     let found = find(i);
-    y[i] = found.value;
+    y[i] = words_of(found.value);
     indices[i] = found.index;
 }
 
@@ -78,5 +79,5 @@ fn values_quads(
     if 4u * i >= params.n {
         return;
     }
-    y[i] = find(i).value;
+    y[i] = words_of(find(i).value);
 }

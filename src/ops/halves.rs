@@ -9,7 +9,7 @@
 //! dispatch for three or four. They take operands that lie in order, in whole vectors; others go the long way. What is
 //! saved for the gradient is then halves, as in PyTorch. Nothing of this is seen in an operation's page.
 //!
-//! Matrix products and convolutions see to halves themselves (`NATIVE`): some of their kernels read and write them, with sums
+//! Matrix products, convolutions, batch norm and common maxima over windows see to halves themselves (`NATIVE`): some of their kernels read and write them, with sums
 //! in f32.
 
 use smallvec::{SmallVec, smallvec};
@@ -17,6 +17,7 @@ use smallvec::{SmallVec, smallvec};
 use super::call::apply_as_is;
 use super::convolution::{conv, conv_transpose};
 use super::elementwise::{Elementwise, ElementwiseParams, HALVES, half_variant};
+use super::pooling::max_pool;
 use super::{Attrs, Operation, Outputs, Run, cast, linear, matmul, norm, transfer, unbind, views};
 use crate::amp;
 use crate::autograd::no_grad;
@@ -34,6 +35,9 @@ static NATIVE: &[&Operation] = &[
     &conv_transpose::CONV_TRANSPOSE2D,
     &linear::LINEAR,
     &matmul::MATMUL,
+    &max_pool::ADAPTIVE_MAX_POOL2D,
+    &max_pool::MAX_POOL2D,
+    &max_pool::MIN_POOL2D,
     &transfer::TRANSFER,
     &unbind::UNBIND,
     &views::EXPAND,
@@ -85,7 +89,11 @@ fn widened(device: &Device, operation: &'static Operation, inputs: &[&Tensor], a
     if ONE_TYPE.contains(&operation.name) {
         check_one_type(operation.name, inputs)?;
     }
-    if NATIVE.iter().any(|native| std::ptr::eq(*native, operation)) || has_kernels(operation, inputs) {
+    let is_batch_norm = std::ptr::eq(operation, &norm::batch_norm::BATCH_NORM);
+    if NATIVE.iter().any(|native| std::ptr::eq(*native, operation))
+        || has_kernels(operation, inputs)
+        || (is_batch_norm && norm::batch_norm::takes_halves(device, inputs, &attrs))
+    {
         return apply_as_is(device, operation, inputs, attrs);
     }
     let written = written(operation.name, &attrs, inputs)?;

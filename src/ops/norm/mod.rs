@@ -58,7 +58,7 @@ macro_rules! norm_kernel {
     ($file:literal, $entry:literal, [$($binding:expr),*], $variants:expr, $grid:expr, $twin:expr, $bound:expr) => {
         Kernel {
             name: concat!($file, ".", $entry),
-            source: &[include_str!(concat!("../../../shaders/norm/", $file, ".wgsl"))],
+            source: &["#import common/words\n", include_str!(concat!("../../../shaders/norm/", $file, ".wgsl"))],
             entry: $entry,
             bindings: &[$($binding),*],
             params: ParamsLayout::of::<NormParams>(),
@@ -69,6 +69,25 @@ macro_rules! norm_kernel {
         }
     };
 }
+
+/// A kernel above, of numbers of half the width.
+macro_rules! half_kernel {
+    ($kernel:ident, $name:literal, $variants:expr) => {
+        half_kernel!($kernel, $name, $variants, $kernel.grid)
+    };
+    ($kernel:ident, $name:literal, $variants:expr, $grid:expr) => {
+        Kernel {
+            name: $name,
+            source: &["#import common/half_words\n", $kernel.source[1]],
+            variants: $variants,
+            grid: $grid,
+            ..$kernel
+        }
+    };
+}
+
+const F16: Item = Item::Const("KIND", 3);
+const BF16: Item = Item::Const("KIND", 4);
 
 use Binding::{FaultFlag, Read, ReadWrite, Write};
 
@@ -90,6 +109,12 @@ pub(crate) static MOMENTS_BY_GROUP: Kernel = norm_kernel!(
     |c| twins::moments(c, false),
     moments_bound
 );
+
+pub(crate) static HALF_MOMENTS_BY_THREAD: Kernel =
+    half_kernel!(MOMENTS_BY_THREAD, "norm_moments.half_by_thread", HALVES);
+pub(crate) static HALF_MOMENTS_BY_GROUP: Kernel = half_kernel!(MOMENTS_BY_GROUP, "norm_moments.half_by_group", HALVES);
+
+const HALVES: &[Variant] = &[Variant::new("f16", &[F16]), Variant::new("bf16", &[BF16])];
 
 /// The correction leaves the roundings of single deviations and of the sum of their squares.
 fn moments_bound(params: &Params<'_>) -> Bound {
@@ -162,11 +187,23 @@ pub(crate) static INPUT_GRADIENT: Kernel = norm_kernel!(
     |_| Bound::Scaled { ulps: 12.0, magnitude: |c| twins::input_gradient(c, true) }
 );
 
+/// [`PLACES`] of f16, then of bf16.
+const HALF_PLACES: &[Variant] = &[
+    Variant::new("f16 each", &[F16, Item::Const("SEGMENTS", 0)]),
+    Variant::new("f16 segments", &[F16, Item::Const("SEGMENTS", 1)]),
+    Variant::new("bf16 each", &[BF16, Item::Const("SEGMENTS", 0)]),
+    Variant::new("bf16 segments", &[BF16, Item::Const("SEGMENTS", 1)]),
+];
+
+pub(crate) static HALF_APPLY: Kernel = half_kernel!(APPLY, "norm_apply.half_forward", HALF_PLACES, grid_half_places);
+pub(crate) static HALF_INPUT_GRADIENT: Kernel =
+    half_kernel!(INPUT_GRADIENT, "norm_apply.half_backward", HALF_PLACES, grid_half_places);
+
 /// What the elements of a sum share: moments and weight, only the moments, only the weight.
 const KINDS: &[Variant] = &[
-    Variant::new("channels", &[Item::Const("KIND", 0)]),
-    Variant::new("rows", &[Item::Const("KIND", 1)]),
-    Variant::new("columns", &[Item::Const("KIND", 2)]),
+    Variant::new("channels", &[Item::Const("SHARED", 0)]),
+    Variant::new("rows", &[Item::Const("SHARED", 1)]),
+    Variant::new("columns", &[Item::Const("SHARED", 2)]),
 ];
 
 pub(crate) static SUMS_BY_THREAD: Kernel = norm_kernel!(
@@ -188,6 +225,15 @@ pub(crate) static SUMS_BY_GROUP: Kernel = norm_kernel!(
     sums_bound
 );
 
+/// Of [`KINDS`] the first: halves are what `batch_norm` takes.
+const HALF_CHANNELS: &[Variant] =
+    &[Variant::new("f16", &[F16, Item::Const("SHARED", 0)]), Variant::new("bf16", &[BF16, Item::Const("SHARED", 0)])];
+
+pub(crate) static HALF_SUMS_BY_THREAD: Kernel =
+    half_kernel!(SUMS_BY_THREAD, "norm_backward.half_by_thread", HALF_CHANNELS);
+pub(crate) static HALF_SUMS_BY_GROUP: Kernel =
+    half_kernel!(SUMS_BY_GROUP, "norm_backward.half_by_group", HALF_CHANNELS);
+
 /// A term has the errors of a normalised element and of two products; the sum as for matrix products.
 fn sums_bound(params: &Params<'_>) -> Bound {
     let part = f64::from(params.get::<NormParams>().part);
@@ -198,7 +244,7 @@ pub(crate) static MERGE_SUMS: Kernel = norm_kernel!(
     "norm_backward",
     "merge",
     [Read("made"), Write("sums")],
-    &[Variant::new("", &[Item::Const("KIND", 0)])],
+    &[Variant::new("", &[Item::Const("SHARED", 0)])],
     grid_merge,
     twins::merge_sums,
     |p| Bound::Magnitude { ulps: 2.0 + 2.0 * f64::from(p.get::<NormParams>().splits).sqrt() }
@@ -265,8 +311,17 @@ fn grid_merge(params: &Params<'_>) -> Grid {
 
 /// The variants are those of [`PLACES`]: it depends on the run's length which one serves.
 fn grid_places(params: &Params<'_>) -> Grid {
+    grid_of_places(params, plan::in_segments(params.get()))
+}
+
+/// The same of [`HALF_PLACES`].
+fn grid_half_places(params: &Params<'_>) -> Grid {
+    grid_of_places(params, plan::in_whole_segments(params.get()))
+}
+
+fn grid_of_places(params: &Params<'_>, in_segments: bool) -> Grid {
     let p: &NormParams = params.get();
-    let groups = match plan::in_segments(p) {
+    let groups = match in_segments {
         true => u64::from(p.outer) * u64::from(p.count) * u64::from(p.inner.div_ceil(CHUNK)),
         false => elements(p).div_ceil(u64::from(CHUNK)),
     };

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::dtype::DType;
+use crate::ops::elementwise::half_variant;
 use crate::ops::{Run, reduce};
 
 /// A contiguous tensor seen as `[outer, count, inner]`: its elements have a number `k` below `count`.
@@ -42,11 +43,16 @@ pub(crate) struct Norm<'a> {
 }
 
 /// Runs of fewer elements are not worth a workgroup.
-const RUN: u32 = 32;
+pub(super) const RUN: u32 = 32;
 
 /// Whether a workgroup takes a piece of a run, and not any elements.
 pub(super) fn in_segments(p: &NormParams) -> bool {
     p.inner >= RUN && (p.count, p.inner) == (p.m_count, p.m_inner) && (p.count, p.inner) == (p.a_count, p.a_inner)
+}
+
+/// The same for halves, of which a thread makes two.
+pub(super) fn in_whole_segments(p: &NormParams) -> bool {
+    in_segments(p) && p.inner.is_multiple_of(2)
 }
 
 /// Elements of a part on a software driver, where one thread takes it and finds it in its cache the second time, and on a
@@ -130,10 +136,16 @@ pub(crate) fn moments(
     p.x_offset = x.offset() as u32;
     p.centered = u32::from(centered);
     let (mean, spread) = (run.output(DType::F32, &[domain.count]), run.output(DType::F32, &[domain.count]));
-    let kernel = if split(run, &mut p) { &MOMENTS_BY_THREAD } else { &MOMENTS_BY_GROUP };
+    let half = half_variant(x.dtype());
+    let kernel = match (split(run, &mut p), half) {
+        (true, None) => &MOMENTS_BY_THREAD,
+        (true, Some(_)) => &HALF_MOMENTS_BY_THREAD,
+        (false, None) => &MOMENTS_BY_GROUP,
+        (false, Some(_)) => &HALF_MOMENTS_BY_GROUP,
+    };
     let parts = run.output(DType::F32, &[2, p.splits as usize, domain.count]);
     if x.numel() > 0 {
-        run.dispatch(kernel, 0, &[x, &parts], &p);
+        run.dispatch(kernel, half.unwrap_or(0), &[x, &parts], &p);
     }
     let Some(running) = running else {
         if x.numel() > 0 {
@@ -167,6 +179,14 @@ pub(crate) fn variances(run: &mut Run<'_>, x: &Tensor, domain: Domain, divisor: 
     (mean, spread)
 }
 
+/// The kernel of a pair, for f32 and for halves, that visits all elements, and its variant.
+fn of_places([floats, halves]: [&'static Kernel; 2], p: &NormParams, dtype: DType) -> (&'static Kernel, usize) {
+    match half_variant(dtype) {
+        None => (floats, usize::from(in_segments(p))),
+        Some(half) => (halves, 2 * half + usize::from(in_whole_segments(p))),
+    }
+}
+
 impl Norm<'_> {
     fn params(&self, walk: Domain, x: &Tensor) -> NormParams {
         let offset = |t: Option<&Tensor>| t.map_or(0, |t| t.offset() as u32);
@@ -184,11 +204,12 @@ impl Norm<'_> {
         }
     }
 
-    /// Writes the normalised elements of the contiguous `x` to `y`.
+    /// Writes the normalised elements of the contiguous `x` to `y`, which has its type.
     pub fn apply(&self, run: &mut Run<'_>, x: &Tensor, y: &Tensor) {
         let p = NormParams { y_offset: y.offset() as u32, ..self.params(self.moments, x) };
         let (weight, bias) = (self.weight.unwrap_or(self.mean), self.bias.unwrap_or(self.mean));
-        run.dispatch(&APPLY, usize::from(in_segments(&p)), &[x, self.mean, self.spread, weight, bias, y], &p);
+        let (kernel, variant) = of_places([&APPLY, &HALF_APPLY], &p, x.dtype());
+        run.dispatch(kernel, variant, &[x, self.mean, self.spread, weight, bias, y], &p);
     }
 
     /// For each `k` of `domain` (that of the moments, or that of the weights) the sums of gradients and of gradients times
@@ -208,7 +229,13 @@ impl Norm<'_> {
             (true, false) => 1,
             (false, _) => 2,
         };
-        let kernel = if split(run, &mut p) { &SUMS_BY_THREAD } else { &SUMS_BY_GROUP };
+        let half = half_variant(x.dtype());
+        let (kernel, variant) = match (split(run, &mut p), half) {
+            (true, None) => (&SUMS_BY_THREAD, variant),
+            (true, Some(half)) => (&HALF_SUMS_BY_THREAD, half),
+            (false, None) => (&SUMS_BY_GROUP, variant),
+            (false, Some(half)) => (&HALF_SUMS_BY_GROUP, half),
+        };
         let parts = run.output(DType::F32, &[2, p.splits as usize, domain.count]);
         let weight = self.weight.unwrap_or(self.mean);
         if x.numel() > 0 {
@@ -255,7 +282,8 @@ impl Norm<'_> {
         };
         let weight = self.weight.unwrap_or(self.mean);
         let operands = [g, self.mean, self.spread, weight, x, sum_g, sum_gx, dx];
-        run.dispatch(&INPUT_GRADIENT, usize::from(in_segments(&p)), &operands, &p);
+        let (kernel, variant) = of_places([&INPUT_GRADIENT, &HALF_INPUT_GRADIENT], &p, x.dtype());
+        run.dispatch(kernel, variant, &operands, &p);
     }
 }
 

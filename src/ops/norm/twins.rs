@@ -192,11 +192,12 @@ pub(super) fn sums(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
     let (g, mut parts) = (call.floats(0), call.floats_mut(5));
     let element = element(call, 4);
     let size = |v: f64| if magnitude { v.abs() } else { v };
+    let has_weights = call.kernel().variants[call.variant()].label == "rows";
     for (split, k) in p.parts() {
         let (mut plain, mut normalised) = (0.0, 0.0);
         for i in p.places(k, split) {
             let e = element(i);
-            let v = g[p.g_offset as usize + i] * if call.variant() == 1 { e.weight } else { 1.0 };
+            let v = g[p.g_offset as usize + i] * if has_weights { e.weight } else { 1.0 };
             plain += size(v);
             normalised += size(v * e.distance * e.reciprocal);
         }

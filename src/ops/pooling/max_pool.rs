@@ -7,14 +7,19 @@
 
 use smallvec::smallvec;
 
-use super::max_pool_quads::{BACKWARD_QUADS, BACKWARD_THREES, FORWARD_QUADS, VALUES_QUADS};
+use super::max_pool_cases::{adaptive_cases, window_cases};
+use super::max_pool_quads::{
+    BACKWARD_QUADS, BACKWARD_THREES, FORWARD_QUADS, HALF_BACKWARD_QUADS, HALF_BACKWARD_THREES, HALF_FORWARD_QUADS,
+    HALF_VALUES_QUADS, VALUES_QUADS,
+};
 use super::{
-    OutputSize, Pool, PoolParams, by_group_grid, by_thread_grid, contiguous, rows_of, sizes_or, windows_along,
+    OutputSize, Pool, PoolParams, by_group_grid, by_thread_grid, contiguous, of_type, rows_of, sizes_or, windows_along,
 };
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, Params, ParamsLayout, Variant};
-use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, methods, pair};
+use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, methods, pair};
 use crate::tensor::Tensor;
+use crate::tensor::shape::numel;
 use crate::{Error, PerDim, Result};
 
 /// The arguments of a maximum over windows besides their size; the defaults are PyTorch's.
@@ -184,35 +189,58 @@ fn pool(call: &mut Call<'_>, kind: Kind) -> Result<Outputs> {
     }
     let pool = Pool::new(call.op(), x.shape(), call.attrs())?;
     pool.check_limits(call.op(), call.is_recording())?;
-    let shape = pool.output_shape(x.shape());
-    let y = call.output(DType::F32, &shape);
+    let (shape, dtype) = (pool.output_shape(x.shape()), x.dtype());
+    let params_of = |x: &Tensor| {
+        let params = pool.params(x, numel(&shape), 0);
+        let quads = if pool.adaptive { None } else { params.quads_variant(kind == Kind::Min, x.dtype()) };
+        (params, quads)
+    };
+    let wide;
+    let (x, (params, quads)) = match params_of(x) {
+        // The kernels for any windows take f32.
+        (_, None) if dtype.is_half() => {
+            wide = x.detach().try_to_dtype(DType::F32)?;
+            (&wide, params_of(&wide))
+        }
+        found => (x, found),
+    };
+    let y = call.output(x.dtype(), &shape);
+    let half = x.dtype().is_half();
     let wanted = call.attrs().get_bool("return_indices");
-    let params = pool.params(x, y.numel(), 0);
-    let quads = if pool.adaptive { None } else { params.quads_variant(kind == Kind::Min) };
     if !wanted && !call.is_recording() && !pool.by_group() {
-        let (kernel, variant) = quads.map_or((&VALUES, kind as usize), |variant| (&VALUES_QUADS, variant));
+        let (kernel, variant) = match quads {
+            Some(variant) => (if half { &HALF_VALUES_QUADS } else { &VALUES_QUADS }, variant),
+            None => (&VALUES, kind as usize),
+        };
         call.dispatch(kernel, variant, &[x, &y], &params);
-        return Ok(smallvec![y]);
+        return Ok(smallvec![of_type(call, y, dtype)?]);
     }
     let indices = call.output(DType::I32, &shape);
     let (kernel, variant) = match quads {
-        Some(variant) => (&FORWARD_QUADS, variant),
+        Some(variant) => (if half { &HALF_FORWARD_QUADS } else { &FORWARD_QUADS }, variant),
         None => (if pool.by_group() { &BY_GROUP } else { &FORWARD }, kind as usize),
     };
     call.dispatch(kernel, variant, &[x, &y, &indices], &params);
     call.save(&indices);
+    let y = of_type(call, y, dtype)?;
     Ok(if wanted { smallvec![y, indices] } else { smallvec![y] })
 }
 
 fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
     let pool = Pool::new("max_pool2d", v.input_shape(0), v.attrs())?;
-    let (g, indices) = (contiguous(v.gradient())?, v.saved(0));
-    let dx = v.gradient_output(0);
+    let (mut g, indices) = (contiguous(v.gradient())?, v.saved(0));
+    let mut dx = v.gradient_output(0);
     let mut params = pool.backward_params(&g, &dx);
-    let (kernel, variant) = match (params.backward_by_fours(), pool.cells()) {
-        (Some(kernel), Some(_)) => {
+    let mut fours = params.backward_by_fours(g.dtype()).filter(|_| pool.cells().is_some());
+    if g.dtype().is_half() && fours.is_none() {
+        (g, dx) = (g.try_to_dtype(DType::F32)?, v.output(DType::F32, dx.shape()));
+        params = pool.backward_params(&g, &dx);
+        fours = params.backward_by_fours(DType::F32).filter(|_| pool.cells().is_some());
+    }
+    let (kernel, variant) = match (fours, pool.cells()) {
+        (Some(found), _) => {
             params.n = params.planes * params.windows[0] * params.windows[1];
-            (kernel, 0)
+            found
         }
         (None, Some(cells)) => {
             params.n = params.planes * cells as u32;
@@ -237,6 +265,10 @@ pub(crate) static MAX_POOL2D: Operation = Operation {
         &BACKWARD_CELLS,
         &BACKWARD_QUADS,
         &BACKWARD_THREES,
+        &HALF_FORWARD_QUADS,
+        &HALF_VALUES_QUADS,
+        &HALF_BACKWARD_QUADS,
+        &HALF_BACKWARD_THREES,
     ],
     forward: |call| pool(call, Kind::Max),
     vjp: Some(vjp),
@@ -261,7 +293,7 @@ pub(crate) static ADAPTIVE_MAX_POOL2D: Operation = Operation {
     cases: adaptive_cases,
 };
 
-fn window_attrs(kernel: [usize; 2], options: &MaxPoolOptions<2>, return_indices: bool) -> Attrs {
+pub(super) fn window_attrs(kernel: [usize; 2], options: &MaxPoolOptions<2>, return_indices: bool) -> Attrs {
     Attrs::new()
         .sizes("kernel_size", &kernel)
         .sizes("stride", &options.stride.unwrap_or(kernel))
@@ -271,95 +303,8 @@ fn window_attrs(kernel: [usize; 2], options: &MaxPoolOptions<2>, return_indices:
         .bool("return_indices", return_indices)
 }
 
-fn adaptive_attrs(size: [usize; 2], return_indices: bool) -> Attrs {
+pub(super) fn adaptive_attrs(size: [usize; 2], return_indices: bool) -> Attrs {
     Attrs::new().sizes("output_size", &size).bool("return_indices", return_indices)
-}
-
-fn window_cases() -> Vec<cases::Case> {
-    use cases::{Arrangement, Case, EXTREME, Fill, Input};
-    let distinct = |shape: &[usize]| Input::floats(shape).fill(Fill::Distinct);
-    let new = MaxPoolOptions::<2>::new;
-    let case = |name: &str, x: Input, kernel: [usize; 2], options: MaxPoolOptions<2>| {
-        Case::new(name, vec![x]).attrs(window_attrs(kernel, &options, true))
-    };
-    let hidden = |name: &str, x: Input, kernel: [usize; 2], options: MaxPoolOptions<2>| {
-        Case::new(name, vec![x]).attrs(window_attrs(kernel, &options, false))
-    };
-    vec![
-        case("2x2", distinct(&[2, 3, 4, 6]), [2, 2], new()),
-        hidden("without positions", distinct(&[2, 3, 5, 7]), [2, 2], new()),
-        hidden("values only", distinct(&[2, 3, 5, 7]).constant(), [2, 2], new()),
-        hidden("values only, padded", distinct(&[3, 6, 7]).constant(), [3, 3], new().stride(2).padding(1)),
-        case("2x2 by fours", distinct(&[2, 3, 5, 16]), [2, 2], new()),
-        case("3x3 by fours", distinct(&[2, 2, 7, 16]), [3, 3], new().stride(2).padding(1)),
-        case("ties by fours", Input::floats(&[2, 6, 24]).fill(Fill::Whole(0, 3)), [3, 3], new().stride(2).padding(1))
-            .no_gradcheck(),
-        case("extreme by fours", Input::floats(&[3, 9, 8]).fill(EXTREME), [3, 3], new().stride(2).padding(1))
-            .no_gradcheck(),
-        case("extreme 2x2 by fours", Input::floats(&[3, 6, 8]).fill(EXTREME), [2, 2], new()).no_gradcheck(),
-        case("2x2 by fours that cover the plane", distinct(&[2, 3, 6, 16]), [2, 2], new()),
-        hidden("values by fours", distinct(&[2, 3, 4, 8]).constant(), [2, 2], new()),
-        hidden("values 3x3 by fours", distinct(&[3, 6, 8]).constant(), [3, 3], new().stride(2).padding(1)),
-        case("3x3 by fours, one row", distinct(&[3, 1, 8]), [3, 3], new().stride(2).padding(1)),
-        case("3x3 stride 2", distinct(&[1, 2, 7, 8]), [3, 3], new().stride(2).padding(1)),
-        case("overlapping", distinct(&[2, 5, 6]), [3, 2], new().stride(1)),
-        case("gaps", distinct(&[2, 7, 8]), [2, 1], new().stride([3, 2])),
-        case("ceil", distinct(&[1, 2, 5, 8]), [2, 3], new().stride(2).ceil_mode(true)),
-        case("ceil, last window dropped", distinct(&[1, 1, 4, 5]), [2, 2], new().stride(3).padding(1).ceil_mode(true)),
-        case("dilated", distinct(&[2, 9, 10]), [3, 2], new().stride(2).padding(1).dilation([2, 3])),
-        case("dilated past the input", distinct(&[1, 4, 4]), [2, 2], new().stride(1).padding(1).dilation(5))
-            .no_gradcheck(),
-        case("one", distinct(&[1, 1, 1]), [1, 1], new()),
-        case("whole plane", distinct(&[2, 3, 4]), [3, 4], new()),
-        case("one row", distinct(&[2, 3, 1, 9]), [1, 3], new().stride(2).padding([0, 1])),
-        case("no batch", distinct(&[0, 2, 4, 4]), [2, 2], new()),
-        case("transposed", distinct(&[2, 3, 6, 5]).arranged(Arrangement::Transposed), [2, 2], new().stride(1)),
-        case("strided", distinct(&[2, 5, 6]).arranged(Arrangement::Strided), [2, 2], new()),
-        case("expanded", distinct(&[3, 2, 4, 4]).arranged(Arrangement::Expanded), [2, 2], new()),
-        case("ties", Input::floats(&[2, 3, 12, 13]).fill(Fill::Whole(0, 3)), [3, 3], new().stride(2)).no_gradcheck(),
-        case("zeros", Input::floats(&[2, 9, 9]).fill(Fill::Values(&[0.0, -0.0])), [3, 3], new()).no_gradcheck(),
-        case("losers", Input::floats(&[1, 4, 4]).fill(Fill::Values(&[f64::NEG_INFINITY])), [2, 2], new())
-            .no_gradcheck(),
-        case("unbounded", Input::floats(&[1, 4, 4]).fill(Fill::Values(&[f64::INFINITY])), [2, 2], new()).no_gradcheck(),
-        case("extreme", Input::floats(&[2, 17, 5]).fill(EXTREME), [3, 3], new().stride(1).padding(1)).no_gradcheck(),
-        case("large", distinct(&[2, 3, 65, 67]), [3, 3], new().stride(2).padding(1)).no_gradcheck(),
-        case("large windows", distinct(&[2, 2, 40, 50]), [30, 31], new().stride(9).padding([3, 2])).no_gradcheck(),
-        case("large windows of NaN", Input::floats(&[1, 30, 30]).fill(EXTREME), [25, 25], new().stride(5))
-            .no_gradcheck(),
-        case("large windows of equals", Input::floats(&[1, 30, 30]).fill(Fill::Whole(0, 2)), [25, 25], new().stride(5))
-            .no_gradcheck(),
-        case("2-d input", distinct(&[4, 4]), [2, 2], new()).fails(),
-        case("no channels", distinct(&[1, 0, 4, 4]), [2, 2], new()).fails(),
-        case("no rows", distinct(&[1, 0, 4]), [1, 1], new()).fails(),
-        case("too small", distinct(&[1, 2, 4]), [3, 2], new()).fails(),
-        case("padding", distinct(&[1, 4, 4]), [2, 2], new().padding(2)).fails(),
-        case("no kernel", distinct(&[1, 4, 4]), [0, 2], new().stride(1)).fails(),
-        case("no stride", distinct(&[1, 4, 4]), [2, 2], new().stride(0)).fails(),
-        case("no dilation", distinct(&[1, 4, 4]), [2, 2], new().dilation(0)).fails(),
-        case("integers", Input::ints(&[1, 4, 4], 0, 9), [2, 2], new()).fails(),
-    ]
-}
-
-fn adaptive_cases() -> Vec<cases::Case> {
-    use cases::{Arrangement, Case, EXTREME, Fill, Input};
-    let distinct = |shape: &[usize]| Input::floats(shape).fill(Fill::Distinct);
-    let case = |name: &str, x: Input, size: [usize; 2]| Case::new(name, vec![x]).attrs(adaptive_attrs(size, true));
-    vec![
-        case("even", distinct(&[2, 3, 4, 6]), [2, 3]),
-        case("uneven", distinct(&[2, 7, 8]), [3, 5]),
-        case("global", distinct(&[2, 3, 4, 5]), [1, 1]),
-        case("same", distinct(&[2, 3, 4]), [3, 4]),
-        case("more", distinct(&[1, 2, 3, 2]), [5, 7]),
-        case("none", distinct(&[1, 2, 3, 2]), [0, 2]).no_gradcheck(),
-        case("no batch", distinct(&[0, 2, 3, 2]), [2, 2]),
-        Case::new("values only", vec![distinct(&[2, 7, 8]).constant()]).attrs(adaptive_attrs([3, 5], false)),
-        case("transposed", distinct(&[2, 3, 6, 5]).arranged(Arrangement::Transposed), [4, 2]),
-        case("extreme", Input::floats(&[2, 17, 5]).fill(EXTREME), [4, 3]).no_gradcheck(),
-        case("large", distinct(&[2, 3, 65, 67]), [7, 9]).no_gradcheck(),
-        case("large windows", distinct(&[2, 2, 60, 50]), [2, 1]).no_gradcheck(),
-        case("2-d input", distinct(&[4, 4]), [2, 2]).fails(),
-        case("integers", Input::ints(&[1, 4, 4], 0, 9), [2, 2]).fails(),
-    ]
 }
 
 /// The values.

@@ -4,12 +4,14 @@
 
 pub(crate) mod avg_pool;
 pub(crate) mod max_pool;
+mod max_pool_cases;
 mod max_pool_quads;
 pub(crate) mod max_unpool;
 
+use crate::dtype::DType;
 use crate::engine::kernel::params;
 use crate::engine::{Grid, Params};
-use crate::ops::Attrs;
+use crate::ops::{Attrs, Run, cast};
 use crate::tensor::{Shape, Tensor};
 use crate::{Error, Result};
 
@@ -343,6 +345,16 @@ fn sizes_or<const N: usize>(op: &'static str, size: OutputSize<N>, x: &Tensor) -
 fn rows_of(op: &'static str, x: &Tensor) -> Result<Tensor> {
     check_planes(op, x.shape(), 1)?;
     x.try_unsqueeze(-2)
+}
+
+/// The elements in this type.
+fn of_type(run: &mut Run<'_>, y: Tensor, dtype: DType) -> Result<Tensor> {
+    if y.dtype() == dtype {
+        return Ok(y);
+    }
+    let result = run.output(dtype, y.shape());
+    cast::convert(run, &y, &result)?;
+    Ok(result)
 }
 
 /// The strides of a contiguous tensor in the place of an input's, and no offset: for gradients.
