@@ -9,7 +9,7 @@ use lumigrad::engine::GpuOptions;
 use lumigrad::ops::cases::Input;
 use lumigrad::ops::{Operation, REGISTRY};
 use lumigrad::prelude::*;
-use lumigrad::{BatchNormOptions, Conv2dOptions, io, nn};
+use lumigrad::{BatchNormOptions, Conv2dOptions, MaxPoolOptions, io, nn};
 
 /// The devices that a test runs on: the reference, the GPU with its optional features and without,
 /// and the shadow, which holds each dispatch against its twin.
@@ -259,6 +259,66 @@ fn convolutions_of_halves_are_those_of_f32() {
                 }
             }
             device.force_choice("conv", None);
+        }
+    }
+}
+
+/// Batch norm and maxima over windows on halves, forward and back, against f32; what has kernels for halves converts nothing.
+#[test]
+fn batch_norm_and_maxima_of_halves_are_those_of_f32() {
+    type Function = Box<dyn Fn(&Tensor) -> Tensor>;
+    let norm = |training: bool| -> Function {
+        Box::new(move |x| {
+            let vector = |value: f64| Tensor::full_on(&[x.shape()[1]], value, DType::F32, x.device());
+            let (weight, bias, mean, var) = (vector(1.5), vector(0.25), vector(0.5), vector(0.75));
+            x.batch_norm(&BatchNormOptions {
+                weight: Some(&weight),
+                bias: Some(&bias),
+                running_mean: Some(&mean),
+                running_var: Some(&var),
+                training,
+                ..Default::default()
+            })
+        })
+    };
+    let pool = |kernel: usize, padding: usize| -> Function {
+        Box::new(move |x| x.max_pool2d_with(kernel, &MaxPoolOptions::new().stride(2).padding(padding)))
+    };
+    let functions: [(&str, Function, [usize; 4], bool); 9] = [
+        ("batch_norm", norm(true), [3, 4, 6, 6], true),
+        ("batch_norm of odd planes", norm(true), [3, 4, 5, 5], true),
+        ("batch_norm of large odd planes", norm(true), [2, 3, 7, 7], false),
+        ("batch_norm in evaluation", norm(false), [3, 4, 6, 6], true),
+        ("max_pool 2x2", pool(2, 0), [2, 3, 8, 16], true),
+        ("max_pool 3x3", pool(3, 1), [2, 3, 7, 16], true),
+        ("max_pool 2x2, any", pool(2, 0), [2, 3, 7, 9], false),
+        ("max_pool 3x3, any", pool(3, 1), [2, 3, 7, 9], false),
+        ("min_pool 2x2", Box::new(|x| x.min_pool2d(2)), [2, 3, 8, 16], true),
+    ];
+    for device in devices() {
+        for (name, function, shape, as_is) in &functions {
+            for (dtype, ulp) in [(DType::F16, 1.0 / 1024.0), (DType::BF16, 1.0 / 128.0)] {
+                let place = format!("{name} of {dtype} on {device}");
+                let x = Tensor::uniform_on(shape, -1.0, 1.0, &device).to_dtype(dtype);
+                let run = |x: Tensor| {
+                    let x = x.requires_grad();
+                    let y = function(&x);
+                    let upstream: Vec<f32> = (0..y.numel()).map(|i| (i % 7) as f32 * 0.25).collect();
+                    let upstream = Tensor::from_slice_on(&upstream, y.shape(), &device).to_dtype(y.dtype());
+                    let before = device.counters().dispatches;
+                    let dx = grad(&y, &[&x], Backward::new().gradient(&upstream)).unwrap().remove(0);
+                    (device.counters().dispatches - before, y, dx)
+                };
+                let (count, y, dx) = run(x.copy());
+                let (wide_count, wide_y, wide_dx) = run(x.float());
+                assert!(!as_is || count == wide_count, "{place}: {count} dispatches and not {wide_count}");
+                for (got, want) in [(&y, &wide_y), (&dx, &wide_dx)] {
+                    assert_eq!(got.dtype(), dtype, "{place}");
+                    let (got, want) = (got.to_vec::<f32>().unwrap(), want.to_vec::<f32>().unwrap());
+                    let fits = |(g, w): (&f32, &f32)| (g - w).abs() <= 0.5 * ulp * w.abs() + 1e-5;
+                    assert!(got.iter().zip(&want).all(fits), "{place}: {got:?} and not {want:?}");
+                }
+            }
         }
     }
 }
