@@ -263,9 +263,9 @@ fn convolutions_of_halves_are_those_of_f32() {
     }
 }
 
-/// Batch norm and maxima over windows on halves, forward and back, against f32; what has kernels for halves converts nothing.
+/// Batch norm and pooling on halves, forward and back, against f32; what has kernels for halves converts nothing.
 #[test]
-fn batch_norm_and_maxima_of_halves_are_those_of_f32() {
+fn batch_norm_and_pooling_of_halves_are_those_of_f32() {
     type Function = Box<dyn Fn(&Tensor) -> Tensor>;
     let norm = |training: bool| -> Function {
         Box::new(move |x| {
@@ -284,7 +284,7 @@ fn batch_norm_and_maxima_of_halves_are_those_of_f32() {
     let pool = |kernel: usize, padding: usize| -> Function {
         Box::new(move |x| x.max_pool2d_with(kernel, &MaxPoolOptions::new().stride(2).padding(padding)))
     };
-    let functions: [(&str, Function, [usize; 4], bool); 9] = [
+    let functions: [(&str, Function, [usize; 4], bool); 11] = [
         ("batch_norm", norm(true), [3, 4, 6, 6], true),
         ("batch_norm of odd planes", norm(true), [3, 4, 5, 5], true),
         ("batch_norm of large odd planes", norm(true), [2, 3, 7, 7], false),
@@ -293,6 +293,8 @@ fn batch_norm_and_maxima_of_halves_are_those_of_f32() {
         ("max_pool 3x3", pool(3, 1), [2, 3, 7, 16], true),
         ("max_pool 2x2, any", pool(2, 0), [2, 3, 7, 9], false),
         ("max_pool 3x3, any", pool(3, 1), [2, 3, 7, 9], false),
+        ("avg_pool 2x2", Box::new(|x| x.avg_pool2d(2)), [1, 3, 6, 6], true),
+        ("adaptive_avg_pool", Box::new(|x| x.adaptive_avg_pool2d(1)), [2, 3, 7, 7], true),
         ("min_pool 2x2", Box::new(|x| x.min_pool2d(2)), [2, 3, 8, 16], true),
     ];
     for device in devices() {

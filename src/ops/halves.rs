@@ -9,7 +9,7 @@
 //! dispatch for three or four. They take operands that lie in order, in whole vectors; others go the long way. What is
 //! saved for the gradient is then halves, as in PyTorch. Nothing of this is seen in an operation's page.
 //!
-//! Matrix products, convolutions, batch norm and common maxima over windows see to halves themselves (`NATIVE`): some of their kernels read and write them, with sums
+//! Matrix products, convolutions, batch norm and pooling see to halves themselves (`NATIVE`): some of their kernels read and write them, with sums
 //! in f32.
 
 use smallvec::{SmallVec, smallvec};
@@ -17,7 +17,7 @@ use smallvec::{SmallVec, smallvec};
 use super::call::apply_as_is;
 use super::convolution::{conv, conv_transpose};
 use super::elementwise::{Elementwise, ElementwiseParams, HALVES, half_variant};
-use super::pooling::max_pool;
+use super::pooling::{avg_pool, max_pool};
 use super::{Attrs, Operation, Outputs, Run, cast, linear, matmul, norm, transfer, unbind, views};
 use crate::amp;
 use crate::autograd::no_grad;
@@ -28,6 +28,8 @@ use crate::{Error, Result};
 
 /// Operations that take halves as they are.
 static NATIVE: &[&Operation] = &[
+    &avg_pool::ADAPTIVE_AVG_POOL2D,
+    &avg_pool::AVG_POOL2D,
     &cast::CAST,
     &conv::CONV1D,
     &conv::CONV2D,

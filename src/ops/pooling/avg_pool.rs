@@ -7,10 +7,11 @@
 use smallvec::smallvec;
 
 use super::{
-    OutputSize, Pool, PoolParams, by_group_grid, by_thread_grid, contiguous, rows_of, sizes_or, windows_along,
+    OutputSize, Pool, PoolParams, by_group_grid, by_thread_grid, contiguous, of_type, rows_of, sizes_or, windows_along,
 };
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, Params, ParamsLayout, Variant, WORKGROUP};
+use crate::ops::elementwise::half_variant;
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, methods, single};
 use crate::tensor::Tensor;
 use crate::{Error, PerDim, Result};
@@ -86,7 +87,7 @@ macro_rules! avg_kernel {
     ($entry:literal, $grid:expr, $twin:expr, $bound:expr) => {
         Kernel {
             name: concat!("avg_pool.", $entry),
-            source: &[include_str!("../../../shaders/pooling/avg_pool.wgsl")],
+            source: &["#import common/words\n", include_str!("../../../shaders/pooling/avg_pool.wgsl")],
             entry: $entry,
             bindings: &[Binding::Read("x"), Binding::Write("y")],
             params: ParamsLayout::of::<PoolParams>(),
@@ -105,6 +106,39 @@ static BY_GROUP: Kernel = avg_kernel!("by_group", by_group_grid, twin, |p| {
 });
 static BACKWARD: Kernel =
     avg_kernel!("backward", backward_grid, backward_twin, |p| bound_of(p.get::<PoolParams>().overlap()));
+
+/// [`VARIANTS`] of f16, then of bf16.
+const HALF_VARIANTS: &[Variant] = &[
+    Variant::new("f16 windows", &[Item::Const("ADAPTIVE", 0), Item::Const("KIND", 3)]),
+    Variant::new("f16 adaptive", &[Item::Const("ADAPTIVE", 1), Item::Const("KIND", 3)]),
+    Variant::new("bf16 windows", &[Item::Const("ADAPTIVE", 0), Item::Const("KIND", 4)]),
+    Variant::new("bf16 adaptive", &[Item::Const("ADAPTIVE", 1), Item::Const("KIND", 4)]),
+];
+
+/// [`FORWARD`] of halves, of which a thread makes two.
+static HALF_FORWARD: Kernel = Kernel {
+    name: "avg_pool.half_forward",
+    source: &["#import common/half_words\n", FORWARD.source[1]],
+    variants: HALF_VARIANTS,
+    grid: |p| by_pairs((FORWARD.grid)(p), p),
+    ..FORWARD
+};
+
+/// [`BACKWARD`] of halves.
+static HALF_BACKWARD: Kernel = Kernel {
+    name: "avg_pool.half_backward",
+    source: &["#import common/half_words\n", BACKWARD.source[1]],
+    variants: HALF_VARIANTS,
+    grid: |p| by_pairs((BACKWARD.grid)(p), p),
+    ..BACKWARD
+};
+
+fn by_pairs(grid: Grid, p: &Params<'_>) -> Grid {
+    Grid { work: grid.work, ..Grid::elements(p.get::<PoolParams>().n.div_ceil(2)) }
+}
+
+/// Windows of an element up to which a thread makes two of them.
+const FEW: f64 = 1_024.0;
 
 /// Of a sum of so many terms: half an ulp an addition, two and a half for the division, half for the twin's own rounding.
 fn bound_of(terms: f64) -> Bound {
@@ -134,7 +168,7 @@ fn divisor(p: &PoolParams, o: [u32; 2], adaptive: bool) -> f64 {
 
 fn twin(call: &HostCall<'_>) -> Result<()> {
     let p: &PoolParams = call.params();
-    let adaptive = call.variant() == 1;
+    let adaptive = call.variant() % VARIANTS.len() == 1;
     let (x, mut y) = (call.floats(0), call.floats_mut(1));
     for (i, plane, o) in p.all_windows(p.n) {
         let sum: f64 = p.elements(o, adaptive).into_iter().map(|at| x[p.input(plane, at)]).sum();
@@ -145,7 +179,7 @@ fn twin(call: &HostCall<'_>) -> Result<()> {
 
 fn backward_twin(call: &HostCall<'_>) -> Result<()> {
     let p: &PoolParams = call.params();
-    let adaptive = call.variant() == 1;
+    let adaptive = call.variant() % VARIANTS.len() == 1;
     let (g, mut dx) = (call.floats(0), call.floats_mut(1));
     let first = p.result_offset as usize;
     dx[first..first + p.n as usize].fill(0.0);
@@ -178,26 +212,42 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
     }
     let (pool, divisor, count_padding) = read(call.op(), x.shape(), call.attrs())?;
     pool.check_limits(call.op(), call.is_recording())?;
-    let y = call.output(DType::F32, &pool.output_shape(x.shape()));
-    let params = PoolParams { divisor, count_padding, ..pool.params(x, y.numel(), 0) };
-    let kernel = if pool.by_group() { &BY_GROUP } else { &FORWARD };
-    call.dispatch(kernel, usize::from(pool.adaptive), &[x, &y], &params);
-    Ok(smallvec![y])
+    let (dtype, adaptive) = (x.dtype(), usize::from(pool.adaptive));
+    let x = if dtype.is_half() && pool.by_group() { x.detach().try_to_dtype(DType::F32)? } else { x.detach() };
+    let y = call.output(x.dtype(), &pool.output_shape(x.shape()));
+    let params = PoolParams { divisor, count_padding, ..pool.params(&x, y.numel(), 0) };
+    let (kernel, variant) = match half_variant(x.dtype()) {
+        Some(half) => (&HALF_FORWARD, VARIANTS.len() * half + adaptive),
+        None => (if pool.by_group() { &BY_GROUP } else { &FORWARD }, adaptive),
+    };
+    call.dispatch(kernel, variant, &[&x, &y], &params);
+    Ok(smallvec![of_type(call, y, dtype)?])
 }
 
 fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
     let (pool, divisor, count_padding) = read("avg_pool2d", v.input_shape(0), v.attrs())?;
-    let g = contiguous(v.gradient())?;
-    let dx = v.gradient_output(0);
-    let params = PoolParams { divisor, count_padding, ..pool.backward_params(&g, &dx) };
-    v.dispatch(&BACKWARD, usize::from(pool.adaptive), &[&g, &dx], &params);
+    let (mut g, mut dx) = (contiguous(v.gradient())?, v.gradient_output(0));
+    let adaptive = usize::from(pool.adaptive);
+    let mut params = PoolParams { divisor, count_padding, ..pool.backward_params(&g, &dx) };
+    let (kernel, variant) = match half_variant(g.dtype()) {
+        Some(half) if params.overlap() <= FEW && dx.offset().is_multiple_of(2) => {
+            (&HALF_BACKWARD, VARIANTS.len() * half + adaptive)
+        }
+        Some(_) => {
+            (g, dx) = (g.try_to_dtype(DType::F32)?, v.output(DType::F32, dx.shape()));
+            params = PoolParams { divisor, count_padding, ..pool.backward_params(&g, &dx) };
+            (&BACKWARD, adaptive)
+        }
+        None => (&BACKWARD, adaptive),
+    };
+    v.dispatch(kernel, variant, &[&g, &dx], &params);
     Ok(smallvec![Some(dx)])
 }
 
 /// The operation `avg_pool2d`.
 pub(crate) static AVG_POOL2D: Operation = Operation {
     name: "avg_pool2d",
-    kernels: &[&FORWARD, &BY_GROUP, &BACKWARD],
+    kernels: &[&FORWARD, &BY_GROUP, &BACKWARD, &HALF_FORWARD, &HALF_BACKWARD],
     forward,
     vjp: Some(vjp),
     cases: window_cases,
@@ -233,7 +283,7 @@ fn window_cases() -> Vec<cases::Case> {
         Case::new(name, vec![x]).attrs(window_attrs(kernel, &options))
     };
     let padded = || new().stride(2).padding(1);
-    vec![
+    let mut list = vec![
         case("2x2", x(&[2, 3, 4, 6]), [2, 2], new()),
         case("padded", x(&[1, 2, 7, 8]), [3, 3], padded()),
         case("padding does not count", x(&[1, 2, 7, 8]), [3, 3], padded().count_include_pad(false)),
@@ -257,7 +307,16 @@ fn window_cases() -> Vec<cases::Case> {
         case("padding", x(&[1, 4, 4]), [2, 2], new().padding(2)).fails(),
         case("no divisor", x(&[1, 4, 4]), [2, 2], new().divisor_override(0)).fails(),
         case("integers", Input::ints(&[1, 4, 4], 0, 9), [2, 2], new()).fails(),
-    ]
+    ];
+    let halves = [
+        case("2x2", x(&[2, 3, 4, 6]), [2, 2], new()),
+        case("an odd number", x(&[1, 3, 5, 9]), [3, 3], padded()),
+        case("transposed", x(&[2, 3, 6, 5]).arranged(Arrangement::Transposed), [2, 2], new().stride(1)),
+        case("unusual", x(&[2, 9, 5]).fill(UNUSUAL), [2, 3], new().stride(1).padding(1)),
+        case("large windows", x(&[2, 2, 40, 50]), [30, 31], new().stride(9).padding([3, 2])),
+    ];
+    list.extend(halves.into_iter().flat_map(Case::of_halves));
+    list
 }
 
 fn adaptive_cases() -> Vec<cases::Case> {
@@ -266,7 +325,7 @@ fn adaptive_cases() -> Vec<cases::Case> {
     let case = |name: &str, x: Input, size: [usize; 2]| {
         Case::new(name, vec![x]).attrs(Attrs::new().sizes("output_size", &size))
     };
-    vec![
+    let mut list = vec![
         case("even", x(&[2, 3, 4, 6]), [2, 3]),
         case("uneven", x(&[2, 7, 8]), [3, 5]),
         case("global", x(&[2, 3, 4, 5]), [1, 1]),
@@ -280,7 +339,9 @@ fn adaptive_cases() -> Vec<cases::Case> {
         case("large windows", x(&[2, 2, 60, 50]), [2, 1]).no_gradcheck(),
         case("2-d input", x(&[4, 4]), [2, 2]).fails(),
         case("integers", Input::ints(&[1, 4, 4], 0, 9), [2, 2]).fails(),
-    ]
+    ];
+    list.extend(case("uneven", x(&[2, 7, 8]), [3, 5]).of_halves());
+    list
 }
 
 fn adaptive(x: &Tensor, size: [usize; 2]) -> Result<Tensor> {
