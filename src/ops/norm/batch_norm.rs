@@ -7,7 +7,8 @@
 //! Σ(x − μ)²/(n − 1). In evaluation they are the running ones, constants: `dx = g·w_c / √(σ²_c + ε)`.
 //!
 //! An input of halves is read as it is, the result is halves, everything between is f32 ([`takes_halves`]): on lavapipe 0.8 to
-//! 1.1 of f32's time where it is 1.1 to 1.4 by way of f32 (`cargo bench --bench layers -- batch_norm`), 7 dispatches forward and back for 11.
+//! 1.1 of f32's time where it is 1.1 to 1.4 by way of f32 (`cargo bench --bench layers -- batch_norm`), 7 dispatches
+//! forward and back for 11.
 //!
 //! Ioffe and Szegedy, "Batch normalization" (2015).
 //! <https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html>
