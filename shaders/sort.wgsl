@@ -2,7 +2,8 @@
 // travel with their places. Equal keys are told apart by their places, so every network and every merge is stable.
 //
 // `rows` sorts rows that fit into workgroup memory, several of them in a workgroup if they are short. Longer rows are cut
-// into blocks (`blocks`), which `merge` joins pair by pair; `take` then picks the elements in their new order.
+// into blocks (`blocks`), which `merge` joins pair by pair; `take` then picks the elements in their new order. `runs` makes
+// the blocks without workgroup memory, a thread each.
 #import common/index
 #import common/order
 
@@ -41,6 +42,10 @@ struct Params {
 // Bindings of `blocks`.
 @group(0) @binding(1) var<storage, read_write> block_keys: array<u32>;
 @group(0) @binding(2) var<storage, read_write> block_places: array<i32>;
+
+// Bindings of `runs`: those of `blocks`, and as much again.
+@group(0) @binding(3) var<storage, read_write> spare_keys: array<u32>;
+@group(0) @binding(4) var<storage, read_write> spare_places: array<i32>;
 
 // Bindings of `merge`.
 @group(0) @binding(0) var<storage, read> run_keys: array<u32>;
@@ -177,6 +182,86 @@ fn blocks(
     for (var s = local; s < min(SLOTS, params.len - first); s += THREADS) {
         block_keys[row * params.len + first + s] = keys[s];
         block_places[row * params.len + first + s] = i32(places[s]);
+    }
+}
+
+// Where a thread is that joins two sorted runs: the elements of both that come next.
+struct Heads {
+    left: u32,
+    right: u32,
+}
+
+// The heads before element `o` of a block: where a pair of runs starts, its first elements. There is no loop over pairs:
+// lavapipe would take as long for it as for the elements.
+fn heads_at(o: u32, run: u32, len: u32, heads: Heads) -> Heads {
+    let starts = (o & (2u * run - 1u)) == 0u;
+    return Heads(select(heads.left, o, starts), select(heads.right, min(o + run, len), starts));
+}
+
+// Whether the left one of these keys is next; of equal ones it is.
+fn left_is_next(o: u32, run: u32, len: u32, heads: Heads, left: u32, right: u32) -> bool {
+    let start = o & ~(2u * run - 1u);
+    return heads.left < min(start + run, len) && (heads.right >= min(start + 2u * run, len) || left <= right);
+}
+
+// Joins the runs of a block pair by pair, and puts them beside it.
+fn merge_aside(base: u32, run: u32, len: u32) {
+    var heads = Heads();
+    for (var o = 0u; o < len; o += 1u) {
+        heads = heads_at(o, run, len, heads);
+        let left = block_keys[base + min(heads.left, len - 1u)];
+        let right = block_keys[base + min(heads.right, len - 1u)];
+        let is_left = left_is_next(o, run, len, heads, left, right);
+        spare_keys[base + o] = select(right, left, is_left);
+        spare_places[base + o] = block_places[base + select(heads.right, heads.left, is_left)];
+        heads = Heads(heads.left + select(0u, 1u, is_left), heads.right + select(1u, 0u, is_left));
+    }
+}
+
+// The same, and back.
+fn merge_back(base: u32, run: u32, len: u32) {
+    var heads = Heads();
+    for (var o = 0u; o < len; o += 1u) {
+        heads = heads_at(o, run, len, heads);
+        let left = spare_keys[base + min(heads.left, len - 1u)];
+        let right = spare_keys[base + min(heads.right, len - 1u)];
+        let is_left = left_is_next(o, run, len, heads, left, right);
+        block_keys[base + o] = select(right, left, is_left);
+        block_places[base + o] = spare_places[base + select(heads.right, heads.left, is_left)];
+        heads = Heads(heads.left + select(0u, 1u, is_left), heads.right + select(1u, 0u, is_left));
+    }
+}
+
+// Sorts a block in each thread, by merges of ever longer runs.
+@compute @workgroup_size(8)
+fn runs(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_group(group, groups) * 8u + local;
+    let count = (params.len + SLOTS - 1u) / SLOTS;
+    let row = i / count;
+    if row >= params.rows {
+        return;
+    }
+    let first = i % count * SLOTS;
+    let len = min(SLOTS, params.len - first);
+    let base = row * params.len + first;
+    let source = row_base(row) + first * params.step;
+    for (var o = 0u; o < len; o += 1u) {
+        block_keys[base + o] = key_of(x[source + o * params.step]);
+        block_places[base + o] = i32(first + o);
+    }
+    // At least once, so that what lies beside the block is written.
+    var run = 1u;
+    loop {
+        merge_aside(base, run, len);
+        merge_back(base, 2u * run, len);
+        run *= 4u;
+        if run >= min(SLOTS, params.len) {
+            break;
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::{Comparison, Device, Kernel, Worst};
 use crate::ops::cases::{Arrangement, Case};
-use crate::ops::{FAMILIES, Operation, REGISTRY, kernels};
+use crate::ops::{Operation, REGISTRY, family_of, kernels};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -191,9 +191,7 @@ fn refused(result: Result<()>) -> Result<()> {
 
 /// The families of kernels that an operation may be served by: each option once, or nothing to choose.
 fn choices(operation: &Operation) -> Vec<Option<(&'static str, &'static str)>> {
-    let own = |family: &str| operation.kernels.iter().any(|k| k.name.ends_with(family));
-    let family = FAMILIES.iter().find(|(_, options)| options.iter().any(|option| own(option)));
-    match family {
+    match family_of(operation) {
         Some((name, options)) => options.iter().map(|option| Some((*name, *option))).collect(),
         None => vec![None],
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use lumigrad::ops::{FAMILIES, REGISTRY, kernels};
+use lumigrad::ops::{FAMILIES, REGISTRY, family_of, kernels, operation};
 
 /// Files of `src/ops` that every operation uses and none is made of.
 const MACHINERY: &[&str] = &["attrs", "call", "cases", "class_loss", "methods", "mod", "registry", "replace"];
@@ -144,15 +144,24 @@ fn names_are_unique_and_say_where_they_belong() {
     }
     for (family, options) in FAMILIES {
         for option in *options {
-            // A kernel's family is found by the end of its name.
-            let others = FAMILIES.iter().filter(|(other, _)| other != family).flat_map(|(_, options)| *options);
-            for other in others {
-                assert!(!other.ends_with(option), "{family}: the option {option} ends one of another family, {other}");
-            }
+            let mut others = FAMILIES.iter().filter(|(other, _)| other != family);
+            assert!(others.all(|(_, options)| !options.contains(option)), "{family}: {option} is of two families");
             let suffix = format!(".{option}");
             assert!(kernels().any(|(_, k)| k.name.ends_with(&suffix)), "{family}: no kernel is named {option}");
         }
     }
+}
+
+#[test]
+fn an_operation_is_served_by_its_own_family() {
+    let family = |name: &str| family_of(operation(name).expect("it is registered")).map(|(family, _)| *family);
+    // `sort.blocks` is called like an option of the recurrent family, and `relu.forward_rows` ends like one of sort's.
+    for (name, own) in
+        [("sort", "sort"), ("matmul", "matmul"), ("conv2d", "conv"), ("lstm", "recurrent"), ("sum", "reduce")]
+    {
+        assert_eq!(family(name), Some(own), "{name}");
+    }
+    assert_eq!(family("relu"), None);
 }
 
 /// `tensor → ops → engine → shaders`: what each layer may name.

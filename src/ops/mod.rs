@@ -62,7 +62,7 @@ pub(crate) mod views;
 pub use attrs::{Attr, Attrs};
 pub use call::{Call, Gradients, Outputs, Run, Vjp};
 pub use custom::{CustomArgs, CustomOp, CustomOpBuilder, ParamValue};
-pub use registry::{FAMILIES, REGISTRY, kernel, kernels, operation};
+pub use registry::{FAMILIES, REGISTRY, family_of, kernel, kernels, operation};
 pub use replace::{Check, Replacement};
 
 pub(crate) use call::{apply, apply_biased, apply_on, attach, pair, single};

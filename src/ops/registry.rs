@@ -213,3 +213,11 @@ pub static FAMILIES: &[(&str, &[&str])] = &[
     super::reduce::FAMILY,
     super::sort::FAMILY,
 ];
+
+/// The family of kernels that serves an operation: the one whose name its kernels bear (`sort` of `sort.rows`), else one of
+/// whose options they are (`sum.by_group`).
+pub fn family_of(operation: &Operation) -> Option<&'static (&'static str, &'static [&'static str])> {
+    let names = || operation.kernels.iter().filter_map(|k| k.name.split_once('.'));
+    let by_name = FAMILIES.iter().find(|(family, _)| names().any(|(owner, _)| owner == *family));
+    by_name.or_else(|| FAMILIES.iter().find(|(_, options)| names().any(|(_, entry)| options.contains(&entry))))
+}

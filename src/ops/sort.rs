@@ -4,8 +4,9 @@
 //! are equal. The gradient goes back to where the elements came from.
 //!
 //! A row that fits into workgroup memory is sorted there by a bitonic network. Longer ones are sorted in blocks, which are
-//! merged in log₂(n / 1024) passes, each thread finding its part of a merge by bisection. All comparisons are of integers,
-//! so the order is the same on every device.
+//! merged in log₂(n / 1024) passes, each thread finding its part of a merge by bisection. On software drivers, where every
+//! barrier is dear, a thread sorts a block by merges. All comparisons are of integers, so the order is the same on every
+//! device.
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.sort.html>, <https://pytorch.org/docs/stable/generated/torch.topk.html>
 
@@ -16,7 +17,7 @@ use smallvec::smallvec;
 use super::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods, pair};
 use crate::dtype::DType;
 use crate::engine::kernel::params;
-use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, ParamsLayout, Variant};
+use crate::engine::{AdapterFacts, Binding, Bound, Device, Grid, HostCall, Item, Kernel, ParamsLayout, Variant};
 use crate::tensor::shape::{Walk, dim_index, numel, strided_offset};
 use crate::tensor::{Shape, Tensor};
 use crate::{Error, Result};
@@ -47,7 +48,7 @@ const SLOTS: u32 = 1024;
 const CHUNK: u32 = 8;
 
 /// The ways to sort, for [`crate::Device::force_choice`].
-pub(crate) const FAMILY: (&str, &[&str]) = ("sort", &["rows", "merge"]);
+pub(crate) const FAMILY: (&str, &[&str]) = ("sort", &["rows", "merge", "runs"]);
 
 const VARIANTS: &[Variant] = &[
     Variant::new("f32", &[Item::Alias("elem", "f32"), Item::Const("KIND", 0), Item::Const("LEAST", 0)]),
@@ -102,6 +103,24 @@ static BLOCKS: Kernel = sort_kernel!(
         Grid::groups(groups).work(groups * NETWORK)
     },
     blocks_twin
+);
+
+static RUNS: Kernel = sort_kernel!(
+    "sort.runs",
+    "runs",
+    &[
+        Binding::Read("x"),
+        Binding::Write("block_keys"),
+        Binding::Write("block_places"),
+        Binding::Write("spare_keys"),
+        Binding::Write("spare_places"),
+    ],
+    VARIANTS,
+    |p| {
+        let blocks = u64::from(p.rows) * u64::from(p.len.div_ceil(SLOTS));
+        Grid::groups(blocks.div_ceil(8)).work(blocks * 40 * u64::from(SLOTS))
+    },
+    runs_twin
 );
 
 static MERGE: Kernel = sort_kernel!(
@@ -199,19 +218,36 @@ fn key_of(variant: usize, value: f64, descending: bool) -> u32 {
 }
 
 fn blocks_twin(call: &HostCall<'_>) -> Result<()> {
+    sorted_in_blocks(call, SLOTS, [1, 2]);
+    Ok(())
+}
+
+/// The blocks, and beside them what they were made of: runs of half their length.
+fn runs_twin(call: &HostCall<'_>) -> Result<()> {
+    let p: &SortParams = call.params();
+    let mut run = 2;
+    while 2 * run < p.len.min(SLOTS) {
+        run *= 4;
+    }
+    sorted_in_blocks(call, SLOTS, [1, 2]);
+    sorted_in_blocks(call, run, [3, 4]);
+    Ok(())
+}
+
+/// Keys and places of every row, in sorted blocks of this length.
+fn sorted_in_blocks(call: &HostCall<'_>, block: u32, [keys, places]: [usize; 2]) {
     let p: &SortParams = call.params();
     for row in 0..p.rows {
-        for first in (0..p.len).step_by(SLOTS as usize) {
-            let places = sorted_places(call, row, first, p.len.min(first + SLOTS));
-            let (mut keys, mut to) = (call.words_mut(1), call.ints_mut(2));
-            for (s, &place) in places.iter().enumerate() {
+        for first in (0..p.len).step_by(block as usize) {
+            let sorted = sorted_places(call, row, first, p.len.min(first + block));
+            let (mut keys, mut to) = (call.words_mut(keys), call.ints_mut(places));
+            for (s, &place) in sorted.iter().enumerate() {
                 let at = (row * p.len + first) as usize + s;
                 keys[at] = key_of(call.variant(), call.element(0, p.source(row, place)), p.descending != 0);
                 to[at] = place as i32;
             }
         }
     }
-    Ok(())
 }
 
 /// The runs of each pair together, sorted.
@@ -289,10 +325,11 @@ fn row_params(op: &'static str, shape: &[usize], strides: &[usize], d: usize, li
     })
 }
 
-/// Whether each row is sorted in workgroup memory; the reference has no limit to that.
-fn by_rows(run: &Run<'_>, p: &SortParams) -> bool {
-    let fits = p.len <= SLOTS || run.device().is_reference();
-    fits && run.device().forced_choice(FAMILY.0) != Some("merge")
+/// How rows are sorted where nobody says: on software drivers by threads (on lavapipe a tenth of the time that workgroup memory
+/// takes for 256 rows of 1,000, a quarter for one of 100,000, and less for small ones too).
+fn way(device: &Device) -> &'static str {
+    let usual = if device.adapter().is_some_and(AdapterFacts::is_software) { "runs" } else { "rows" };
+    device.forced_choice(FAMILY.0).unwrap_or(usual)
 }
 
 /// The first `limit` elements of every row along dim `d`, in order, and their places.
@@ -308,7 +345,7 @@ fn sort(call: &mut Call<'_>, d: usize, limit: usize, descending: bool) -> Result
     let variant = x.dtype().storage_variant();
     if p.n == 0 {
         // Nothing is kept, or there is nothing.
-    } else if by_rows(call, &p) {
+    } else if way(call.device()) == "rows" && (p.len <= SLOTS || call.device().is_reference()) {
         call.dispatch(&ROWS, variant, &[x, &values, &indices], &p);
     } else {
         let sorted = merged(call, x, p);
@@ -322,7 +359,13 @@ fn sort(call: &mut Call<'_>, d: usize, limit: usize, descending: bool) -> Result
 fn merged(run: &mut Run<'_>, x: &Tensor, mut p: SortParams) -> Tensor {
     let all = [(p.rows * p.len) as usize];
     let (mut keys, mut places) = (run.output(DType::U32, &all), run.output(DType::I32, &all));
-    run.dispatch(&BLOCKS, x.dtype().storage_variant(), &[x, &keys, &places], &p);
+    let variant = x.dtype().storage_variant();
+    if way(run.device()) == "runs" {
+        let spare = (run.output(DType::U32, &all), run.output(DType::I32, &all));
+        run.dispatch(&RUNS, variant, &[x, &keys, &places, &spare.0, &spare.1], &p);
+    } else {
+        run.dispatch(&BLOCKS, variant, &[x, &keys, &places], &p);
+    }
     p.n = p.rows * p.len.div_ceil(CHUNK);
     while p.run < p.len {
         let (to_keys, to_places) = (run.output(DType::U32, &all), run.output(DType::I32, &all));
@@ -351,7 +394,7 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
 /// The operation `sort`: values and places.
 pub(crate) static SORT: Operation = Operation {
     name: "sort",
-    kernels: &[&ROWS, &BLOCKS, &MERGE, &TAKE, &BACKWARD],
+    kernels: &[&ROWS, &BLOCKS, &RUNS, &MERGE, &TAKE, &BACKWARD],
     forward: |call| {
         let (x, attrs) = (call.input(0), call.attrs());
         let d = dim_index("sort", attrs.get_int("dim"), x.dim())?;
@@ -491,7 +534,6 @@ methods! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Device;
 
     /// Both ways give what the definition gives; the kernels' twins run in their place.
     #[test]
