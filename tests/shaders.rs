@@ -314,6 +314,11 @@ fn translate(
     spirv_val.check(&words)?;
 
     let subgroups = kernel.variants[variant].min_subgroup > 0;
+    // Metal has matrices of eight rows, Direct3D has none in wgpu.
+    let matrices = kernel.variants[variant].matrices;
+    if matrices > 8 {
+        return Ok(());
+    }
     let options = msl::Options {
         lang_version: if subgroups { (2, 4) } else { (2, 0) },
         zero_initialize_workgroup_memory: false,
@@ -326,8 +331,7 @@ fn translate(
         name.map_err(|e| format!("translation to Metal: {e}"))?;
     }
 
-    // Direct3D has no such matrices in wgpu, Metal those of eight rows.
-    if kernel.variants[variant].matrices > 0 {
+    if matrices > 0 {
         return Ok(());
     }
     let options = hlsl::Options {

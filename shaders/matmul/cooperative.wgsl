@@ -24,8 +24,11 @@ const B_LINE: u32 = B_ALONG_K * DEEP_LINE + (1u - B_ALONG_K) * WIDE_LINE;
 // The longer of TILE deep lines and DEPTH wide ones.
 const PANEL: u32 = TILE * DEPTH + 8u * max(TILE, DEPTH);
 
-var<workgroup> a_panel: array<f16, PANEL>;
-var<workgroup> b_panel: array<f16, PANEL>;
+// Matrices are read from multiples of 16 bytes: lines and panels are whole eights.
+const_assert PANEL % 8u == 0u && A_LINE % 8u == 0u && B_LINE % 8u == 0u;
+
+// That of A, and behind it that of B.
+var<workgroup> panels: array<f16, 2u * PANEL>;
 // A matrix of each block.
 var<workgroup> sums: array<f32, BLOCKS * SIZE * SIZE>;
 
@@ -51,26 +54,15 @@ fn load_b(base: u32, k: u32, column: u32) -> Eight {
     return Eight(b[at], b[at + 1u]);
 }
 
-fn keep_a(at: u32, x: Eight) {
-    a_panel[at] = x.low.x;
-    a_panel[at + 1u] = x.low.y;
-    a_panel[at + 2u] = x.low.z;
-    a_panel[at + 3u] = x.low.w;
-    a_panel[at + 4u] = x.high.x;
-    a_panel[at + 5u] = x.high.y;
-    a_panel[at + 6u] = x.high.z;
-    a_panel[at + 7u] = x.high.w;
-}
-
-fn keep_b(at: u32, x: Eight) {
-    b_panel[at] = x.low.x;
-    b_panel[at + 1u] = x.low.y;
-    b_panel[at + 2u] = x.low.z;
-    b_panel[at + 3u] = x.low.w;
-    b_panel[at + 4u] = x.high.x;
-    b_panel[at + 5u] = x.high.y;
-    b_panel[at + 6u] = x.high.z;
-    b_panel[at + 7u] = x.high.w;
+fn keep(at: u32, x: Eight) {
+    panels[at] = x.low.x;
+    panels[at + 1u] = x.low.y;
+    panels[at + 2u] = x.low.z;
+    panels[at + 3u] = x.low.w;
+    panels[at + 4u] = x.high.x;
+    panels[at + 5u] = x.high.y;
+    panels[at + 6u] = x.high.z;
+    panels[at + 7u] = x.high.w;
 }
 
 // Brings in the panels of the tile at `row` and `column`, from `depth` on.
@@ -81,20 +73,20 @@ fn load_panels(bases: vec2<u32>, row: u32, column: u32, depth: u32, local: u32) 
         if A_ALONG_K == 1u {
             let line = i / PARTS;
             let part = i % PARTS * 8u;
-            keep_a(line * A_LINE + part, load_a(bases.x, row + line, depth + part));
+            keep(line * A_LINE + part, load_a(bases.x, row + line, depth + part));
         } else {
             let line = i / WIDE_PARTS;
             let part = i % WIDE_PARTS * 8u;
-            keep_a(line * A_LINE + part, load_a(bases.x, row + part, depth + line));
+            keep(line * A_LINE + part, load_a(bases.x, row + part, depth + line));
         }
         if B_ALONG_K == 1u {
             let line = i / PARTS;
             let part = i % PARTS * 8u;
-            keep_b(line * B_LINE + part, load_b(bases.y, depth + part, column + line));
+            keep(PANEL + line * B_LINE + part, load_b(bases.y, depth + part, column + line));
         } else {
             let line = i / WIDE_PARTS;
             let part = i % WIDE_PARTS * 8u;
-            keep_b(line * B_LINE + part, load_b(bases.y, depth + line, column + part));
+            keep(PANEL + line * B_LINE + part, load_b(bases.y, depth + line, column + part));
         }
     }
 }
@@ -102,16 +94,16 @@ fn load_panels(bases: vec2<u32>, row: u32, column: u32, depth: u32, local: u32) 
 // Matrix of A whose first element is `row` rows into the panel and `k` columns.
 fn matrix_of_a(row: u32, k: u32) -> matrix_a {
     if A_ALONG_K == 1u {
-        return coopLoadT<matrix_a>(&a_panel[row * A_LINE + k], A_LINE);
+        return coopLoadT<matrix_a>(&panels[row * A_LINE + k], A_LINE);
     }
-    return coopLoad<matrix_a>(&a_panel[k * A_LINE + row], A_LINE);
+    return coopLoad<matrix_a>(&panels[k * A_LINE + row], A_LINE);
 }
 
 fn matrix_of_b(k: u32, column: u32) -> matrix_b {
     if B_ALONG_K == 1u {
-        return coopLoad<matrix_b>(&b_panel[column * B_LINE + k], B_LINE);
+        return coopLoad<matrix_b>(&panels[PANEL + column * B_LINE + k], B_LINE);
     }
-    return coopLoadT<matrix_b>(&b_panel[k * B_LINE + column], B_LINE);
+    return coopLoadT<matrix_b>(&panels[PANEL + k * B_LINE + column], B_LINE);
 }
 
 // Writes what lies in `sums`: the matrix of each block that lies `row` and `column` into it, of `count` blocks from `first`

@@ -256,11 +256,26 @@ pub(crate) async fn request_device(
     adapter: &wgpu::Adapter,
     options: &GpuOptions,
 ) -> Result<(wgpu::Device, wgpu::Queue)> {
+    let matrices = !AdapterFacts::of(adapter).matrices.is_empty() && adapter.features().contains(MATRIX_FEATURES);
+    match request_device_with(adapter, options, matrices).await {
+        Err(error) if matrices => {
+            log::warn!("{error}; without matrices of subgroups it may");
+            request_device_with(adapter, options, false).await
+        }
+        opened => opened,
+    }
+}
+
+async fn request_device_with(
+    adapter: &wgpu::Adapter,
+    options: &GpuOptions,
+    matrices: bool,
+) -> Result<(wgpu::Device, wgpu::Queue)> {
     let mut wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
     if !options.no_timestamps_in_passes {
         wanted |= wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
     }
-    if !AdapterFacts::of(adapter).matrices.is_empty() && adapter.features().contains(MATRIX_FEATURES) {
+    if matrices {
         wanted |= MATRIX_FEATURES;
     }
     let (required_limits, required_features) = if options.webgpu_minimum {

@@ -14,6 +14,8 @@ use crate::{Error, Result};
 
 /// WebGPU's guarantees, and the engine's own limit for params.
 const MAX_STORAGE_BUFFERS: usize = 8;
+// The params are bound behind them.
+const _: () = assert!(MAX_STORAGE_BUFFERS <= PARAMS_BINDING as usize);
 const MAX_THREADS: u32 = 256;
 const MAX_THREADS_Z: u32 = 64;
 const MAX_WORKGROUP_BYTES: u32 = 16 << 10;
@@ -135,8 +137,10 @@ fn entry_point(module: &Module, entry: &str) -> Result<Reflection, String> {
             }
             (AddressSpace::WorkGroup, _) => shared += inner.size(module.to_ctx()).next_multiple_of(16),
             (AddressSpace::Storage { .. } | AddressSpace::Uniform | AddressSpace::Handle, place) => {
+                let place = place
+                    .map_or("nowhere".into(), |(group, binding)| format!("at @group({group}) @binding({binding})"));
                 return Err(format!(
-                    "`{name}` is bound at {place:?}: storage buffers are @group(0) from @binding(0) on, the params @group(0) @binding({PARAMS_BINDING})"
+                    "`{name}` is bound {place}: storage buffers are @group(0) from @binding(0) on, the params @group(0) @binding({PARAMS_BINDING})"
                 ));
             }
             _ => {}

@@ -64,6 +64,8 @@ pub enum Arrangement {
     Strided,
     /// Every row the same memory: the first dim is expanded.
     Expanded,
+    /// What lies inside of a larger tensor, eight elements from its edges in the last two dims.
+    Inner,
 }
 
 /// Any float of moderate size.
@@ -161,6 +163,12 @@ impl Input {
                 let len = *last;
                 *last = 2 * len + 1;
                 make(&wide, &mut random).slice_step(-1, 1, 2 * len as i64 + 1, 2)
+            }
+            Arrangement::Inner => {
+                let (rank, mut wide) = (self.shape.len(), self.shape.clone());
+                let dims = rank - 2..rank;
+                dims.clone().for_each(|d| wide[d] += 16);
+                dims.fold(make(&wide, &mut random), |x, d| x.narrow(d as i64, 8, self.shape[d]))
             }
             Arrangement::Expanded => {
                 let mut row = self.shape.clone();

@@ -98,6 +98,10 @@ fn cases() -> Vec<cases::Case> {
     let halves = |name: &str, dtype: DType, a: &[usize], b: &[usize]| {
         Case::new(name, vec![Input::floats(a).dtype(dtype), Input::floats(b).dtype(dtype)]).no_gradcheck()
     };
+    let inner = |name: &str, dtype: DType, a: &[usize], b: &[usize]| {
+        let inputs = [a, b].map(|shape| Input::floats(shape).dtype(dtype).arranged(Arrangement::Inner)).to_vec();
+        Case::new(name, inputs).no_gradcheck()
+    };
     let large = |shape: &[usize]| Input::floats(shape).fill(cases::Fill::Away(100.0, 300.0)).dtype(DType::F16);
     vec![
         pair("square", &[4, 4], &[4, 4]),
@@ -111,6 +115,7 @@ fn cases() -> Vec<cases::Case> {
         pair("batch", &[2, 3, 4], &[2, 4, 5]),
         pair("broadcast batch", &[2, 1, 3, 4], &[3, 4, 2]),
         pair("deep", &[2, 3000], &[3000, 2]).no_gradcheck(),
+        pair("deeper than lavapipe's loops, in vectors", &[4, 70_004], &[70_004, 4]).no_gradcheck(),
         pair("deeper than lavapipe's loops", &[1, 70_001], &[70_001, 1]).no_gradcheck(),
         pair("tile edges", &[65, 33], &[33, 66]).no_gradcheck(),
         pair("several tiles", &[130, 70], &[70, 129]).no_gradcheck(),
@@ -157,6 +162,9 @@ fn cases() -> Vec<cases::Case> {
                 Input::floats(&[4, 3]).arranged(Arrangement::Expanded),
             ],
         ),
+        inner("vectors inside of larger matrices", DType::F32, &[12, 40], &[40, 36]),
+        inner("vectors inside, deep", DType::F32, &[4, 200], &[200, 8]),
+        inner("f16 in eights inside of larger matrices", DType::F16, &[2, 12, 40], &[2, 40, 72]),
         halves("f16", DType::F16, &[5, 7], &[7, 4]),
         halves("bf16", DType::BF16, &[5, 7], &[7, 4]),
         halves("f16 of an odd width", DType::F16, &[5, 4], &[4, 7]),
@@ -193,6 +201,8 @@ fn cases() -> Vec<cases::Case> {
         )
         .no_gradcheck(),
         Case::new("f16 beyond its range", vec![large(&[3, 4]), large(&[4, 2])]).no_gradcheck(),
+        Case::new("f16 in eights, beyond its range", vec![large(&[8, 8]), large(&[8, 16])]).no_gradcheck(),
+        halves("f16 in eights, no k", DType::F16, &[8, 0], &[0, 8]),
         Case::new("two types", vec![Input::floats(&[2, 2]), Input::floats(&[2, 2]).dtype(DType::F16)]).fails(),
         pair("inner dims", &[2, 3], &[4, 2]).fails(),
         pair("batches", &[2, 3, 4], &[3, 4, 2]).fails(),

@@ -6,6 +6,7 @@ use web_time::Instant;
 
 use super::Run;
 use crate::Result;
+use crate::dtype::DType;
 use crate::engine::{Device, profile, recording, shadow, tuner};
 use crate::tensor::Tensor;
 
@@ -97,7 +98,63 @@ fn fastest(
     let others: Vec<_> = members.iter().filter_map(|option| Some((*option, time(Some(*option))?))).collect();
     usual = usual.min(time(None).unwrap_or(f64::INFINITY));
     let best = others.into_iter().min_by(|a, b| a.1.total_cmp(&b.1));
-    best.filter(|(_, seconds)| *seconds < MARGIN * usual).map(|(option, _)| option)
+    let (option, _) = best.filter(|(_, seconds)| *seconds < MARGIN * usual)?;
+    match agree(device, family, option, output, body) {
+        Ok(true) => Some(option),
+        Ok(false) => {
+            log::warn!(
+                "{family}: {option} is the fastest, and computes something else here; `lumigrad doctor` says more"
+            );
+            None
+        }
+        Err(error) => {
+            log::warn!("{family}, checking {option}: {error}");
+            None
+        }
+    }
+}
+
+/// Whether a member of a family computes what the usual kernel does, so far that another order of sums explains the rest:
+/// the fastest may be one that a driver makes stop too early.
+fn agree(
+    device: &Device,
+    family: &'static str,
+    option: &'static str,
+    output: &Tensor,
+    body: &mut impl FnMut(&mut Run<'_>, &Tensor) -> Result<()>,
+) -> Result<bool> {
+    let mut result = |option| {
+        let mut run = Run::new(device);
+        let made = run.output(output.dtype(), output.shape());
+        tuner::with_choice(family, option, || body(&mut run, &made))?;
+        run.failure().cloned().map_or(Ok(()), Err)?;
+        made.try_to_dtype(DType::F32)?.to_vec::<f32>()
+    };
+    // A usual kernel that can't run has nothing to say.
+    let Ok(usual) = result(None) else { return Ok(true) };
+    Ok(are_close(&usual, &result(Some(option))?, output.dtype()))
+}
+
+fn are_close(usual: &[f32], other: &[f32], dtype: DType) -> bool {
+    let largest = usual.iter().filter(|x| x.is_finite()).fold(0.0f32, |most, x| most.max(x.abs()));
+    let most = largest * if dtype.is_half() { 2e-2 } else { 1e-3 };
+    let is_close = |(a, b): (&f32, &f32)| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= most;
+    usual.iter().zip(other).all(is_close)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_order_of_sums_is_close_and_a_part_of_them_is_not() {
+        let usual = [1.0, -300.0, f32::NAN, f32::INFINITY, 0.0];
+        assert!(are_close(&usual, &[1.1, -300.2, f32::NAN, f32::INFINITY, -0.1], DType::F32));
+        assert!(!are_close(&usual, &[1.0, -290.0, f32::NAN, f32::INFINITY, 0.0], DType::F32));
+        assert!(are_close(&usual, &[1.0, -295.0, f32::NAN, f32::INFINITY, 0.0], DType::F16));
+        assert!(!are_close(&usual, &[1.0, -300.0, f32::NAN, 65504.0, 0.0], DType::F16));
+        assert!(!are_close(&usual, &[f32::NAN, -300.0, f32::NAN, f32::INFINITY, 0.0], DType::F16));
+    }
 }
 
 /// Seconds of one computation into memory like that of `output`.

@@ -28,7 +28,7 @@ const SHALLOW: u32 = 16;
 /// Tiles of 128×128 from which on every processor of a large GPU has one.
 const MANY_TILES: u64 = 128;
 
-/// Columns of the left operand up to which the kernels (registers, tiled) run on lavapipe, which ends all loops of a
+/// Columns of the left operand up to which the kernels (registers, and tiled or large) run on lavapipe, which ends all loops of a
 /// shader after 65,535 iterations together: one a column, and five for sixteen.
 const MAX_DEPTH: (usize, usize) = (60_000, 200_000);
 
@@ -89,7 +89,8 @@ fn key(a: &Tensor, b: &Tensor, c: &Tensor) -> tuner::Key {
     let size = |t: &Tensor, last: usize| t.shape()[t.dim() - last];
     let (m, n, k) = (size(c, 2), size(c, 1), size(a, 1));
     let lies = |t: &Tensor| u32::from(t.strides()[t.dim() - 1] == 1) + 2 * u32::from(t.strides()[t.dim() - 2] == 1);
-    let whole = [m, n, k].map(|size| u32::from(size.is_multiple_of(4)));
+    let width = if c.dtype().is_half() { 8 } else { 4 };
+    let whole = [m, n, k].map(|size| u32::from(size.is_multiple_of(width)));
     let batches = tuner::class(numel(&c.shape()[..c.dim() - 2]));
     let [rows, columns, depth] = [m, n, k].map(tuner::class);
     [rows, columns, depth, batches, lies(a), lies(b), whole[0] + 2 * whole[1] + 4 * whole[2], c.dtype() as u32]
@@ -161,7 +162,7 @@ fn usual(facts: Option<&AdapterFacts>, dtype: DType, params: &MatmulParams) -> &
         None => "tiled",
         Some(facts) if facts.is_software() && params.m > FEW_ROWS => "vectors",
         Some(facts) if facts.is_software() => "subgroups",
-        Some(_) if dtype == DType::F16 => "cooperative",
+        Some(_) if dtype.is_half() => "tiled",
         Some(_) if params.tiles(64) <= FEW_TILES && params.k >= DEEP => "split",
         Some(facts) if facts.kind == AdapterKind::Discrete && params.tiles(128) >= MANY_TILES => "large",
         Some(_) => "tiled",
@@ -194,7 +195,7 @@ impl MatmulParams {
     /// How many equal parts k is split into, if it can be: so many that there are enough tiles, none of them shallow, and
     /// in whole vectors where k is.
     fn parts_of_k(&self) -> Option<u32> {
-        if self.batches != 1 || self.tiles(64) == 0 {
+        if self.batches != 1 || !(1..=FEW_TILES).contains(&self.tiles(64)) {
             return None;
         }
         let wanted = (FEW_TILES * 2 / self.tiles(64)).clamp(2, 16) as u32;
@@ -274,7 +275,7 @@ mod tests {
         assert_eq!(chosen(&card, DType::F32, [512, 784, 64]), "tiled");
         assert_eq!(chosen(&card, DType::F32, [10, 256, 8192]), "split");
         assert_eq!(chosen(&small, DType::F32, [10, 256, 8192]), "split");
-        assert_eq!(chosen(&card, DType::F16, [4096, 4096, 4096]), "cooperative");
+        assert_eq!(chosen(&card, DType::F16, [10, 256, 8192]), "tiled");
         assert_eq!(usual(None, DType::F32, &bytemuck::Zeroable::zeroed()), "tiled");
     }
 
