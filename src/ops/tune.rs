@@ -142,21 +142,6 @@ fn are_close(usual: &[f32], other: &[f32], dtype: DType) -> bool {
     usual.iter().zip(other).all(is_close)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn another_order_of_sums_is_close_and_a_part_of_them_is_not() {
-        let usual = [1.0, -300.0, f32::NAN, f32::INFINITY, 0.0];
-        assert!(are_close(&usual, &[1.1, -300.2, f32::NAN, f32::INFINITY, -0.1], DType::F32));
-        assert!(!are_close(&usual, &[1.0, -290.0, f32::NAN, f32::INFINITY, 0.0], DType::F32));
-        assert!(are_close(&usual, &[1.0, -295.0, f32::NAN, f32::INFINITY, 0.0], DType::F16));
-        assert!(!are_close(&usual, &[1.0, -300.0, f32::NAN, 65504.0, 0.0], DType::F16));
-        assert!(!are_close(&usual, &[f32::NAN, -300.0, f32::NAN, f32::INFINITY, 0.0], DType::F16));
-    }
-}
-
 /// Seconds of one computation into memory like that of `output`.
 fn seconds(
     device: &Device,
@@ -179,4 +164,19 @@ fn seconds(
     let once = round(1)?;
     let calls = (ROUND.as_secs_f64() / once.max(1e-9)).ceil().clamp(1.0, f64::from(MOST)) as u32;
     (0..ROUNDS).try_fold(f64::INFINITY, |least, _| Ok(round(calls)?.min(least)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_order_of_sums_is_close_and_a_part_of_them_is_not() {
+        let usual = [1.0, -300.0, f32::NAN, f32::INFINITY, 0.0];
+        assert!(are_close(&usual, &[1.1, -300.2, f32::NAN, f32::INFINITY, -0.1], DType::F32));
+        assert!(!are_close(&usual, &[1.0, -290.0, f32::NAN, f32::INFINITY, 0.0], DType::F32));
+        assert!(are_close(&usual, &[1.0, -295.0, f32::NAN, f32::INFINITY, 0.0], DType::F16));
+        assert!(!are_close(&usual, &[1.0, -300.0, f32::NAN, 65504.0, 0.0], DType::F16));
+        assert!(!are_close(&usual, &[f32::NAN, -300.0, f32::NAN, f32::INFINITY, 0.0], DType::F16));
+    }
 }
