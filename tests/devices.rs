@@ -43,6 +43,22 @@ fn a_scope_ends_with_its_device() {
     });
 }
 
+/// A loader of Vulkan (1.4.309) crashes when threads connect to it and let go beside each other.
+#[test]
+fn threads_list_and_open_devices_beside_each_other() {
+    let expected = Device::adapters();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..4 {
+                    assert_eq!(Device::adapters(), expected);
+                    drop(Device::gpu());
+                }
+            });
+        }
+    });
+}
+
 /// What the next test runs in a process of its own.
 #[test]
 fn prints_the_default_device() {

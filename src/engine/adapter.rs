@@ -1,6 +1,8 @@
 //! Adapters: which there are, which is best, and what is asked of them.
 
 use std::fmt;
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::OnceLock;
 
 use super::stream::StreamLimits;
 use crate::{Error, Result};
@@ -220,11 +222,31 @@ fn may_have_card() -> bool {
 }
 
 async fn usable_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    descriptor.backends &= backends;
-    let mut adapters = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
+    let mut adapters = instance(backends).enumerate_adapters(backends).await;
     adapters.retain(is_usable);
     adapters
+}
+
+fn make_instance(backends: wgpu::Backends) -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends &= backends;
+    wgpu::Instance::new(descriptor)
+}
+
+/// The process's connection to its drivers, made once and kept: some versions of Vulkan's loader (1.4.309 is one) crash when
+/// threads make and drop instances beside each other.
+#[cfg(not(target_arch = "wasm32"))]
+fn instance(backends: wgpu::Backends) -> &'static wgpu::Instance {
+    static NATIVE: OnceLock<wgpu::Instance> = OnceLock::new();
+    static GL: OnceLock<wgpu::Instance> = OnceLock::new();
+    let kept = if backends == wgpu::Backends::GL { &GL } else { &NATIVE };
+    kept.get_or_init(|| make_instance(backends))
+}
+
+/// A browser has no loader.
+#[cfg(target_arch = "wasm32")]
+fn instance(backends: wgpu::Backends) -> wgpu::Instance {
+    make_instance(backends)
 }
 
 fn is_usable(adapter: &wgpu::Adapter) -> bool {
