@@ -222,7 +222,10 @@ fn may_have_card() -> bool {
 }
 
 async fn usable_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
-    let mut adapters = instance(backends).enumerate_adapters(backends).await;
+    let mut adapters = match native_instance(backends) {
+        Some(kept) => kept.enumerate_adapters(backends).await,
+        None => make_instance(backends).enumerate_adapters(backends).await,
+    };
     adapters.retain(is_usable);
     adapters
 }
@@ -233,20 +236,19 @@ fn make_instance(backends: wgpu::Backends) -> wgpu::Instance {
     wgpu::Instance::new(descriptor)
 }
 
-/// The process's connection to its drivers, made once and kept: some versions of Vulkan's loader (1.4.309 is one) crash when
-/// threads make and drop instances beside each other.
+/// The process's connection to its native drivers, made once and kept: some versions of Vulkan's loader (1.4.309 is one)
+/// crash when threads make and drop instances beside each other. Not for GL, all adapters of an instance of which share one
+/// context, that only one thread at a time may use.
 #[cfg(not(target_arch = "wasm32"))]
-fn instance(backends: wgpu::Backends) -> &'static wgpu::Instance {
-    static NATIVE: OnceLock<wgpu::Instance> = OnceLock::new();
-    static GL: OnceLock<wgpu::Instance> = OnceLock::new();
-    let kept = if backends == wgpu::Backends::GL { &GL } else { &NATIVE };
-    kept.get_or_init(|| make_instance(backends))
+fn native_instance(backends: wgpu::Backends) -> Option<&'static wgpu::Instance> {
+    static KEPT: OnceLock<wgpu::Instance> = OnceLock::new();
+    (backends != wgpu::Backends::GL).then(|| KEPT.get_or_init(|| make_instance(backends)))
 }
 
 /// A browser has no loader.
 #[cfg(target_arch = "wasm32")]
-fn instance(backends: wgpu::Backends) -> wgpu::Instance {
-    make_instance(backends)
+fn native_instance(_: wgpu::Backends) -> Option<&'static wgpu::Instance> {
+    None
 }
 
 fn is_usable(adapter: &wgpu::Adapter) -> bool {
