@@ -36,22 +36,26 @@ fn host_cost(c: &mut Criterion) {
     device.set_fusion(false);
     group.bench_function("100 dependent adds, a dispatch each", |b| b.iter_custom(|rounds| adds(&one, rounds)));
     device.set_fusion(true);
-    group.bench_function("100 dependent adds, replayed", |b| {
-        let mut capture = device.capture();
-        let mut replayed = || capture.run(&[], |_| Ok((0..ADDS).fold(one.clone(), |x, _| x.add(&one))));
-        (0..3).for_each(|_| drop(replayed().expect("the device works")));
-        b.iter_custom(|rounds| {
-            let mut total = Duration::ZERO;
-            for _ in 0..rounds {
-                device.synchronize().expect("the device works");
-                let start = Instant::now();
-                replayed().expect("the device works");
-                device.flush();
-                total += start.elapsed();
-            }
-            total
+    for (name, fusion) in [("replayed", true), ("replayed, a dispatch each", false)] {
+        device.set_fusion(fusion);
+        group.bench_function(format!("100 dependent adds, {name}"), |b| {
+            let mut capture = device.capture();
+            let mut replayed = || capture.run(&[], |_| Ok((0..ADDS).fold(one.clone(), |x, _| x.add(&one))));
+            (0..3).for_each(|_| drop(replayed().expect("the device works")));
+            b.iter_custom(|rounds| {
+                let mut total = Duration::ZERO;
+                for _ in 0..rounds {
+                    device.synchronize().expect("the device works");
+                    let start = Instant::now();
+                    replayed().expect("the device works");
+                    device.flush();
+                    total += start.elapsed();
+                }
+                total
+            });
         });
-    });
+    }
+    device.set_fusion(true);
     let leaf = Tensor::ones(&[1]).requires_grad();
     group.bench_function("100 dependent adds, recorded for gradients", |b| {
         b.iter_custom(|rounds| adds(&leaf, rounds));
