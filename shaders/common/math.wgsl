@@ -52,6 +52,12 @@ fn lg_keep(x: f32) -> f32 {
     return bitcast<f32>(min(bitcast<u32>(x), 0xfffffffeu));
 }
 
+/// 2 a b, rounded once. Of the factors the small one is doubled, which neither overflows nor loses what is flushed unless the
+/// result does.
+fn lg_double_product(a: f32, b: f32) -> f32 {
+    return select(b * lg_keep(2.0 * a), a * lg_keep(2.0 * b), abs(b) < 1.0);
+}
+
 /// x / y. Vulkan answers for a division only where |y| is between 2^-126 and 2^126: outside of it both are scaled first.
 fn lg_divide(x: f32, y: f32) -> f32 {
     let exponent = (bitcast<u32>(y) >> 23u) & 0xffu;

@@ -86,7 +86,7 @@ fn run_step(line: vec2<u32>, l: f32, r: f32) -> f32 {
     v = select(v, bitcast<f32>(bitcast<u32>(l) ^ 0x80000000u), operation == NEG);
     v = select(v, abs(l), operation == ABS);
     v = select(v, lg_sqrt(l), operation == SQRT);
-    v = select(v, 2.0 * lg_keep(product), operation == DOUBLE_PRODUCT);
+    v = select(v, lg_double_product(l, r), operation == DOUBLE_PRODUCT);
     let is_low = float_rank(r) <= 0;
     v = select(v, 0.0, operation == GATE && is_low && is_number);
     v = select(v, bitcast<f32>(line.y) * l, operation == LEAK && (is_low || !is_number));

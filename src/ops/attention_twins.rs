@@ -88,12 +88,6 @@ struct Weight {
     factor: f64,
 }
 
-/// How many units an error may have. An exponential of a rounded score, divided by a sum of such: what a score is rounded by
-/// counts as it is.
-pub(super) fn error_ulps(p: &AttentionParams) -> f64 {
-    4.0 + f64::from(p.keys).sqrt()
-}
-
 /// The weights of a row: all 0 where no key is seen. All scores of a row may be off by the magnitude of the largest, and the
 /// distance to it is rounded once more.
 fn weights(call: &HostCall<'_>, p: &AttentionParams, row: &Row, products: &[f64]) -> Vec<Weight> {
@@ -102,15 +96,13 @@ fn weights(call: &HostCall<'_>, p: &AttentionParams, row: &Row, products: &[f64]
     let largest = scores.iter().map(|s| s.0).fold(-f64::from(f32::MAX), f64::max);
     let sum: f64 = scores.iter().map(|s| (s.0 - largest).exp()).sum();
     let off = scores.iter().map(|s| s.1).fold(0.0, f64::max);
-    // A weight below the smallest normal f32 may be flushed to 0 before it is multiplied: so much in units of the bound.
-    let flushed = f64::from(f32::MIN_POSITIVE) / (f64::from(f32::EPSILON) * error_ulps(p));
     let weigh = |(j, &(score, _)): (u32, &(f64, f64))| {
         let weight = match sum {
             0.0 => 0.0,
             _ if sum.is_nan() => f64::NAN,
             _ => (score - largest).exp() / sum,
         };
-        let magnitude = if weight == 0.0 { 0.0 } else { weight * (2.0 + 2.0 * off + (largest - score)) + flushed };
+        let magnitude = if weight == 0.0 { 0.0 } else { weight * (2.0 + 2.0 * off + (largest - score)) };
         Weight { weight, magnitude, factor: p.factor(row, j) }
     };
     (0..).zip(&scores).map(weigh).collect()
