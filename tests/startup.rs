@@ -62,7 +62,10 @@ fn compiled_ahead(device: &Device) -> Outcome {
     check(!helped(&alone.stderr), "a helper is there though it can't hand on what it compiles")?;
     // Both devices compile the same: the cache has no entry that only one of them looks for. How many there are is up to
     // Mesa: one a kernel and one of its own, or also some for what comes before the code. With one processor nobody helps.
-    let Some(lone) = on_one_processor(without.path(), files_only)? else { return Ok(()) };
+    let Some(lone) = on_one_processor(without.path(), files_only)? else {
+        eprintln!("without taskset the entries of one device alone can't be counted");
+        return Ok(());
+    };
     check(!helped(&lone.stderr), "somebody helps on one processor")?;
     let kernels: usize = told.split(' ').next().unwrap_or_default().parse()?;
     let (entries, needed) = (files(with.path())?, files(without.path())?);

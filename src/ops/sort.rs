@@ -325,8 +325,8 @@ fn row_params(op: &'static str, shape: &[usize], strides: &[usize], d: usize, li
     })
 }
 
-/// How rows are sorted where nobody says: on software drivers by threads (on lavapipe a tenth of the time that workgroup memory
-/// takes for 256 rows of 1,000, a quarter for one of 100,000, and less for small ones too).
+/// How rows are sorted where nobody says: on software drivers by threads (faster on lavapipe for short and long rows, for
+/// few and many: workgroup memory needs barriers).
 fn way(device: &Device) -> &'static str {
     let usual = if device.adapter().is_some_and(AdapterFacts::is_software) { "runs" } else { "rows" };
     device.forced_choice(FAMILY.0).unwrap_or(usual)
