@@ -113,6 +113,13 @@ pub enum Item {
     Const(&'static str, u32),
 }
 
+impl Item {
+    /// That halves are f16, as `shaders/common/half.wgsl` numbers them.
+    pub const F16: Item = Item::Const("KIND", 3);
+    /// That halves are bf16.
+    pub const BF16: Item = Item::Const("KIND", 4);
+}
+
 impl Variant {
     /// The only variant of a kernel that has no specialisation.
     pub const ONLY: &'static [Variant] = &[Variant::new("", &[])];
@@ -123,6 +130,9 @@ impl Variant {
         Variant::new("i32", &[Item::Alias("elem", "i32")]),
         Variant::new("u32", &[Item::Alias("elem", "u32")]),
     ];
+
+    /// One variant for each type of half the width, f16 first.
+    pub const HALVES: &'static [Variant] = &[Variant::new("f16", &[Item::F16]), Variant::new("bf16", &[Item::BF16])];
 
     /// A variant that any adapter runs.
     pub const fn new(label: &'static str, items: &'static [Item]) -> Self {
@@ -217,6 +227,11 @@ impl Grid {
     /// States the floating-point operations.
     pub fn flops(self, flops: u64) -> Grid {
         Grid { flops: Some(flops), ..self }
+    }
+
+    /// States that its elements have two bytes each.
+    pub(crate) fn of_halves(self) -> Grid {
+        Grid { bytes: self.bytes.map(|bytes| bytes / 2), ..self }
     }
 
     /// States the f32 elements that are read and written at least, where they are not those of the operands.

@@ -74,20 +74,11 @@ const TILES: &[Variant] = &[Variant::new("64x64", tile!(64, 64, 16)), Variant::n
 
 /// [`TILES`] of f16, then of bf16.
 const HALF_TILES: &[Variant] = &[
-    Variant::new("f16 64x64", tile!(64, 64, 16, Item::Const("KIND", 3))),
-    Variant::new("f16 16x256", tile!(16, 256, 8, Item::Const("KIND", 3))),
-    Variant::new("bf16 64x64", tile!(64, 64, 16, Item::Const("KIND", 4))),
-    Variant::new("bf16 16x256", tile!(16, 256, 8, Item::Const("KIND", 4))),
+    Variant::new("f16 64x64", tile!(64, 64, 16, Item::F16)),
+    Variant::new("f16 16x256", tile!(16, 256, 8, Item::F16)),
+    Variant::new("bf16 64x64", tile!(64, 64, 16, Item::BF16)),
+    Variant::new("bf16 16x256", tile!(16, 256, 8, Item::BF16)),
 ];
-
-/// The types of half the width: KIND is that of `shaders/common/half.wgsl`.
-const HALVES: &[Variant] =
-    &[Variant::new("f16", &[Item::Const("KIND", 3)]), Variant::new("bf16", &[Item::Const("KIND", 4)])];
-
-/// A grid whose kernel moves elements of two bytes.
-fn halved(grid: Grid) -> Grid {
-    Grid { bytes: grid.bytes.map(|bytes| bytes / 2), ..grid }
-}
 
 /// A kernel of `shaders/convolution/FILE.wgsl`, of f32.
 macro_rules! kernel {
@@ -133,8 +124,8 @@ static DIRECT: Kernel = convolving!("conv.direct", "direct", Variant::ONLY, |p| 
 static DIRECT_HALF: Kernel = Kernel {
     name: "conv.half_direct",
     source: &["#import common/half_words\n", DIRECT.source[1]],
-    variants: HALVES,
-    grid: |p| halved((DIRECT.grid)(p)),
+    variants: Variant::HALVES,
+    grid: |p| (DIRECT.grid)(p).of_halves(),
     ..DIRECT
 };
 
@@ -150,7 +141,7 @@ static PANELS_HALF: Kernel = Kernel {
     name: "conv.half_panels",
     source: &["#import common/half_words\n", PANELS.source[1]],
     variants: HALF_TILES,
-    grid: |p| halved((PANELS.grid)(p)),
+    grid: |p| (PANELS.grid)(p).of_halves(),
     ..PANELS
 };
 

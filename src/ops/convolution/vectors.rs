@@ -84,8 +84,8 @@ pub(super) static PACK_LINES_HALF: Kernel = Kernel {
     ..PACK_LINES
 };
 
-/// [`super::HALVES`] beside [`super::SUBGROUP`].
-const HALVES: &[Variant] = &[super::HALVES[0].subgroups(8), super::HALVES[1].subgroups(8)];
+/// [`Variant::HALVES`] beside [`super::SUBGROUP`].
+const HALVES: &[Variant] = &[Variant::HALVES[0].subgroups(8), Variant::HALVES[1].subgroups(8)];
 
 /// Vectors of a line that a thread of [`PACK_LINES`] makes. Two are a tenth slower, eight no faster.
 const PACKED_TOGETHER: u32 = 4;

@@ -3,9 +3,7 @@
 use smallvec::SmallVec;
 
 use super::operand::Operand;
-use super::{
-    Geometry, HALVES, MAX_ITERATIONS, SUBGROUP, area, choice, halved, image_strides, signed, twins, vectors, words,
-};
+use super::{Geometry, MAX_ITERATIONS, SUBGROUP, area, choice, image_strides, signed, twins, vectors, words};
 use crate::Result;
 use crate::dtype::DType;
 use crate::engine::kernel::params;
@@ -54,8 +52,8 @@ pub(super) static WEIGHT_DIRECT: Kernel =
 pub(super) static WEIGHT_DIRECT_HALF: Kernel = Kernel {
     name: "conv.half_weight_direct",
     source: &["#import common/half_words\n", WEIGHT_DIRECT.source[1]],
-    variants: HALVES,
-    grid: |p| halved((WEIGHT_DIRECT.grid)(p)),
+    variants: Variant::HALVES,
+    grid: |p| (WEIGHT_DIRECT.grid)(p).of_halves(),
     ..WEIGHT_DIRECT
 };
 
@@ -67,8 +65,8 @@ pub(super) static WEIGHT_PANELS: Kernel =
 pub(super) static WEIGHT_PANELS_HALF: Kernel = Kernel {
     name: "conv.half_weight_panels",
     source: &["#import common/half_words\n", WEIGHT_PANELS.source[1]],
-    variants: HALVES,
-    grid: |p| halved((WEIGHT_PANELS.grid)(p)),
+    variants: Variant::HALVES,
+    grid: |p| (WEIGHT_PANELS.grid)(p).of_halves(),
     ..WEIGHT_PANELS
 };
 

@@ -161,8 +161,8 @@ pub(crate) const NUMERIC: &[Variant] = &[
 
 /// Variants for floats of half the width, which are computed with as f32: KIND is that of `common/half`.
 pub(crate) const HALVES: &[Variant] = &[
-    Variant::new("f16", types!("f32", "f32", 1, Item::Const("KIND", 3))),
-    Variant::new("bf16", types!("f32", "f32", 1, Item::Const("KIND", 4))),
+    Variant::new("f16", types!("f32", "f32", 1, Item::F16)),
+    Variant::new("bf16", types!("f32", "f32", 1, Item::BF16)),
 ];
 
 /// Variants of comparisons: the result is a truth value.

@@ -43,16 +43,13 @@ pub(super) static TILED: Kernel = Kernel {
 pub(super) static TILED_HALF: Kernel = Kernel {
     name: "matmul.half_tiled",
     source: &["#import common/matmul_half\n", TILED_TEXT],
-    variants: HALVES,
-    grid: |p| half_grid(p, 64, 64),
+    variants: Variant::HALVES,
+    grid: |p| grid(p, 64, 64).of_halves(),
     ..TILED
 };
 
 const TILED_TEXT: &str = include_str!("../../../shaders/matmul/tiled.wgsl");
 const REGISTERS_TEXT: &str = include_str!("../../../shaders/matmul/registers.wgsl");
-
-const HALVES: &[Variant] =
-    &[Variant::new("f16", &[Item::Const("KIND", 3)]), Variant::new("bf16", &[Item::Const("KIND", 4)])];
 
 /// A 4×8 block a thread, in registers, no workgroup memory: for software drivers, where a barrier costs more than the
 /// loads that it saves.
@@ -72,8 +69,8 @@ pub(super) static REGISTERS: Kernel = Kernel {
 pub(super) static REGISTERS_HALF: Kernel = Kernel {
     name: "matmul.half_registers",
     source: &["#import common/matmul_half\n", REGISTERS_TEXT],
-    variants: HALVES,
-    grid: |p| half_grid(p, 16, 64),
+    variants: Variant::HALVES,
+    grid: |p| grid(p, 16, 64).of_halves(),
     ..REGISTERS
 };
 
@@ -178,7 +175,7 @@ pub(super) static COOPERATIVE_8: Kernel = Kernel {
         Variant::new("nn", NN).subgroups(1).matrices(8),
         Variant::new("nt", NT).subgroups(1).matrices(8),
     ],
-    grid: |p| half_grid(p, 32, 32),
+    grid: |p| grid(p, 32, 32).of_halves(),
     reference: twin,
     bound: |p| bound(p),
 };
@@ -192,7 +189,7 @@ pub(super) static COOPERATIVE: Kernel = Kernel {
         Variant::new("nn", NN).subgroups(1).matrices(16),
         Variant::new("nt", NT).subgroups(1).matrices(16),
     ],
-    grid: |p| half_grid(p, 64, 64),
+    grid: |p| grid(p, 64, 64).of_halves(),
     ..COOPERATIVE_8
 };
 
@@ -204,12 +201,6 @@ fn grid(params: &Params<'_>, rows: u32, columns: u32) -> Grid {
     let work = u64::from(p.m) * u64::from(p.n) * u64::from(p.k.max(1)) * u64::from(p.batches);
     let terms = u64::from(p.m) * u64::from(p.n) * u64::from(p.k) * u64::from(p.batches);
     Grid::groups(tiles * u64::from(p.batches)).work(work).flops(2 * terms).elements_moved(p.moved())
-}
-
-/// [`grid`] for elements of two bytes.
-fn half_grid(params: &Params<'_>, rows: u32, columns: u32) -> Grid {
-    let grid = grid(params, rows, columns);
-    Grid { bytes: grid.bytes.map(|bytes| bytes / 2), ..grid }
 }
 
 impl MatmulParams {

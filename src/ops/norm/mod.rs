@@ -86,9 +86,6 @@ macro_rules! half_kernel {
     };
 }
 
-const F16: Item = Item::Const("KIND", 3);
-const BF16: Item = Item::Const("KIND", 4);
-
 use Binding::{FaultFlag, Read, ReadWrite, Write};
 
 pub(crate) static MOMENTS_BY_THREAD: Kernel = norm_kernel!(
@@ -111,10 +108,9 @@ pub(crate) static MOMENTS_BY_GROUP: Kernel = norm_kernel!(
 );
 
 pub(crate) static HALF_MOMENTS_BY_THREAD: Kernel =
-    half_kernel!(MOMENTS_BY_THREAD, "norm_moments.half_by_thread", HALVES);
-pub(crate) static HALF_MOMENTS_BY_GROUP: Kernel = half_kernel!(MOMENTS_BY_GROUP, "norm_moments.half_by_group", HALVES);
-
-const HALVES: &[Variant] = &[Variant::new("f16", &[F16]), Variant::new("bf16", &[BF16])];
+    half_kernel!(MOMENTS_BY_THREAD, "norm_moments.half_by_thread", Variant::HALVES);
+pub(crate) static HALF_MOMENTS_BY_GROUP: Kernel =
+    half_kernel!(MOMENTS_BY_GROUP, "norm_moments.half_by_group", Variant::HALVES);
 
 /// The correction leaves the roundings of single deviations and of the sum of their squares.
 fn moments_bound(params: &Params<'_>) -> Bound {
@@ -189,10 +185,10 @@ pub(crate) static INPUT_GRADIENT: Kernel = norm_kernel!(
 
 /// [`PLACES`] of f16, then of bf16.
 const HALF_PLACES: &[Variant] = &[
-    Variant::new("f16 each", &[F16, Item::Const("SEGMENTS", 0)]),
-    Variant::new("f16 segments", &[F16, Item::Const("SEGMENTS", 1)]),
-    Variant::new("bf16 each", &[BF16, Item::Const("SEGMENTS", 0)]),
-    Variant::new("bf16 segments", &[BF16, Item::Const("SEGMENTS", 1)]),
+    Variant::new("f16 each", &[Item::F16, Item::Const("SEGMENTS", 0)]),
+    Variant::new("f16 segments", &[Item::F16, Item::Const("SEGMENTS", 1)]),
+    Variant::new("bf16 each", &[Item::BF16, Item::Const("SEGMENTS", 0)]),
+    Variant::new("bf16 segments", &[Item::BF16, Item::Const("SEGMENTS", 1)]),
 ];
 
 pub(crate) static HALF_APPLY: Kernel = half_kernel!(APPLY, "norm_apply.half_forward", HALF_PLACES, grid_half_places);
@@ -226,8 +222,10 @@ pub(crate) static SUMS_BY_GROUP: Kernel = norm_kernel!(
 );
 
 /// Of [`KINDS`] the first: halves are what `batch_norm` takes.
-const HALF_CHANNELS: &[Variant] =
-    &[Variant::new("f16", &[F16, Item::Const("SHARED", 0)]), Variant::new("bf16", &[BF16, Item::Const("SHARED", 0)])];
+const HALF_CHANNELS: &[Variant] = &[
+    Variant::new("f16", &[Item::F16, Item::Const("SHARED", 0)]),
+    Variant::new("bf16", &[Item::BF16, Item::Const("SHARED", 0)]),
+];
 
 pub(crate) static HALF_SUMS_BY_THREAD: Kernel =
     half_kernel!(SUMS_BY_THREAD, "norm_backward.half_by_thread", HALF_CHANNELS);

@@ -72,8 +72,8 @@ pub(super) static HALF_BACKWARD_THREES: Kernel =
     half_kernel!(BACKWARD_THREES, "max_pool.half_backward_threes", HALF_WINDOWS);
 
 const HALF_WINDOWS: &[Variant] = &[
-    Variant::new("f16", &[Item::Const("ADAPTIVE", 0), Item::Const("KIND", 3)]),
-    Variant::new("bf16", &[Item::Const("ADAPTIVE", 0), Item::Const("KIND", 4)]),
+    Variant::new("f16", &[Item::Const("ADAPTIVE", 0), Item::F16]),
+    Variant::new("bf16", &[Item::Const("ADAPTIVE", 0), Item::BF16]),
 ];
 
 /// LEAST: the least element is wanted. THREE: windows of three by three. KIND: floats, the type by its number in the shaders.

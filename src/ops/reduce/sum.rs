@@ -27,8 +27,8 @@ static BY_HALF_QUADS: Kernel = Kernel {
     name: "sum.by_half_quads",
     source: &["#import common/quads_half\n", QUADS.source[0], QUADS.source[1]],
     variants: &[
-        Variant::new("f16", &[Item::Alias("elem", "f32"), Item::Const("KIND", 3)]),
-        Variant::new("bf16", &[Item::Alias("elem", "f32"), Item::Const("KIND", 4)]),
+        Variant::new("f16", &[Item::Alias("elem", "f32"), Item::F16]),
+        Variant::new("bf16", &[Item::Alias("elem", "f32"), Item::BF16]),
     ],
     reference: |call| float_twin(call, 0.0, |a, b| a + b),
     ..QUADS
