@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use common::device_time;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lumigrad::prelude::*;
+use lumigrad::optim::Adam;
+use lumigrad::{nn, prelude::*};
 
 /// Dependent additions of one element: the time to record, encode and submit them, without the time that they run.
 fn host_cost(c: &mut Criterion) {
@@ -63,6 +64,47 @@ fn host_cost(c: &mut Criterion) {
     group.finish();
 }
 
+/// The dispatches of a training step of a deep, small network, replayed one by one: host time, without the time that they run.
+fn replayed_step(c: &mut Criterion) {
+    let device = Device::current();
+    let mut model = nn::Sequential::new();
+    for _ in 0..20 {
+        model = model.add(nn::Linear::new(16, 16)).add(nn::ReLU);
+    }
+    let mut optimizer = Adam::new(model.parameters(), 1e-3);
+    let x = Tensor::rand(&[4, 16]);
+    let mut capture = device.capture();
+    device.set_fusion(false);
+    let mut replayed = || {
+        let begun = Instant::now();
+        let step = |inputs: &[Tensor]| {
+            let loss = model.call(&inputs[0]).square().mean();
+            optimizer.zero_grad();
+            loss.backward()?;
+            optimizer.step()?;
+            Ok(loss.detach())
+        };
+        capture.run(&[&x], step).expect("the step can be recorded");
+        device.flush();
+        let took = begun.elapsed();
+        device.synchronize().expect("the device works");
+        took
+    };
+    for _ in 0..3 {
+        replayed();
+    }
+    let before = device.counters().dispatches;
+    replayed();
+    let dispatches = device.counters().dispatches - before;
+    let mut group = c.benchmark_group("host");
+    group.throughput(Throughput::Elements(dispatches));
+    group.bench_function(format!("a training step of {dispatches} dispatches, replayed"), |b| {
+        b.iter_custom(|rounds| (0..rounds).map(|_| replayed()).sum());
+    });
+    group.finish();
+    device.set_fusion(true);
+}
+
 /// Square products by each of the kernels that can serve; the throughput is in floating-point operations.
 fn matmul(c: &mut Criterion) {
     const N: usize = 512;
@@ -88,5 +130,5 @@ fn matmul(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, host_cost, matmul);
+criterion_group!(benches, host_cost, replayed_step, matmul);
 criterion_main!(benches);

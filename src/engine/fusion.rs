@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use super::counters::AtomicCounters;
 use super::kernel::{Binding, Grid, Kernel, Params, params};
+use super::mirrored::Mirrored;
 use super::pipelines::{Bound, PARAMS_BYTES, Pipelines};
 use super::pool::Pool;
 use super::stream::Dispatch;
@@ -311,7 +312,7 @@ pub(crate) struct Fusion {
 
 /// The buffers that every chain is bound to.
 struct Arena {
-    program: (u64, wgpu::Buffer),
+    program: (u64, Mirrored),
     /// In the place of results that a chain does not have.
     blanks: [(u64, wgpu::Buffer); OUTPUTS],
 }
@@ -324,8 +325,8 @@ impl Arena {
             let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
             (pool.next_id(), device.create_buffer(&descriptor))
         };
-        let program = buffer("programs of chains", instructions * size_of::<Instruction>());
-        Arena { program, blanks: std::array::from_fn(|_| buffer("no result", 16)) }
+        let (id, program) = buffer("programs of chains", instructions * size_of::<Instruction>());
+        Arena { program: (id, Mirrored::new(program)), blanks: std::array::from_fn(|_| buffer("no result", 16)) }
     }
 }
 
@@ -375,8 +376,8 @@ impl Fusion {
 
     /// Puts the programs that [`Self::fuse`] has made where the device finds them.
     pub fn write(&mut self, queue: &wgpu::Queue) {
-        if let (Some(arena), false) = (&self.arena, self.program.is_empty()) {
-            queue.write_buffer(&arena.program.1, 0, bytemuck::cast_slice(&self.program));
+        if let (Some(arena), false) = (&mut self.arena, self.program.is_empty()) {
+            arena.program.1.write(queue, bytemuck::cast_slice(&self.program));
             self.program.clear();
         }
     }
@@ -396,7 +397,7 @@ impl Fusion {
         let arena = self.arena.get_or_insert_with(|| Arena::new(shop.device, shop.pool, shop.most));
         let registers = chain.registers();
         let mut buffers: SmallVec<[(u64, &wgpu::Buffer); 8]> =
-            SmallVec::from_elem(numbered(&arena.program), 1 + INPUTS);
+            SmallVec::from_elem((arena.program.0, &arena.program.1.buffer), 1 + INPUTS);
         buffers.extend(arena.blanks.iter().map(numbered));
         let mut params = ChainParams { n: chain.n, first: self.program.len() as u32, ..ChainParams::zeroed() };
         params.steps = chain.steps.len() as u32;

@@ -15,6 +15,7 @@ mod helper;
 mod host;
 pub(crate) mod kernel;
 pub(crate) mod memory;
+mod mirrored;
 mod pipelines;
 pub(crate) mod place;
 mod pool;

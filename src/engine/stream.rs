@@ -16,6 +16,7 @@ use super::counters::AtomicCounters;
 use super::fusion::{ChainStep, Fusion, Workshop};
 use super::helper::{FirstUse, Helper};
 use super::kernel::Grid;
+use super::mirrored::Mirrored;
 use super::pipelines::{Bound, PARAMS_BYTES, Pipelines};
 use super::pool::{Pool, RawBuffer};
 use super::profile::{self, Session, SpanKind, Work};
@@ -94,7 +95,7 @@ pub(crate) struct Stream {
     replayed: Vec<Arc<FxHashSet<u64>>>,
     commands: Vec<Dispatch>,
     params: Vec<u8>,
-    arena: wgpu::Buffer,
+    arena: Mirrored,
     limits: StreamLimits,
     work: u64,
     recording: u64,
@@ -135,7 +136,7 @@ impl Stream {
             replayed: Vec::new(),
             commands: Vec::with_capacity(limits.dispatches),
             params: Vec::with_capacity(limits.dispatches * PARAMS_BYTES as usize),
-            arena,
+            arena: Mirrored::new(arena),
             limits,
             work: 0,
             recording: 1,
@@ -284,7 +285,7 @@ impl Stream {
         let mut times = self.timer.is_wanted().then(|| self.timer.begin(device, self.limits.dispatches));
         if !self.commands.is_empty() {
             // Queue writes run before the submission that follows and after the one before: one arena is enough.
-            queue.write_buffer(&self.arena, 0, &self.params);
+            self.arena.write(queue, &self.params);
             self.fusion.write(queue);
             match &mut times {
                 None => self.encode_pass(encoder),
