@@ -8,12 +8,15 @@ use std::process::Command;
 use common::{Gpu, Outcome, Test, check, same};
 use libtest_mimic::Failed;
 use lumigrad::prelude::*;
+use lumigrad::{BatchNormOptions, RecurrentOptions};
 
 /// Set in the processes that measure, to what they are to do.
 const CHILD: &str = "LUMIGRAD_AUTOTUNE_CHILD";
 
 const TESTS: &[(&str, Test)] = &[
     ("choices_are_kept_for_the_next_process", kept),
+    ("every_family_is_measured", families),
+    ("a_bad_index_is_still_reported", bad_index),
     ("a_damaged_file_is_measured_anew", damaged),
     ("a_kernel_that_can_not_run_is_not_chosen", broken),
     ("nothing_is_measured_unasked", unasked),
@@ -75,6 +78,35 @@ fn kept(_: &Device) -> Outcome {
     same("results", second.results, first.results)
 }
 
+/// What writes several tensors, or changes them in place, is measured on memory of its own: the results stay what they are.
+fn families(_: &Device) -> Outcome {
+    let numbers = |told: &Told| -> Result<Vec<f32>, Failed> {
+        let list = told.results.trim().trim_matches(['[', ']']).split(", ");
+        Ok(list.map(str::parse).collect::<Result<_, _>>()?)
+    };
+    let dir = tempfile::tempdir()?;
+    let first = run(dir.path(), "families")?;
+    let text = String::from_utf8_lossy(&std::fs::read(file(dir.path())?)?).into_owned();
+    let kept = ["recurrent", "sort", "scatter_add"].map(|family| text.matches(&format!("\"{family} ")).count());
+    check(kept == [2, 1, 1], text.clone())?;
+    // Rows and their gradient, weights of rows; moments, and sums for the gradient of a batch; a variance.
+    check(text.matches("\"reduce ").count() >= 6, text)?;
+    let second = run(dir.path(), "families")?;
+    same("computations measured by the second process", second.measured(), 0)?;
+    same("results", &second.results, &first.results)?;
+    let usual = numbers(&run(dir.path(), "families, usual")?)?;
+    let first = numbers(&first)?;
+    same("numbers", first.len(), usual.len())?;
+    let far = first.iter().zip(&usual).find(|(a, b)| (*a - *b).abs() > 1e-4 * b.abs().max(1.0));
+    check(far.is_none(), format!("measured and usual kernels disagree: {far:?}"))
+}
+
+fn bad_index(_: &Device) -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let told = run(dir.path(), "bad index")?;
+    common::mentions(&told.results, &["index_add", "index 9"])
+}
+
 fn damaged(_: &Device) -> Outcome {
     let dir = tempfile::tempdir()?;
     let measured = run(dir.path(), "tune")?.measured();
@@ -114,10 +146,19 @@ fn captured(_: &Device) -> Outcome {
 
 fn child(what: &str) -> lumigrad::Result<()> {
     let device = Device::gpu()?;
-    device.set_autotune(what != "off");
+    device.set_autotune(!["off", "families, usual"].contains(&what));
     device.manual_seed(0);
     match what {
         "tune" | "off" => println!("{:?}", step(&device)?),
+        "families" | "families, usual" => println!("{:?}", other_families(&device)?),
+        "bad index" => {
+            let index = Tensor::from_slice_on(&[0i32, 9], &[2], &device);
+            let ones = |shape: &[usize]| Tensor::full_on(shape, 1.0, DType::F32, &device);
+            let sum = ones(&[4, 3]).try_index_add(0, &index, &ones(&[2, 3]), 1.0)?;
+            // Another measurement reads its results before the program does.
+            let product = sum.try_matmul(&sum.t())?;
+            println!("{}", product.to_vec::<f32>().expect_err("index 9 of 4 is none"));
+        }
         "broken" => {
             for name in ["matmul.vectors", "matmul.subgroups"].into_iter().chain(usual(&device)) {
                 let kernel = lumigrad::ops::kernel(name).expect("the kernel is listed");
@@ -148,6 +189,36 @@ fn child(what: &str) -> lumigrad::Result<()> {
 fn usual(device: &Device) -> Option<&'static str> {
     let software = device.adapter().is_some_and(|facts| facts.is_software());
     (!software).then_some("matmul.tiled")
+}
+
+/// Norms, an LSTM, sorting, sums of scattered elements, and gradients of all of them.
+fn other_families(device: &Device) -> lumigrad::Result<Vec<f32>> {
+    let leaf = |shape: &[usize]| Tensor::uniform_on(shape, -1.0, 1.0, device).requires_grad();
+    let leaves = [leaf(&[6, 5, 12]), leaf(&[12]), leaf(&[5]), leaf(&[32, 12]), leaf(&[32, 8])];
+    let [x, weight, channels, w_ih, w_hh] = &leaves;
+    let [mean, var] = [0.0, 1.0].map(|value| Tensor::full_on(&[5], value, DType::F32, device));
+    let rows = x.layer_norm(&[12], Some(weight), None, 1e-5);
+    let options = BatchNormOptions {
+        weight: Some(channels),
+        running_mean: Some(&mean),
+        running_var: Some(&var),
+        training: true,
+        ..Default::default()
+    };
+    let batch = rows.batch_norm(&options);
+    let options = RecurrentOptions { bias: false, ..Default::default() };
+    let (sequence, _, cell) = batch.lstm(None, &[w_ih.clone(), w_hh.clone()], &options);
+    let (sorted, places) = sequence.reshape([6, 40]).sort(1, true);
+    let index = Tensor::from_slice_on(&[0i32, 2, 2, 1, 0, 2], &[6], device);
+    let scattered = Tensor::full_on(&[3, 40], 0.5, DType::F32, device).index_add(0, &index, &sorted, 2.0);
+    let varied = scattered.var(&[1], 1, false);
+    (varied.sum() + scattered.square().sum() + cell.square().sum()).backward()?;
+    let mut numbers = Vec::new();
+    for tensor in [&scattered, &mean, &var].into_iter().cloned().chain(leaves.iter().filter_map(Tensor::grad)) {
+        numbers.extend(tensor.detach().to_vec::<f32>()?);
+    }
+    numbers.extend(places.to_vec::<i32>()?.iter().map(|&place| place as f32));
+    Ok(numbers)
 }
 
 /// Bits of a product, its softmax, a convolution and their gradients.

@@ -43,3 +43,19 @@ pub use shadow::Observer;
 pub use timer::Timing;
 
 pub(crate) use pool::Buffer;
+
+/// The GPU that unit tests run on, if there is one.
+///
+/// # Panics
+/// When there is none and `LUMIGRAD_REQUIRE_GPU` is set.
+#[cfg(test)]
+pub(crate) fn gpu_if_any() -> Option<Device> {
+    match Device::gpu() {
+        Ok(device) => Some(device),
+        Err(crate::Error::NoAdapter { .. }) if std::env::var_os("LUMIGRAD_REQUIRE_GPU").is_none() => {
+            eprintln!("no GPU: nothing is checked");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}

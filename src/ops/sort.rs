@@ -14,9 +14,10 @@ use std::cmp::Ordering;
 
 use smallvec::smallvec;
 
-use super::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods, pair};
+use super::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods, pair, tune};
 use crate::dtype::DType;
 use crate::engine::kernel::params;
+use crate::engine::tuner::class;
 use crate::engine::{AdapterFacts, Binding, Bound, Device, Grid, HostCall, Item, Kernel, ParamsLayout, Variant};
 use crate::tensor::shape::{Walk, dim_index, numel, strided_offset};
 use crate::tensor::{Shape, Tensor};
@@ -339,20 +340,37 @@ fn sort(call: &mut Call<'_>, d: usize, limit: usize, descending: bool) -> Result
     if let Some(size) = shape.get_mut(d) {
         *size = limit;
     }
-    let (values, indices) = (call.output(x.dtype(), &shape), call.output(DType::I32, &shape));
     let mut p = row_params(call.op(), x.shape(), x.strides(), d, limit)?;
     (p.descending, p.offset) = (u32::from(descending), x.offset() as u32);
-    let variant = x.dtype().storage_variant();
-    if p.n == 0 {
+    let outputs = if p.n == 0 {
         // Nothing is kept, or there is nothing.
-    } else if way(call.device()) == "rows" && (p.len <= SLOTS || call.device().is_reference()) {
-        call.dispatch(&ROWS, variant, &[x, &values, &indices], &p);
+        sorted_outputs(call, x.dtype(), &shape)
     } else {
-        let sorted = merged(call, x, p);
-        call.dispatch(&TAKE, variant, &[x, &sorted, &values, &indices], &p);
+        let size = |n: u32| class(n as usize);
+        let key = || [size(p.rows), size(p.len), size(p.limit), size(p.step), x.dtype() as u32, p.descending, 0, 0];
+        let choice = tune::fastest(call, FAMILY, key, |run| Ok(sort_as_chosen(run, x, &shape, p)))?;
+        choice.run(|| sort_as_chosen(call, x, &shape, p))
+    };
+    call.save(&outputs[1]);
+    Ok(outputs)
+}
+
+/// Memory for values and places.
+fn sorted_outputs(run: &mut Run<'_>, dtype: DType, shape: &[usize]) -> Outputs {
+    [dtype, DType::I32].into_iter().map(|dtype| run.output(dtype, shape)).collect()
+}
+
+fn sort_as_chosen(run: &mut Run<'_>, x: &Tensor, shape: &[usize], p: SortParams) -> Outputs {
+    let outputs = sorted_outputs(run, x.dtype(), shape);
+    let (values, indices) = (&outputs[0], &outputs[1]);
+    let variant = x.dtype().storage_variant();
+    if way(run.device()) == "rows" && (p.len <= SLOTS || run.device().is_reference()) {
+        run.dispatch(&ROWS, variant, &[x, values, indices], &p);
+    } else {
+        let sorted = merged(run, x, p);
+        run.dispatch(&TAKE, variant, &[x, &sorted, values, indices], &p);
     }
-    call.save(&indices);
-    Ok(smallvec![values, indices])
+    outputs
 }
 
 /// The places of the elements of every row in order, row by row.

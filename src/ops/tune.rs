@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use smallvec::smallvec;
 use web_time::Instant;
 
-use super::Run;
+use super::{Outputs, Run};
 use crate::Result;
-use crate::dtype::DType;
+use crate::dtype::HostData;
 use crate::engine::{Device, profile, recording, shadow, tuner};
 use crate::tensor::Tensor;
 
@@ -23,9 +24,9 @@ const ROUNDS: usize = 5;
 const MOST: u32 = 32;
 
 impl Device {
-    /// Whether kernels are chosen by measuring them: with `true`, the first matrix product, convolution, reduction or softmax
-    /// of each kind (sizes to the next power of two, and how the operands lie) runs all kernels that can do it, some times each, and the
-    /// fastest serves from then on. It is what `torch.backends.cudnn.benchmark` is in PyTorch, and off at first.
+    /// Whether kernels are chosen by measuring them: with `true`, the first matrix product, convolution, reduction,
+    /// softmax, normalisation, recurrent layer, sort or scattered sum of each kind (sizes to the next power of two, and how the
+    /// operands lie) runs all kernels that can do it, some times each, and the fastest serves from then on. It is what `torch.backends.cudnn.benchmark` is in PyTorch, and off at first.
     ///
     /// Choices are kept for the adapter, the driver and the version of this crate in the user's cache folder, or below the
     /// folder that the environment variable `LUMIGRAD_CACHE` names (empty, they are not), and read by the next process. A
@@ -46,18 +47,34 @@ impl Device {
     }
 }
 
-/// Runs `body`, which writes all of `output`, with the kernel of a family that was measured to be the fastest for such
-/// computations. Where nothing was measured yet, it is now.
-pub(crate) fn with_fastest(
+/// The kernels of a family that serve a computation.
+pub(crate) struct Choice {
+    family: &'static str,
+    /// The member that was measured to be the fastest, `None` for the usual one; nothing where nobody asked for measuring.
+    measured: Option<Option<&'static str>>,
+}
+
+impl Choice {
+    /// Runs `body` with these kernels.
+    pub fn run<R>(&self, body: impl FnOnce() -> R) -> R {
+        match self.measured {
+            Some(option) => tuner::with_choice(self.family, option, body),
+            None => body(),
+        }
+    }
+}
+
+/// The kernels of a family that were measured to be the fastest for such computations. Where nothing was measured yet, it is
+/// now: `trial` runs the computation on memory of its own, as often as it is called, and gives what it has written.
+pub(crate) fn fastest(
     run: &mut Run<'_>,
     (family, members): (&'static str, &'static [&'static str]),
     key: impl FnOnce() -> tuner::Key,
-    output: &Tensor,
-    mut body: impl FnMut(&mut Run<'_>, &Tensor) -> Result<()>,
-) -> Result<()> {
+    mut trial: impl FnMut(&mut Run<'_>) -> Result<Outputs>,
+) -> Result<Choice> {
     let device = run.device();
     if !device.is_autotuning() || !device.is_free_to_choose(family) {
-        return body(run, output);
+        return Ok(Choice { family, measured: None });
     }
     let key = key();
     let option = match device.tuner().find(family, &key) {
@@ -66,13 +83,29 @@ pub(crate) fn with_fastest(
         None => {
             // What went wrong before is not a kernel's failure here.
             device.synchronize()?;
-            let option = fastest(device, family, members, output, &mut body);
+            let option = measure(device, family, members, &mut trial);
             log::info!("{family} {key:?}: {}", option.unwrap_or("the usual kernel"));
             device.tuner().keep(family, key, option);
             option
         }
     };
-    tuner::with_choice(family, option, || body(run, output))
+    Ok(Choice { family, measured: Some(option) })
+}
+
+/// Runs `body`, which writes all of `output`, with the kernel that [`fastest`] finds.
+pub(crate) fn with_fastest(
+    run: &mut Run<'_>,
+    family: (&'static str, &'static [&'static str]),
+    key: impl FnOnce() -> tuner::Key,
+    output: &Tensor,
+    mut body: impl FnMut(&mut Run<'_>, &Tensor) -> Result<()>,
+) -> Result<()> {
+    let choice = fastest(run, family, key, |run| {
+        let scratch = run.output(output.dtype(), output.shape());
+        body(run, &scratch)?;
+        Ok(smallvec![scratch])
+    })?;
+    choice.run(|| body(run, output))
 }
 
 /// A step that is recorded has to be the same each time, and what is compared or profiled is what the program asks for.
@@ -81,15 +114,14 @@ fn cannot_measure(device: &Device) -> bool {
 }
 
 /// The member of a family that is clearly faster than the usual one, if any is. One that fails is none, and is told of.
-fn fastest(
+fn measure(
     device: &Device,
     family: &'static str,
     members: &'static [&'static str],
-    output: &Tensor,
-    body: &mut impl FnMut(&mut Run<'_>, &Tensor) -> Result<()>,
+    trial: &mut impl FnMut(&mut Run<'_>) -> Result<Outputs>,
 ) -> Option<&'static str> {
     let mut time = |option: Option<&'static str>| {
-        let time = tuner::with_choice(family, option, || seconds(device, output, body));
+        let time = tuner::with_choice(family, option, || seconds(device, trial));
         let name = option.unwrap_or("the usual kernel");
         time.inspect_err(|error| log::warn!("{family}, measuring {name}: {error}")).ok()
     };
@@ -99,7 +131,7 @@ fn fastest(
     usual = usual.min(time(None).unwrap_or(f64::INFINITY));
     let best = others.into_iter().min_by(|a, b| a.1.total_cmp(&b.1));
     let (option, _) = best.filter(|(_, seconds)| *seconds < MARGIN * usual)?;
-    match agree(device, family, option, output, body) {
+    match agree(device, family, option, trial) {
         Ok(true) => Some(option),
         Ok(false) => {
             log::warn!(
@@ -120,40 +152,41 @@ fn agree(
     device: &Device,
     family: &'static str,
     option: &'static str,
-    output: &Tensor,
-    body: &mut impl FnMut(&mut Run<'_>, &Tensor) -> Result<()>,
+    trial: &mut impl FnMut(&mut Run<'_>) -> Result<Outputs>,
 ) -> Result<bool> {
-    let mut result = |option| {
+    let mut results = |option| {
         let mut run = Run::new(device);
-        let made = run.output(output.dtype(), output.shape());
-        tuner::with_choice(family, option, || body(&mut run, &made))?;
+        let made = tuner::with_choice(family, option, || trial(&mut run))?;
         run.failure().cloned().map_or(Ok(()), Err)?;
-        made.try_to_dtype(DType::F32)?.to_vec::<f32>()
+        // A bad index is for the program's next read to report.
+        made.iter().map(Tensor::peek).collect::<Result<Vec<_>>>()
     };
     // A usual kernel that can't run has nothing to say.
-    let Ok(usual) = result(None) else { return Ok(true) };
-    Ok(are_close(&usual, &result(Some(option))?, output.dtype()))
+    let Ok(usual) = results(None) else { return Ok(true) };
+    Ok(usual.iter().zip(results(Some(option))?).all(|(usual, other)| are_close(usual, &other)))
 }
 
-fn are_close(usual: &[f32], other: &[f32], dtype: DType) -> bool {
-    let largest = usual.iter().filter(|x| x.is_finite()).fold(0.0f32, |most, x| most.max(x.abs()));
-    let most = largest * if dtype.is_half() { 2e-2 } else { 1e-3 };
-    let is_close = |(a, b): (&f32, &f32)| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= most;
-    usual.iter().zip(other).all(is_close)
+fn are_close(usual: &HostData, other: &HostData) -> bool {
+    let numbers = |data: &HostData| (0..data.len()).map(|i| data.get_f64(i)).collect::<Vec<_>>();
+    let share = match usual {
+        HostData::F32(_) => 1e-3,
+        HostData::F16(_) | HostData::BF16(_) => 2e-2,
+        HostData::I32(_) | HostData::U32(_) => 0.0,
+    };
+    let (usual, other) = (numbers(usual), numbers(other));
+    let largest = usual.iter().filter(|x| x.is_finite()).fold(0.0f64, |most, x| most.max(x.abs()));
+    let most = largest * share;
+    let is_close = |(a, b): (&f64, &f64)| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= most;
+    usual.iter().zip(&other).all(is_close)
 }
 
-/// Seconds of one computation into memory like that of `output`.
-fn seconds(
-    device: &Device,
-    output: &Tensor,
-    body: &mut impl FnMut(&mut Run<'_>, &Tensor) -> Result<()>,
-) -> Result<f64> {
+/// Seconds of one computation.
+fn seconds(device: &Device, trial: &mut impl FnMut(&mut Run<'_>) -> Result<Outputs>) -> Result<f64> {
     let mut run = Run::new(device);
-    let scratch = run.output(output.dtype(), output.shape());
     let mut round = |calls: u32| -> Result<f64> {
         let start = Instant::now();
         for _ in 0..calls {
-            body(&mut run, &scratch)?;
+            trial(&mut run)?;
             run.failure().cloned().map_or(Ok(()), Err)?;
         }
         device.synchronize()?;
@@ -169,14 +202,40 @@ fn seconds(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dtype::DType;
 
     #[test]
     fn another_order_of_sums_is_close_and_a_part_of_them_is_not() {
-        let usual = [1.0, -300.0, f32::NAN, f32::INFINITY, 0.0];
-        assert!(are_close(&usual, &[1.1, -300.2, f32::NAN, f32::INFINITY, -0.1], DType::F32));
-        assert!(!are_close(&usual, &[1.0, -290.0, f32::NAN, f32::INFINITY, 0.0], DType::F32));
-        assert!(are_close(&usual, &[1.0, -295.0, f32::NAN, f32::INFINITY, 0.0], DType::F16));
-        assert!(!are_close(&usual, &[1.0, -300.0, f32::NAN, 65504.0, 0.0], DType::F16));
-        assert!(!are_close(&usual, &[f32::NAN, -300.0, f32::NAN, f32::INFINITY, 0.0], DType::F16));
+        let usual = [1.0, -300.0, f64::NAN, f64::INFINITY, 0.0];
+        let close = |dtype, other: [f64; 5]| {
+            are_close(&HostData::floats(dtype, usual.to_vec()), &HostData::floats(dtype, other.to_vec()))
+        };
+        assert!(close(DType::F32, [1.1, -300.2, f64::NAN, f64::INFINITY, -0.1]));
+        assert!(!close(DType::F32, [1.0, -290.0, f64::NAN, f64::INFINITY, 0.0]));
+        assert!(close(DType::F16, [1.0, -295.0, f64::NAN, f64::INFINITY, 0.0]));
+        assert!(!close(DType::F16, [1.0, -300.0, f64::NAN, 65504.0, 0.0]));
+        assert!(!close(DType::F16, [f64::NAN, -300.0, f64::NAN, f64::INFINITY, 0.0]));
+    }
+
+    #[test]
+    fn integers_are_the_same_or_wrong() {
+        let close = |a: &[i32], b: &[i32]| are_close(&HostData::I32(a.to_vec()), &HostData::I32(b.to_vec()));
+        assert!(close(&[1, 100_000], &[1, 100_000]));
+        assert!(!close(&[1, 100_000], &[2, 100_000]));
+    }
+
+    #[test]
+    fn a_comparison_leaves_bad_indices_to_the_program() {
+        let Some(device) = crate::engine::gpu_if_any() else { return };
+        let ones = |shape: &[usize]| Tensor::full_on(shape, 1.0, DType::F32, &device);
+        let index = Tensor::from_slice_on(&[9i32], &[1], &device);
+        let sum = ones(&[4]).index_add(0, &index, &ones(&[1]), 1.0);
+        let agreed = agree(&device, "matmul", "tiled", &mut |run| {
+            let made = run.output(DType::F32, &[4]);
+            crate::ops::copy_into(&made, &ones(&[4]))?;
+            Ok(smallvec![made])
+        });
+        assert!(agreed.unwrap());
+        assert!(matches!(sum.to_vec::<f32>(), Err(crate::Error::Index { .. })));
     }
 }

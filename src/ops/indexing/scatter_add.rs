@@ -18,10 +18,13 @@ use super::scatter_twins::{
 };
 use super::{at_least_1d, check_index, check_sizes};
 use crate::dtype::DType;
+use crate::engine::tuner::class;
 use crate::engine::{Binding, Bound, Grid, Kernel, Params, ParamsLayout, Variant, WORKGROUP, fault};
 use crate::ops::assign::copying;
 use crate::ops::elementwise::ElementwiseParams;
-use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, copy_into, methods, single};
+use crate::ops::{
+    Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, copy_into, methods, single, tune,
+};
 use crate::tensor::shape::{Walk, dim_index, numel};
 use crate::tensor::{Layout, Shape, Tensor};
 use crate::{Error, Result};
@@ -223,10 +226,30 @@ impl Scatter<'_> {
 
     /// Runs the kernels.
     pub fn run(&self, run: &mut Run<'_>, op: &'static str) -> Result<()> {
-        let mut params = self.params(op)?;
+        let params = self.params(op)?;
         if params.n == 0 && self.accumulate {
             return Ok(());
         }
+        let dtype = self.target.dtype();
+        let key = || {
+            let [m, size, rest, step] =
+                [params.m, params.size, params.rest, params.source_step].map(|n| class(n as usize));
+            [m, size, rest, step, params.by_line, params.accumulate, dtype as u32, 0]
+        };
+        let choice = tune::fastest(run, FAMILY, key, |run| {
+            let target = run.output(dtype, self.target.shape());
+            if self.accumulate {
+                copy_into(&target, &self.target.detach())?;
+            }
+            // A bad index is reported by the run that counts.
+            Scatter { target: &target, site: 0, ..*self }.run_as_chosen(run, op)?;
+            Ok(smallvec![target])
+        })?;
+        choice.run(|| self.run_as_chosen(run, op))
+    }
+
+    fn run_as_chosen(&self, run: &mut Run<'_>, op: &'static str) -> Result<()> {
+        let mut params = self.params(op)?;
         let variant = self.target.dtype().storage_variant();
         if params.n == 0 || Self::by_walk(run, &params) {
             run.dispatch(&WALK, variant, &[self.index, self.source, self.target], &params);

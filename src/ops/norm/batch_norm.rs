@@ -105,9 +105,9 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
     let (mean, spread) = match (training, running_mean, running_var) {
         (true, Some(mean), Some(var)) => {
             check_running(&[mean, var], batches, momentum)?;
-            moments(call, &x, domain, true, eps, Some(&Running { mean, var, batches, momentum }))
+            moments(call, &x, domain, true, eps, Some(&Running { mean, var, batches, momentum }))?
         }
-        (true, _, _) => moments(call, &x, domain, true, eps, None),
+        (true, _, _) => moments(call, &x, domain, true, eps, None)?,
         (false, Some(mean), Some(var)) => (vector(mean)?, vector(var)?),
         (false, _, _) => {
             let detail = "needs running_mean and running_var unless `training` is set";
@@ -197,7 +197,7 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
     };
     let (db, dw) = (target(bias_at), target(weight_at));
     if db.is_some() || dw.is_some() {
-        norm.sums(v, &x, &g, domain, db.as_ref(), dw.as_ref());
+        norm.sums(v, &x, &g, domain, db.as_ref(), dw.as_ref())?;
     }
     let mut gradients: SmallVec<[Option<Tensor>; 2]> = smallvec![None; v.inputs_len()];
     if v.needs(0) {

@@ -1,9 +1,12 @@
 //! How a normalisation is cut into dispatches.
 
+use smallvec::smallvec;
+
 use super::*;
 use crate::dtype::DType;
+use crate::engine::tuner::{self, class};
 use crate::ops::elementwise::half_variant;
-use crate::ops::{Run, reduce};
+use crate::ops::{Run, reduce, tune};
 
 /// A contiguous tensor seen as `[outer, count, inner]`: its elements have a number `k` below `count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,12 @@ impl Domain {
     /// Elements with the same `k`.
     pub fn len(&self) -> usize {
         self.outer * self.inner
+    }
+
+    /// What the choice of kernels goes by that walk it.
+    fn key(&self, kernel: &str, dtype: DType) -> tuner::Key {
+        let [outer, count, inner] = [self.outer, self.count, self.inner].map(class);
+        [tuner::number(kernel), outer, count, inner, dtype as u32, 0, 0, 0]
     }
 }
 
@@ -131,6 +140,25 @@ pub(crate) fn moments(
     centered: bool,
     eps: f64,
     running: Option<&Running<'_>>,
+) -> Result<(Tensor, Tensor)> {
+    if x.numel() == 0 {
+        return Ok(moments_as_chosen(run, x, domain, centered, eps, running));
+    }
+    let key = || domain.key("moments", x.dtype());
+    let choice = tune::fastest(run, reduce::FAMILY, key, |run| {
+        let (mean, spread) = moments_as_chosen(run, x, domain, centered, eps, None);
+        Ok(smallvec![mean, spread])
+    })?;
+    Ok(choice.run(|| moments_as_chosen(run, x, domain, centered, eps, running)))
+}
+
+fn moments_as_chosen(
+    run: &mut Run<'_>,
+    x: &Tensor,
+    domain: Domain,
+    centered: bool,
+    eps: f64,
+    running: Option<&Running<'_>>,
 ) -> (Tensor, Tensor) {
     let mut p = NormParams::new(domain, domain, domain, eps);
     p.x_offset = x.offset() as u32;
@@ -167,7 +195,22 @@ pub(crate) fn moments(
 
 /// Means and variances (or their roots) of the elements of each `k` of the contiguous `x`, which has some; the sums of
 /// squares are divided by `divisor`.
-pub(crate) fn variances(run: &mut Run<'_>, x: &Tensor, domain: Domain, divisor: f64, root: bool) -> (Tensor, Tensor) {
+pub(crate) fn variances(
+    run: &mut Run<'_>,
+    x: &Tensor,
+    domain: Domain,
+    divisor: f64,
+    root: bool,
+) -> Result<(Tensor, Tensor)> {
+    let key = || domain.key("variances", x.dtype());
+    let choice = tune::fastest(run, reduce::FAMILY, key, |run| {
+        let (mean, spread) = variances_as_chosen(run, x, domain, divisor, root);
+        Ok(smallvec![mean, spread])
+    })?;
+    Ok(choice.run(|| variances_as_chosen(run, x, domain, divisor, root)))
+}
+
+fn variances_as_chosen(run: &mut Run<'_>, x: &Tensor, domain: Domain, divisor: f64, root: bool) -> (Tensor, Tensor) {
     let mut p = NormParams::new(domain, domain, domain, 0.0);
     p.x_offset = x.offset() as u32;
     (p.mode, p.momentum) = (if root { 3 } else { 2 }, divisor as f32);
@@ -215,6 +258,25 @@ impl Norm<'_> {
     /// For each `k` of `domain` (that of the moments, or that of the weights) the sums of gradients and of gradients times
     /// normalised elements, written to `first` and `second`, as far as they are given.
     pub fn sums(
+        &self,
+        run: &mut Run<'_>,
+        x: &Tensor,
+        g: &Tensor,
+        domain: Domain,
+        first: Option<&Tensor>,
+        second: Option<&Tensor>,
+    ) -> Result<()> {
+        let key = || domain.key("sums", x.dtype());
+        let choice = tune::fastest(run, reduce::FAMILY, key, |run| {
+            let made = [0; 2].map(|_| run.output(DType::F32, &[domain.count]));
+            self.sums_as_chosen(run, x, g, domain, Some(&made[0]), Some(&made[1]));
+            Ok(made.into_iter().collect())
+        })?;
+        choice.run(|| self.sums_as_chosen(run, x, g, domain, first, second));
+        Ok(())
+    }
+
+    fn sums_as_chosen(
         &self,
         run: &mut Run<'_>,
         x: &Tensor,
@@ -317,30 +379,52 @@ fn whole_rows(run: &Run<'_>, rows: Domain) -> Option<bool> {
 impl<'a> Norm<'a> {
     /// Normalises the rows of the contiguous `x` into `y` by their own moments, which are written to `mean` and `spread`
     /// where one kernel does it all; else gives them back, made in parts.
-    pub fn rows(&self, run: &mut Run<'_>, x: &Tensor, y: &Tensor) -> Option<(Tensor, Tensor)> {
-        let Some(alone) = whole_rows(run, self.moments) else {
-            let (mean, spread) = moments(run, x, self.moments, self.centered, self.eps, None);
+    pub fn rows(&self, run: &mut Run<'_>, x: &Tensor, y: &Tensor) -> Result<Option<(Tensor, Tensor)>> {
+        if whole_rows(run, self.moments).is_none() {
+            let (mean, spread) = moments(run, x, self.moments, self.centered, self.eps, None)?;
             Norm { mean: &mean, spread: &spread, ..*self }.apply(run, x, y);
-            return Some((mean, spread));
-        };
+            return Ok(Some((mean, spread)));
+        }
+        let choice = tune::fastest(
+            run,
+            reduce::FAMILY,
+            || self.moments.key("rows", x.dtype()),
+            |run| {
+                let y = run.output(y.dtype(), y.shape());
+                let [mean, spread] = [self.mean, self.spread].map(|t| run.output(DType::F32, t.shape()));
+                Norm { mean: &mean, spread: &spread, ..*self }.rows_as_chosen(run, x, &y);
+                Ok([y, mean, spread].into_iter().collect())
+            },
+        )?;
+        choice.run(|| self.rows_as_chosen(run, x, y));
+        Ok(None)
+    }
+
+    fn rows_as_chosen(&self, run: &mut Run<'_>, x: &Tensor, y: &Tensor) {
         let p = NormParams { y_offset: y.offset() as u32, ..self.params(self.moments, x) };
         let (weight, bias) = (self.weight.unwrap_or(x), self.bias.unwrap_or(x));
+        let alone = whole_rows(run, self.moments).is_some_and(|alone| alone);
         let kernel = if alone { &ROWS_BY_THREAD } else { &ROWS_BY_GROUP };
         run.dispatch(kernel, 0, &[x, weight, bias, y, self.mean, self.spread], &p);
-        None
     }
 
     /// The gradient of rows that were normalised by their own moments.
-    pub fn rows_gradient(&self, run: &mut Run<'_>, x: &Tensor, g: &Tensor, dx: &Tensor) {
-        let Some(alone) = whole_rows(run, self.moments) else {
+    pub fn rows_gradient(&self, run: &mut Run<'_>, x: &Tensor, g: &Tensor, dx: &Tensor) -> Result<()> {
+        if whole_rows(run, self.moments).is_none() {
             let sums = [0; 2].map(|_| run.output(DType::F32, &[self.moments.count]));
-            self.sums(run, x, g, self.moments, Some(&sums[0]), Some(&sums[1]));
-            return self.input_gradient(run, x, g, Some((&sums[0], &sums[1])), dx);
-        };
-        let p =
-            NormParams { g_offset: g.offset() as u32, y_offset: dx.offset() as u32, ..self.params(self.moments, x) };
-        let weight = self.weight.unwrap_or(self.mean);
-        let kernel = if alone { &ROWS_BACKWARD_BY_THREAD } else { &ROWS_BACKWARD_BY_GROUP };
-        run.dispatch(kernel, 0, &[g, self.mean, self.spread, weight, x, dx], &p);
+            self.sums(run, x, g, self.moments, Some(&sums[0]), Some(&sums[1]))?;
+            self.input_gradient(run, x, g, Some((&sums[0], &sums[1])), dx);
+            return Ok(());
+        }
+        let key = || self.moments.key("rows_gradient", x.dtype());
+        tune::with_fastest(run, reduce::FAMILY, key, dx, |run, dx| {
+            let offsets = (g.offset() as u32, dx.offset() as u32);
+            let p = NormParams { g_offset: offsets.0, y_offset: offsets.1, ..self.params(self.moments, x) };
+            let weight = self.weight.unwrap_or(self.mean);
+            let alone = whole_rows(run, self.moments).is_some_and(|alone| alone);
+            let kernel = if alone { &ROWS_BACKWARD_BY_THREAD } else { &ROWS_BACKWARD_BY_GROUP };
+            run.dispatch(kernel, 0, &[g, self.mean, self.spread, weight, x, dx], &p);
+            Ok(())
+        })
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn forward(call: &mut Call<'_>, rows: &Rows) -> Result<Outputs> {
         bias: bias.as_ref(),
         eps: call.attrs().get_float("eps"),
     };
-    let made = if x.numel() > 0 { norm.rows(call, &x, &y) } else { None };
+    let made = if x.numel() > 0 { norm.rows(call, &x, &y)? } else { None };
     let (mean, spread) = made.unwrap_or((mean, spread));
     [&x, &mean, &spread].into_iter().chain(weight.as_ref()).for_each(|t| call.save(t));
     Ok(smallvec![y])
@@ -77,14 +77,14 @@ pub(super) fn vjp(v: &mut Vjp<'_>, rows: &Rows) -> Result<Gradients> {
     if v.needs(0) {
         let dx = v.gradient_output(0);
         if x.numel() > 0 {
-            norm.rows_gradient(v, &x, &g, &dx);
+            norm.rows_gradient(v, &x, &g, &dx)?;
         }
         gradients[0] = Some(dx);
     }
     let [dw, db] = [weight_at, bias_at].map(|at| at.filter(|&i| v.needs(i)).map(|i| (i, v.gradient_output(i))));
     if dw.is_some() || db.is_some() {
         let tensor = |pair: &Option<(usize, Tensor)>| pair.as_ref().map(|(_, t)| t.clone());
-        norm.sums(v, &x, &g, rows.weights, tensor(&db).as_ref(), tensor(&dw).as_ref());
+        norm.sums(v, &x, &g, rows.weights, tensor(&db).as_ref(), tensor(&dw).as_ref())?;
     }
     for (at, gradient) in [dw, db].into_iter().flatten() {
         gradients[at] = Some(gradient);

@@ -5,11 +5,12 @@
 
 use smallvec::{SmallVec, smallvec};
 
-use super::{Cell, StepParams};
+use super::{Cell, FAMILY, StepParams};
 use crate::dtype::DType;
+use crate::engine::tuner::class;
 use crate::ops::matmul::{check_floats, multiply, transposed};
 use crate::ops::reduce::sum::sum_into;
-use crate::ops::{Attrs, Call, Gradients, Outputs, Vjp, cases, copy_into};
+use crate::ops::{Attrs, Call, Gradients, Outputs, Run, Vjp, cases, copy_into, tune};
 use crate::tensor::{Layout, Tensor};
 use crate::{Error, Result};
 
@@ -85,7 +86,34 @@ impl Plan {
             ..bytemuck::Zeroable::zeroed()
         }
     }
+
+    /// Runs all steps, which change what they are given, by the kernel that was measured to be the fastest.
+    fn by_fastest(
+        &self,
+        run: &mut Run<'_>,
+        cell: &Cell,
+        direction: u32,
+        written: &[&Tensor],
+        steps: impl Fn(&mut Run<'_>, &[&Tensor]),
+    ) -> Result<()> {
+        let key = || {
+            let [batch, hidden] = [self.batch, self.hidden].map(class);
+            let kind = [cell.gates as u32, direction, u32::from(self.has_lengths)];
+            [kind[0], kind[1], kind[2], class(self.steps), batch, hidden, 0, 0]
+        };
+        let choice = tune::fastest(run, FAMILY, key, |run| {
+            let copies: Outputs = written.iter().map(|t| run.output(t.dtype(), t.shape())).collect();
+            copies.iter().zip(written).try_for_each(|(copy, t)| copy_into(copy, t))?;
+            steps(run, &copies.iter().collect::<Written<'_>>());
+            Ok(copies)
+        })?;
+        choice.run(|| steps(run, written));
+        Ok(())
+    }
 }
+
+/// What the steps of a layer write, in the order of their bindings.
+type Written<'a> = SmallVec<[&'a Tensor; 4]>;
 
 /// A part of a contiguous tensor: rows of so many columns, that many elements apart.
 fn rows_of(t: &Tensor, first: usize, [rows, columns]: [usize; 2], step: usize) -> Tensor {
@@ -122,23 +150,24 @@ pub(super) fn forward(call: &mut Call<'_>, cell: &'static Cell) -> Result<Output
         }
     }
     let lengths = lengths(call, &plan)?;
-    let kernel = cell.forward.on(call);
-    let operands: SmallVec<[&Tensor; 8]> =
-        [Some(&weight), bias.as_ref().or(Some(&weight)), lengths.as_ref().or(Some(&weight)), Some(&inputs)]
-            .into_iter()
-            .chain([gates.as_ref(), Some(&states), cells.as_ref()])
-            .flatten()
-            .collect();
-    for (place, step) in plan.order().into_iter().enumerate() {
-        let params = plan.params(step, place, &weight);
-        let params = StepParams {
-            depth: params.has_state * hidden as u32,
-            has_bias: plan.bias.into(),
-            bias_offset: bias.as_ref().map_or(0, Tensor::offset) as u32,
-            ..params
-        };
-        call.dispatch(kernel, 0, &operands, &params);
-    }
+    let given = [&weight, bias.as_ref().unwrap_or(&weight), lengths.as_ref().unwrap_or(&weight)];
+    let written: Written<'_> =
+        [Some(&inputs), gates.as_ref(), Some(&states), cells.as_ref()].into_iter().flatten().collect();
+    let steps_of = |run: &mut Run<'_>, written: &[&Tensor]| {
+        let kernel = cell.forward.on(run);
+        let operands: SmallVec<[&Tensor; 8]> = given.iter().chain(written).copied().collect();
+        for (place, step) in plan.order().into_iter().enumerate() {
+            let params = plan.params(step, place, &weight);
+            let params = StepParams {
+                depth: params.has_state * hidden as u32,
+                has_bias: plan.bias.into(),
+                bias_offset: bias.as_ref().map_or(0, Tensor::offset) as u32,
+                ..params
+            };
+            run.dispatch(kernel, 0, &operands, &params);
+        }
+    };
+    plan.by_fastest(call, cell, 0, &written, steps_of)?;
 
     for tensor in [&x, call.input(1), call.input(2), &states] {
         call.save(tensor);
@@ -290,36 +319,34 @@ fn walk_back(v: &mut Vjp<'_>, cell: &'static Cell) -> Result<Walk> {
     if let (Some(carry), Some(dc)) = (&carry, &dc) {
         copy_into(carry, dc)?;
     }
-    let kernel = cell.backward.on(v);
-    let operands: SmallVec<[&Tensor; 8]> = [
-        Some(&w_hh),
-        lengths.as_ref().or(Some(&w_hh)),
-        dy.as_ref().or(Some(&w_hh)),
-        dh.as_ref().or(Some(&w_hh)),
-        Some(&d_gates),
-        gates.as_ref(),
-        Some(&cells),
-        carry.as_ref(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    let mut next = None;
-    for (place, step) in plan.order().into_iter().enumerate().rev() {
-        let params = StepParams {
-            depth: if next.is_some() { (cell.gates * hidden) as u32 } else { 0 },
-            next: next.unwrap_or(0) as u32,
-            has_dy: dy.is_some().into(),
-            has_dh: dh.is_some().into(),
-            has_dc: dc.is_some().into(),
-            dy_offset: dy.as_ref().map_or(0, Tensor::offset) as u32,
-            dh_offset: dh.as_ref().map_or(0, Tensor::offset) as u32,
-            ..plan.params(step, place, &w_hh)
-        };
-        v.dispatch(kernel, 0, &operands, &params);
-        next = Some(step);
-    }
-    drop(operands);
+    let given = [&lengths, &dy, &dh].map(|t| t.as_ref().unwrap_or(&w_hh));
+    let written: Written<'_> = [Some(&d_gates), carry.as_ref()].into_iter().flatten().collect();
+    let steps_of = |run: &mut Run<'_>, written: &[&Tensor]| {
+        let kernel = cell.backward.on(run);
+        let operands: SmallVec<[&Tensor; 8]> = [Some(&w_hh)]
+            .into_iter()
+            .chain(given.map(Some))
+            .chain([Some(written[0]), gates.as_ref(), Some(&cells), written.get(1).copied()])
+            .flatten()
+            .collect();
+        let mut next = None;
+        for (place, step) in plan.order().into_iter().enumerate().rev() {
+            let params = StepParams {
+                depth: if next.is_some() { (cell.gates * hidden) as u32 } else { 0 },
+                next: next.unwrap_or(0) as u32,
+                has_dy: dy.is_some().into(),
+                has_dh: dh.is_some().into(),
+                has_dc: dc.is_some().into(),
+                dy_offset: dy.as_ref().map_or(0, Tensor::offset) as u32,
+                dh_offset: dh.as_ref().map_or(0, Tensor::offset) as u32,
+                ..plan.params(step, place, &w_hh)
+            };
+            run.dispatch(kernel, 0, &operands, &params);
+            next = Some(step);
+        }
+    };
+    plan.by_fastest(v, cell, 1, &written, steps_of)?;
+    drop(written);
     Ok(Walk { plan, x, w_ih, w_hh, states, lengths, d_gates, carry })
 }
 

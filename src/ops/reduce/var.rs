@@ -51,7 +51,7 @@ fn forward(call: &mut Call<'_>, root: bool) -> Result<Outputs> {
         return Ok(outputs);
     }
     let divisor = (domain.len() as f64 - call.attrs().get_int("correction") as f64).max(0.0);
-    let (mean, spread) = variances(call, &moved, domain, divisor, root);
+    let (mean, spread) = variances(call, &moved, domain, divisor, root)?;
     let outputs: Outputs = smallvec![spread.try_reshape(&shape[..])?, mean.try_reshape(&shape[..])?];
     [x, &outputs[0], &outputs[1]].into_iter().for_each(|t| call.save(t));
     Ok(outputs)
