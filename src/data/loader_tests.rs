@@ -46,6 +46,32 @@ impl Dataset for Numbers {
     }
 }
 
+/// Numbers whose samples wait until four threads are at one.
+struct Meeting {
+    numbers: Numbers,
+    arrived: Mutex<usize>,
+    everyone: Condvar,
+}
+
+impl Dataset for Meeting {
+    fn len(&self) -> usize {
+        self.numbers.len()
+    }
+    fn fields(&self) -> &[Field] {
+        self.numbers.fields()
+    }
+    fn fill(&self, index: usize, sample: &mut Sample<'_>) -> Result<()> {
+        let mut arrived = self.arrived.lock().unwrap();
+        *arrived += 1;
+        self.everyone.notify_all();
+        let patience = Duration::from_secs(10);
+        let (arrived, waited) = self.everyone.wait_timeout_while(arrived, patience, |arrived| *arrived < 4).unwrap();
+        assert!(!waited.timed_out(), "only {} threads load at a time", *arrived);
+        drop(arrived);
+        self.numbers.fill(index, sample)
+    }
+}
+
 /// The first column of `x` of every batch, batch by batch; indices must say the same.
 fn contents(epoch: Epoch) -> Vec<Vec<i32>> {
     let rows = |batch: Batch| {
@@ -101,15 +127,11 @@ fn batches_and_random_draws_do_not_depend_on_the_number_of_workers() {
 
 #[test]
 fn workers_share_the_work() {
-    let time = |workers| {
-        let data = Numbers { pause: Duration::from_millis(2), ..numbers(64) };
-        let loader = DataLoader::new(data).batch_size(4).num_workers(workers);
-        let start = Instant::now();
-        assert_eq!(loader.epoch(0).count(), 16);
-        start.elapsed()
-    };
-    let (one, four) = (time(1), time(4));
-    assert!(four < one * 2 / 3, "four workers took {four:?}, one {one:?}");
+    // Nobody gets past the first sample before four are at theirs.
+    let data = Arc::new(Meeting { numbers: numbers(64), arrived: Mutex::new(0), everyone: Condvar::new() });
+    let loader = DataLoader::new(data.clone()).batch_size(4).num_workers(4);
+    assert_eq!(contents(loader.epoch(0)).len(), 16);
+    assert_eq!(*data.arrived.lock().unwrap(), 64);
 }
 
 #[test]
