@@ -1,4 +1,4 @@
-//! Elementwise kernels by how their operands lie.
+//! Elementwise kernels, and sums, by how their operands lie.
 //!
 //!     cargo bench --bench elementwise [-- part of a name]
 //!
@@ -94,6 +94,13 @@ fn main() {
     row("copy of every second", 1, 1 << 20, Box::new(move || drop(x.copy())));
     let x = uniform(&[1024, 1]).expand([1024, 1024]);
     row("copy of a column that is repeated", 1, 1 << 20, Box::new(move || drop(x.copy())));
+    for (lie, rows, columns) in [("one by one", 1025, 1023), ("in vectors", 1024, 1024)] {
+        let x = uniform(&[rows, columns]);
+        for (name, dims) in [("rows", &[1][..]), ("columns", &[0]), ("all", &[0, 1])] {
+            let x = x.clone();
+            row(&format!("sum of {name} {lie}"), 0, x.numel(), Box::new(move || drop(x.sum_dims(dims, false))));
+        }
+    }
     chains(&device, &only);
 }
 

@@ -22,7 +22,7 @@ fn row_start(row: u32) -> u32 {
 fn largest_of(base: u32, first: u32, step: u32) -> f32 {
     var largest = -3.4028235e38;
     for (var j = first; j < params.r; j += step) {
-        largest = max(largest, x[base + element_offset(j)]);
+        largest = max(largest, x[base + row_offset(j)]);
     }
     return largest;
 }
@@ -30,7 +30,7 @@ fn largest_of(base: u32, first: u32, step: u32) -> f32 {
 fn sum_of(base: u32, first: u32, step: u32, largest: f32) -> f32 {
     var sum = 0.0;
     for (var j = first; j < params.r; j += step) {
-        sum += lg_exp(x[base + element_offset(j)] - largest);
+        sum += lg_exp(x[base + row_offset(j)] - largest);
     }
     return sum;
 }
@@ -45,7 +45,7 @@ fn write(row: u32, base: u32, first: u32, step: u32, largest: f32, sum: f32) {
         by = lg_log(sum);
     }
     for (var j = first; j < params.r; j += step) {
-        let distance = lg_keep(x[base + element_offset(j)] - largest);
+        let distance = lg_keep(x[base + row_offset(j)] - largest);
         var v = distance - by;
         if LOG == 0u {
             v = lg_exp(distance) / by;

@@ -50,3 +50,17 @@ fn output_base(output: u32) -> u32 {
 fn element_offset(j: u32) -> u32 {
     return dims_offset(j, params.kept_rank, params.rank);
 }
+
+// Whether the elements of an output lie the same step apart: a walk without `element_offset` takes half the time on lavapipe.
+fn in_one_dim() -> bool {
+    return params.rank <= params.kept_rank + 1u;
+}
+
+fn element_step() -> u32 {
+    return params.strides[params.kept_rank >> 2u][params.kept_rank & 3u];
+}
+
+// `element_offset` of an operation that reduces one dim only.
+fn row_offset(j: u32) -> u32 {
+    return j * element_step();
+}

@@ -67,7 +67,7 @@ fn by_thread(
     var total = p.before;
     for (var i = 0u; i < p.end - p.first; i += 1u) {
         let j = element_of(p, i);
-        total = combine(total, x[p.base + element_offset(j)]);
+        total = combine(total, x[p.base + row_offset(j)]);
         y[p.start + j * params.inner] = total;
     }
 }
@@ -92,7 +92,7 @@ fn by_group(
         let end = min(first + ITEMS, len);
         var own = elem(PRODUCT);
         for (var i = first; i < end; i += 1u) {
-            own = combine(own, x[p.base + element_offset(element_of(p, i))]);
+            own = combine(own, x[p.base + row_offset(element_of(p, i))]);
         }
         // All lanes up to each (Hillis and Steele 1986).
         lanes[local] = own;
@@ -114,7 +114,7 @@ fn by_group(
         workgroupBarrier();
         for (var i = first; i < end; i += 1u) {
             let j = element_of(p, i);
-            total = combine(total, x[p.base + element_offset(j)]);
+            total = combine(total, x[p.base + row_offset(j)]);
             y[p.start + j * params.inner] = total;
         }
     }

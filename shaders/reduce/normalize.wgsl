@@ -28,7 +28,7 @@ fn row_start(row: u32) -> u32 {
 fn largest_of(base: u32, first: u32, step: u32) -> u32 {
     var largest = 0u;
     for (var j = first; j < params.r; j += step) {
-        largest = max(largest, bitcast<u32>(x[base + element_offset(j)]) & 0x7fffffffu);
+        largest = max(largest, bitcast<u32>(x[base + row_offset(j)]) & 0x7fffffffu);
     }
     return largest;
 }
@@ -42,7 +42,7 @@ fn squares_of(base: u32, first: u32, step: u32, exponent: u32) -> f32 {
     let factor = bitcast<f32>((254u - exponent) << 23u);
     var sum = 0.0;
     for (var j = first; j < params.r; j += step) {
-        let v = x[base + element_offset(j)] * factor;
+        let v = x[base + row_offset(j)] * factor;
         sum += v * v;
     }
     return sum;
@@ -64,7 +64,7 @@ fn write(row: u32, base: u32, first: u32, step: u32, exponent: u32, squares: f32
     }
     let start = params.result_offset + row_start(row);
     for (var j = first; j < params.r; j += step) {
-        y[start + j * params.inner] = lg_divide(x[base + element_offset(j)] * factor, by);
+        y[start + j * params.inner] = lg_divide(x[base + row_offset(j)] * factor, by);
     }
 }
 

@@ -21,13 +21,13 @@ fn write(row: u32, first: u32, end: u32, before: f32, behind: f32) {
     var left = before;
     for (var j = first; j < end; j += 1u) {
         dx[place(row, j)] = left;
-        left *= x[base + element_offset(j)];
+        left *= x[base + row_offset(j)];
     }
     var right = behind * g[row];
     for (var j = end; j > first; j -= 1u) {
         let at = place(row, j - 1u);
         dx[at] *= right;
-        right *= x[base + element_offset(j - 1u)];
+        right *= x[base + row_offset(j - 1u)];
     }
 }
 
@@ -63,7 +63,7 @@ fn by_group(
     let end = min(first + stretch, params.r);
     var own = 1.0;
     for (var j = first; j < end; j += 1u) {
-        own *= x[base + element_offset(j)];
+        own *= x[base + row_offset(j)];
     }
     lanes[local] = own;
     workgroupBarrier();

@@ -23,8 +23,15 @@ fn by_thread(
     let first = i % params.splits * params.part;
     let end = min(first + params.part, params.r);
     var sum = identity();
-    for (var j = first; j < end; j += 1u) {
-        sum = combine(sum, x[base + element_offset(j)]);
+    if in_one_dim() {
+        let step = element_step();
+        for (var j = first; j < end; j += 1u) {
+            sum = combine(sum, x[base + j * step]);
+        }
+    } else {
+        for (var j = first; j < end; j += 1u) {
+            sum = combine(sum, x[base + element_offset(j)]);
+        }
     }
     y[params.result_offset + i] = finish(sum);
 }

@@ -81,7 +81,7 @@ fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
             // Halves are summed as f32.
             let (half, shape) = (g.dtype().is_half(), v.input_shape(2));
             let db = if half { v.output(DType::F32, shape) } else { v.gradient_output(2) };
-            super::reduce::sum::sum_into(v, &g.try_to_dtype(DType::F32)?, &[0], &db)?;
+            super::reduce::sum::sum_into(v, &g, &[0], &db)?;
             Some(db)
         } else {
             None

@@ -8,7 +8,7 @@
 use smallvec::smallvec;
 
 use super::matmul::check_floats;
-use super::reduce::{FAMILY, ReduceParams};
+use super::reduce::{BY_ROWS, FAMILY, ReduceParams};
 use super::tune::with_fastest;
 use super::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, methods, single};
 use crate::dtype::DType;
@@ -270,7 +270,7 @@ fn dispatch(
     params: ReduceParams,
 ) -> Result<()> {
     let key = || params.key(ways.by_group.name, DType::F32);
-    with_fastest(run, FAMILY, key, result, |run, result| {
+    with_fastest(run, BY_ROWS, key, result, |run, result| {
         let params = ReduceParams { result_offset: result.offset() as u32, ..params };
         let kernel = match by_thread(op, run, params.n, params.r, params.inner)? {
             true if fours(&params) => &ways.by_quads,

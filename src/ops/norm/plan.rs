@@ -145,7 +145,7 @@ pub(crate) fn moments(
         return Ok(moments_as_chosen(run, x, domain, centered, eps, running));
     }
     let key = || domain.key("moments", x.dtype());
-    let choice = tune::fastest(run, reduce::FAMILY, key, |run| {
+    let choice = tune::fastest(run, reduce::BY_ROWS, key, |run| {
         let (mean, spread) = moments_as_chosen(run, x, domain, centered, eps, None);
         Ok(smallvec![mean, spread])
     })?;
@@ -203,7 +203,7 @@ pub(crate) fn variances(
     root: bool,
 ) -> Result<(Tensor, Tensor)> {
     let key = || domain.key("variances", x.dtype());
-    let choice = tune::fastest(run, reduce::FAMILY, key, |run| {
+    let choice = tune::fastest(run, reduce::BY_ROWS, key, |run| {
         let (mean, spread) = variances_as_chosen(run, x, domain, divisor, root);
         Ok(smallvec![mean, spread])
     })?;
@@ -267,7 +267,7 @@ impl Norm<'_> {
         second: Option<&Tensor>,
     ) -> Result<()> {
         let key = || domain.key("sums", x.dtype());
-        let choice = tune::fastest(run, reduce::FAMILY, key, |run| {
+        let choice = tune::fastest(run, reduce::BY_ROWS, key, |run| {
             let made = [0; 2].map(|_| run.output(DType::F32, &[domain.count]));
             self.sums_as_chosen(run, x, g, domain, Some(&made[0]), Some(&made[1]));
             Ok(made.into_iter().collect())
@@ -387,7 +387,7 @@ impl<'a> Norm<'a> {
         }
         let choice = tune::fastest(
             run,
-            reduce::FAMILY,
+            reduce::BY_ROWS,
             || self.moments.key("rows", x.dtype()),
             |run| {
                 let y = run.output(y.dtype(), y.shape());
@@ -417,7 +417,7 @@ impl<'a> Norm<'a> {
             return Ok(());
         }
         let key = || self.moments.key("rows_gradient", x.dtype());
-        tune::with_fastest(run, reduce::FAMILY, key, dx, |run, dx| {
+        tune::with_fastest(run, reduce::BY_ROWS, key, dx, |run, dx| {
             let offsets = (g.offset() as u32, dx.offset() as u32);
             let p = NormParams { g_offset: offsets.0, y_offset: offsets.1, ..self.params(self.moments, x) };
             let weight = self.weight.unwrap_or(self.mean);

@@ -1,6 +1,6 @@
 //! What `cumsum` and `cumprod` share: a scan along a dim, in parts where rows are long.
 
-use super::{Pair, ReduceParams, plan};
+use super::{Pair, ReduceParams, by_thread, split};
 use crate::Result;
 use crate::dtype::DType;
 use crate::engine::{HostCall, Kernel};
@@ -58,7 +58,8 @@ pub(super) fn scan(run: &mut Run<'_>, scan: &Scan, x: &Tensor, dim: i64, reverse
     if x.numel() == 0 {
         return Ok(());
     }
-    let alone = plan(run, &mut params);
+    let alone = by_thread(run, &params);
+    split(&mut params, alone);
     let variant = x.dtype().storage_variant();
     // What the parts before (or behind) each give, in their turn.
     let carry = if params.splits == 1 {

@@ -9,7 +9,7 @@
 use smallvec::smallvec;
 
 use super::sum::{dims, reduction_cases, sum_into};
-use super::{Pair, ReduceParams, grid_by_group, grid_by_thread, reduce, reduced_shape, refuse_empty, twin};
+use super::{Pair, Parts, ReduceParams, grid_by_group, grid_by_thread, reduce, reduced_shape, refuse_empty, twin};
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, HostCall, Item, Kernel, ParamsLayout, Variant};
 use crate::ops::elementwise::{ElementwiseParams, grid};
@@ -85,13 +85,13 @@ static AMIN_BY_GROUP: Kernel = extrema_kernel!("amin", "by_group", grid_by_group
 fn amax_twin(call: &HostCall<'_>) -> Result<()> {
     let largest = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) };
     let least = |dtype| if dtype == DType::I32 { i64::from(i32::MIN) } else { 0 };
-    twin(call, (f64::NEG_INFINITY, largest), (least, i64::max))
+    twin(call, Parts::OfOutput, (f64::NEG_INFINITY, largest), (least, i64::max))
 }
 
 fn amin_twin(call: &HostCall<'_>) -> Result<()> {
     let smallest = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) };
     let greatest = |dtype| if dtype == DType::I32 { i64::from(i32::MAX) } else { i64::from(u32::MAX) };
-    twin(call, (f64::INFINITY, smallest), (greatest, i64::min))
+    twin(call, Parts::OfOutput, (f64::INFINITY, smallest), (greatest, i64::min))
 }
 
 static HITS: Kernel = Kernel {
@@ -144,7 +144,7 @@ static SHARE: Kernel = Kernel {
 pub(crate) static AMAX: Operation = Operation {
     name: "amax",
     kernels: &[&AMAX_BY_THREAD, &AMAX_BY_GROUP, &HITS, &SHARE],
-    forward: |call| forward(call, &Pair { by_thread: &AMAX_BY_THREAD, by_group: &AMAX_BY_GROUP, by_quads: None }),
+    forward: |call| forward(call, &Pair { by_thread: &AMAX_BY_THREAD, by_group: &AMAX_BY_GROUP, quads: None }),
     vjp: Some(vjp),
     cases: extrema_cases,
 };
@@ -153,7 +153,7 @@ pub(crate) static AMAX: Operation = Operation {
 pub(crate) static AMIN: Operation = Operation {
     name: "amin",
     kernels: &[&AMIN_BY_THREAD, &AMIN_BY_GROUP],
-    forward: |call| forward(call, &Pair { by_thread: &AMIN_BY_THREAD, by_group: &AMIN_BY_GROUP, by_quads: None }),
+    forward: |call| forward(call, &Pair { by_thread: &AMIN_BY_THREAD, by_group: &AMIN_BY_GROUP, quads: None }),
     vjp: Some(vjp),
     cases: extrema_cases,
 };

@@ -41,8 +41,8 @@ static MAX_BY_GROUP: Kernel = extrema_dim_kernel!("max_dim", "by_group", grid_by
 static MIN_BY_THREAD: Kernel = extrema_dim_kernel!("min_dim", "by_thread", grid_by_thread, SMALLEST, min_twin);
 static MIN_BY_GROUP: Kernel = extrema_dim_kernel!("min_dim", "by_group", grid_by_group, SMALLEST, min_twin);
 
-static MAX_KERNELS: Pair = Pair { by_thread: &MAX_BY_THREAD, by_group: &MAX_BY_GROUP, by_quads: None };
-static MIN_KERNELS: Pair = Pair { by_thread: &MIN_BY_THREAD, by_group: &MIN_BY_GROUP, by_quads: None };
+static MAX_KERNELS: Pair = Pair { by_thread: &MAX_BY_THREAD, by_group: &MAX_BY_GROUP, quads: None };
+static MIN_KERNELS: Pair = Pair { by_thread: &MIN_BY_THREAD, by_group: &MIN_BY_GROUP, quads: None };
 
 fn max_twin(call: &HostCall<'_>) -> Result<()> {
     extrema_twin(call, |best, v| v > best)

@@ -35,7 +35,7 @@ macro_rules! kernel {
 
 static BY_THREAD: Kernel = kernel!("by_thread", grid_by_thread);
 static BY_GROUP: Kernel = kernel!("by_group", grid_by_group);
-static KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP, by_quads: None };
+static KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP, quads: None };
 
 fn twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
     let p: &ReduceParams = call.params();

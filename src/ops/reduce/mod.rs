@@ -71,6 +71,13 @@ impl ReduceParams {
         })
     }
 
+    /// Cuts outputs into so many parts, or more, of at most so many elements; into whole vectors of four where they lie so.
+    fn cut(&mut self, parts: u32, most: u32) {
+        let part = self.r.div_ceil(parts).clamp(1, most);
+        self.part = if self.is_in_quads() { part.next_multiple_of(4) } else { part };
+        self.splits = self.r.div_ceil(self.part).max(1);
+    }
+
     /// Whether the elements of every output lie in whole vectors of four.
     pub fn is_in_quads(&self) -> bool {
         let (kept, rank) = (self.kept_rank as usize, self.rank as usize);
@@ -83,12 +90,24 @@ impl ReduceParams {
             && self.strides[..last].iter().all(whole)
     }
 
+    /// Whether the elements of four neighbouring outputs lie in whole vectors.
+    pub fn has_quads_of_outputs(&self) -> bool {
+        let kept = self.kept_rank as usize;
+        let whole = |n: &u32| n.is_multiple_of(4);
+        let others = self.strides[..self.rank as usize].iter().enumerate().filter(|(i, _)| *i + 1 != kept);
+        kept > 0
+            && self.strides[kept - 1] == 1
+            && whole(&self.shape[kept - 1])
+            && whole(&self.offset)
+            && others.map(|(_, stride)| stride).all(whole)
+    }
+
     /// What a measured choice goes by: the computation, the sizes, and how the elements of an output lie.
     pub fn key(&self, kernel: &str, dtype: DType) -> tuner::Key {
         let last = (self.rank as usize).wrapping_sub(1);
         let step = self.strides.get(last).copied().unwrap_or(0);
         let dims = self.rank | self.kept_rank << 8;
-        let whole = u32::from(self.is_in_quads());
+        let whole = u32::from(self.is_in_quads()) + 2 * u32::from(self.has_quads_of_outputs());
         let size = |n: u32| tuner::class(n as usize);
         [tuner::number(kernel), size(self.n), size(self.r), dims, size(step), size(self.inner), whole, dtype as u32]
     }
@@ -112,12 +131,24 @@ impl ReduceParams {
 pub(crate) struct Pair {
     pub by_thread: &'static Kernel,
     pub by_group: &'static Kernel,
-    /// In the place of `by_group` for rows of whole vectors of four.
-    pub by_quads: Option<&'static Kernel>,
+    pub quads: Option<Quads>,
+}
+
+/// The kernels of a reduction for elements in whole vectors of four.
+#[derive(Clone, Copy)]
+pub(crate) struct Quads {
+    /// For vectors of elements of one output.
+    pub rows_by_thread: &'static Kernel,
+    pub rows_by_group: &'static Kernel,
+    /// For vectors of elements of four outputs.
+    pub by_columns: &'static Kernel,
 }
 
 /// The family of kernels that reduce, for [`crate::Device::force_choice`].
-pub(crate) const FAMILY: (&str, &[&str]) = ("reduce", &["by_thread", "by_group"]);
+pub(crate) const FAMILY: (&str, &[&str]) = ("reduce", &["by_thread", "by_group", "by_columns"]);
+
+/// The members that softmax and normalisations have too.
+pub(crate) const BY_ROWS: (&str, &[&str]) = (FAMILY.0, &["by_thread", "by_group"]);
 
 /// Outputs from which a thread each keeps a device busy: on a software driver a few vectors for every core, on a GPU
 /// some warps for every multiprocessor.
@@ -131,6 +162,10 @@ const SHORT: u32 = 64;
 /// one and up to eight for its place.
 const PART: (u32, u32) = (4_096, 262_144);
 
+/// Threads that keep a device busy, and elements of their parts at least, so that the second dispatch pays that parts cost:
+/// on a software driver, and on a GPU.
+const THREADS: ((u32, u32), (u32, u32)) = ((128, 1_024), (4_096, 64));
+
 /// Elements of an output that a workgroup should have before splitting it pays.
 const LONG: u32 = 16_384;
 
@@ -139,8 +174,7 @@ const SPREAD: u32 = 256;
 
 /// Whether a thread or a workgroup should reduce each output.
 pub(crate) fn by_thread(run: &Run<'_>, params: &ReduceParams) -> bool {
-    let software = run.device().adapter().is_none_or(|facts| facts.is_software());
-    let busy = if software { BUSY.0 } else { BUSY.1 };
+    let busy = if is_software(run) { BUSY.0 } else { BUSY.1 };
     match run.device().forced_choice(FAMILY.0) {
         Some("by_thread") => true,
         Some("by_group") => false,
@@ -148,33 +182,55 @@ pub(crate) fn by_thread(run: &Run<'_>, params: &ReduceParams) -> bool {
     }
 }
 
-/// Splits long outputs into parts; gives whether a thread each reduces them, and not a workgroup.
+/// Whether the device is a processor.
+fn is_software(run: &Run<'_>) -> bool {
+    run.device().adapter().is_none_or(|facts| facts.is_software())
+}
+
+/// Splits long outputs into parts; gives whether a thread each reduces them, and not a workgroup, whose barriers are dear on
+/// a processor.
 pub(crate) fn plan(run: &Run<'_>, params: &mut ReduceParams) -> bool {
-    let alone = by_thread(run, params);
-    split(params, alone);
+    let alone = match run.device().forced_choice(FAMILY.0) {
+        Some("by_group") => false,
+        _ => is_software(run) || by_thread(run, params),
+    };
+    if alone {
+        split_among_threads(run, params.n, params);
+    } else {
+        split(params, false);
+    }
     alone
 }
 
-/// [`plan`] for a thread or a workgroup each.
+/// Splits long outputs for a thread or a workgroup each.
 fn split(params: &mut ReduceParams, alone: bool) {
     let most = if alone { PART.0 } else { PART.1 };
     let spread = if alone || params.n >= SPREAD { 1 } else { (params.r / LONG).clamp(1, SPREAD) };
-    params.part = params.r.div_ceil(spread).clamp(1, most);
-    params.splits = params.r.div_ceil(params.part).max(1);
+    params.cut(spread, most);
 }
 
-/// [`plan`] for a workgroup each that reads vectors of four.
-fn split_in_quads(params: &mut ReduceParams) {
-    split(params, false);
-    params.part = params.part.next_multiple_of(4);
-    params.splits = params.r.div_ceil(params.part).max(1);
+/// Splits long outputs so that threads have enough to do, of which there are so many for a part of all.
+fn split_among_threads(run: &Run<'_>, threads: u32, params: &mut ReduceParams) {
+    let (busy, least) = if is_software(run) { THREADS.0 } else { THREADS.1 };
+    let spread = busy.div_ceil(threads.max(1)).min(params.r / least).max(1);
+    params.cut(spread, PART.0);
+}
+
+/// Whether a thread should reduce four outputs side by side.
+fn by_columns(run: &Run<'_>, params: &ReduceParams) -> bool {
+    params.has_quads_of_outputs()
+        && match run.device().forced_choice(FAMILY.0) {
+            Some(choice) => choice == "by_columns",
+            None => is_software(run) || !by_thread(run, params),
+        }
 }
 
 /// Reduces `dims` of `x` into the contiguous `y`; the result is multiplied by `scale` (1 for integers).
 pub(crate) fn reduce(run: &mut Run<'_>, pair: &Pair, x: &Tensor, dims: &[usize], y: &Tensor, scale: f32) -> Result<()> {
     let params = ReduceParams::new(pair.by_group.name, x, dims, y)?;
     let key = || params.key(pair.by_group.name, x.dtype());
-    with_fastest(run, FAMILY, key, y, |run, y| reduce_as_chosen(run, pair, params, x, y, scale))
+    let family = if pair.quads.is_some() { FAMILY } else { BY_ROWS };
+    with_fastest(run, family, key, y, |run, y| reduce_as_chosen(run, pair, params, x, y, scale))
 }
 
 /// [`reduce`] by `params`, which tell of all but where `y` lies.
@@ -188,13 +244,18 @@ fn reduce_as_chosen(
 ) -> Result<()> {
     params.result_offset = y.offset() as u32;
     let variant = x.dtype().storage_variant();
-    let kernel = match (plan(run, &mut params), pair.by_quads) {
-        (true, _) => pair.by_thread,
-        (false, Some(by_quads)) if params.is_in_quads() => {
-            split_in_quads(&mut params);
-            by_quads
+    let columns = pair.quads.filter(|_| by_columns(run, &params));
+    let kernel = match (columns, pair.quads.filter(|_| params.is_in_quads())) {
+        (Some(quads), _) => {
+            split_among_threads(run, params.n / 4, &mut params);
+            quads.by_columns
         }
-        (false, _) => pair.by_group,
+        (None, rows) => match (plan(run, &mut params), rows) {
+            (true, None) => pair.by_thread,
+            (false, None) => pair.by_group,
+            (true, Some(quads)) => quads.rows_by_thread,
+            (false, Some(quads)) => quads.rows_by_group,
+        },
     };
     if params.splits == 1 {
         params.scale = scale;
@@ -202,9 +263,11 @@ fn reduce_as_chosen(
         return Ok(());
     }
     params.result_offset = 0;
-    let parts = run.output(x.dtype(), &[params.n as usize, params.splits as usize]);
+    let (n, splits) = (params.n as usize, params.splits as usize);
+    let (shape, dim) = if columns.is_some() { ([splits, n], 0) } else { ([n, splits], 1) };
+    let parts = run.output(x.dtype(), &shape);
     run.dispatch(kernel, variant, &[x, &parts], &params);
-    let params = ReduceParams::new(pair.by_group.name, &parts, &[1], y)?;
+    let params = ReduceParams::new(pair.by_group.name, &parts, &[dim], y)?;
     reduce_as_chosen(run, pair, params, &parts, y, scale)
 }
 
@@ -218,6 +281,11 @@ pub(crate) fn grid_by_group(params: &Params<'_>) -> Grid {
     Grid::groups(u64::from(p.n * p.splits)).work(u64::from(p.n) * u64::from(p.r.max(WORKGROUP)) * 4)
 }
 
+pub(crate) fn grid_by_columns(params: &Params<'_>) -> Grid {
+    let p: &ReduceParams = params.get();
+    Grid::elements(p.n / 4 * p.splits).work(u64::from(p.n) * u64::from(p.r) * 2)
+}
+
 /// Sums: as for matrix products, in the square root of the number of terms.
 pub(crate) fn sum_bound(params: &Params<'_>) -> Bound {
     Bound::Magnitude { ulps: 2.0 + 2.0 * f64::from(params.get::<ReduceParams>().part).sqrt() }
@@ -226,15 +294,23 @@ pub(crate) fn sum_bound(params: &Params<'_>) -> Bound {
 /// How two partial results become one.
 pub(crate) type Combine<T> = fn(T, T) -> T;
 
-/// The twin of both kernels: identity, combine, finish, on floats and on integers in 64 bits.
+/// How the results of parts lie: those of an output side by side, or those of all outputs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parts {
+    OfOutput,
+    OfAll,
+}
+
+/// The twin of all kernels: identity, combine, finish, on floats and on integers in 64 bits.
 pub(crate) fn twin(
     call: &HostCall<'_>,
+    parts: Parts,
     floats: (f64, Combine<f64>),
     ints: (fn(DType) -> i64, Combine<i64>),
 ) -> Result<()> {
-    let outputs = outputs(call.params());
+    let outputs = outputs(call.params(), parts);
     match call.variant() {
-        0 => return float_twin(call, floats.0, floats.1),
+        0 => return float_twin(call, parts, floats.0, floats.1),
         1 => {
             let (x, mut y) = (call.ints(0), call.ints_mut(1));
             for (at, places) in outputs {
@@ -252,21 +328,25 @@ pub(crate) fn twin(
 }
 
 /// [`twin`] of floats.
-pub(crate) fn float_twin(call: &HostCall<'_>, identity: f64, combine: Combine<f64>) -> Result<()> {
+pub(crate) fn float_twin(call: &HostCall<'_>, parts: Parts, identity: f64, combine: Combine<f64>) -> Result<()> {
     let p: &ReduceParams = call.params();
     let (x, mut y) = (call.floats(0), call.floats_mut(1));
-    for (at, places) in outputs(p) {
+    for (at, places) in outputs(p, parts) {
         y[at] = places.fold(identity, |acc, i| combine(acc, x[i])) * f64::from(p.scale);
     }
     Ok(())
 }
 
 /// The outputs, or parts of them: where each lies, and where its elements do.
-fn outputs(p: &ReduceParams) -> impl Iterator<Item = (usize, impl Iterator<Item = usize>)> {
+fn outputs(p: &ReduceParams, parts: Parts) -> impl Iterator<Item = (usize, impl Iterator<Item = usize>)> {
     (0..p.n * p.splits).map(move |i| {
-        let first = i % p.splits * p.part;
+        let (output, part) = match parts {
+            Parts::OfOutput => (i / p.splits, i % p.splits),
+            Parts::OfAll => (i % p.n, i / p.n),
+        };
+        let first = part * p.part;
         let range = first..(first + p.part).min(p.r);
-        let base = p.output_base(i / p.splits);
+        let base = p.output_base(output);
         ((p.result_offset + i) as usize, range.map(move |j| base + p.element_offset(j)))
     })
 }

@@ -5,7 +5,7 @@
 
 use smallvec::smallvec;
 
-use super::{Pair, ReduceParams, grid_by_group, grid_by_thread, reduce, reduce_kernel, reduced_shape, twin};
+use super::{Pair, Parts, ReduceParams, grid_by_group, grid_by_thread, reduce, reduce_kernel, reduced_shape, twin};
 use crate::Result;
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, HostCall, Kernel, Params, ParamsLayout, Variant};
@@ -17,7 +17,7 @@ static BY_THREAD: Kernel = reduce_kernel!("prod", "by_thread", grid_by_thread, p
 static BY_GROUP: Kernel = reduce_kernel!("prod", "by_group", grid_by_group, prod_twin, product_bound);
 
 /// The kernels of a product.
-pub(super) static PROD_KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP, by_quads: None };
+pub(super) static PROD_KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP, quads: None };
 
 /// Half an ulp a factor.
 pub(super) fn product_bound(params: &Params<'_>) -> Bound {
@@ -25,7 +25,7 @@ pub(super) fn product_bound(params: &Params<'_>) -> Bound {
 }
 
 fn prod_twin(call: &HostCall<'_>) -> Result<()> {
-    twin(call, (1.0, |a, b| a * b), (|_| 1, |a, b| a.wrapping_mul(b)))
+    twin(call, Parts::OfOutput, (1.0, |a, b| a * b), (|_| 1, |a, b| a.wrapping_mul(b)))
 }
 
 macro_rules! backward_kernel {

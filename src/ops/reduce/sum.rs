@@ -5,8 +5,8 @@
 use smallvec::smallvec;
 
 use super::{
-    Pair, ReduceParams, float_twin, grid_by_group, grid_by_thread, reduce, reduce_kernel, reduced_shape,
-    split_in_quads, spread, sum_bound, twin,
+    Pair, Parts, Quads, ReduceParams, float_twin, grid_by_columns, grid_by_group, grid_by_thread, reduce,
+    reduce_kernel, reduced_shape, split, split_among_threads, spread, sum_bound, twin,
 };
 use crate::Result;
 use crate::dtype::DType;
@@ -19,32 +19,63 @@ use crate::tensor::shape::dim_indices;
 static BY_THREAD: Kernel = reduce_kernel!("sum", "by_thread", grid_by_thread, sum_twin, |p| sum_bound(p));
 static BY_GROUP: Kernel = reduce_kernel!("sum", "by_group", grid_by_group, sum_twin, |p| sum_bound(p));
 
-const QUADS: Kernel = reduce_kernel!("reduce_quads", "sum", "by_quads", grid_by_group, sum_twin, |p| sum_bound(p));
-static BY_QUADS: Kernel = Kernel { source: &["#import common/quads\n", QUADS.source[0], QUADS.source[1]], ..QUADS };
+const QUADS: Kernel = reduce_kernel!("reduce_quads", "sum", "rows_by_group", grid_by_group, sum_twin, |p| sum_bound(p));
+static ROWS_BY_GROUP: Kernel =
+    Kernel { source: &["#import common/quads\n", QUADS.source[0], QUADS.source[1]], ..QUADS };
+static ROWS_BY_THREAD: Kernel =
+    Kernel { name: "sum.rows_by_thread", entry: "rows_by_thread", grid: grid_by_thread, ..ROWS_BY_GROUP };
+static BY_COLUMNS: Kernel = Kernel {
+    name: "sum.by_columns",
+    entry: "by_columns",
+    grid: grid_by_columns,
+    reference: |call| twin(call, Parts::OfAll, (0.0, |a, b| a + b), (|_| 0, |a, b| a.wrapping_add(b))),
+    ..ROWS_BY_GROUP
+};
 
-/// [`BY_QUADS`] of numbers of half the width, into f32.
-static BY_HALF_QUADS: Kernel = Kernel {
-    name: "sum.by_half_quads",
+/// [`ROWS_BY_GROUP`] of numbers of half the width, into f32.
+static HALF_ROWS_BY_GROUP: Kernel = Kernel {
+    name: "sum.half_rows_by_group",
     source: &["#import common/quads_half\n", QUADS.source[0], QUADS.source[1]],
     variants: &[
         Variant::new("f16", &[Item::Alias("elem", "f32"), Item::F16]),
         Variant::new("bf16", &[Item::Alias("elem", "f32"), Item::BF16]),
     ],
-    reference: |call| float_twin(call, 0.0, |a, b| a + b),
+    reference: |call| float_twin(call, Parts::OfOutput, 0.0, |a, b| a + b),
     ..QUADS
 };
 
+/// [`BY_COLUMNS`] of such numbers.
+static HALF_BY_COLUMNS: Kernel = Kernel {
+    name: "sum.half_by_columns",
+    entry: "by_columns",
+    grid: grid_by_columns,
+    reference: |call| float_twin(call, Parts::OfAll, 0.0, |a, b| a + b),
+    ..HALF_ROWS_BY_GROUP
+};
+
 /// The kernels of a sum.
-pub(crate) static SUM_KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP, by_quads: Some(&BY_QUADS) };
+pub(crate) static SUM_KERNELS: Pair = Pair {
+    by_thread: &BY_THREAD,
+    by_group: &BY_GROUP,
+    quads: Some(Quads { rows_by_thread: &ROWS_BY_THREAD, rows_by_group: &ROWS_BY_GROUP, by_columns: &BY_COLUMNS }),
+};
 
 fn sum_twin(call: &HostCall<'_>) -> Result<()> {
-    twin(call, (0.0, |a, b| a + b), (|_| 0, |a, b| a.wrapping_add(b)))
+    twin(call, Parts::OfOutput, (0.0, |a, b| a + b), (|_| 0, |a, b| a.wrapping_add(b)))
 }
 
 /// The operation `sum`.
 pub(crate) static SUM: Operation = Operation {
     name: "sum",
-    kernels: &[&BY_THREAD, &BY_GROUP, &BY_QUADS, &BY_HALF_QUADS],
+    kernels: &[
+        &BY_THREAD,
+        &BY_GROUP,
+        &ROWS_BY_THREAD,
+        &ROWS_BY_GROUP,
+        &BY_COLUMNS,
+        &HALF_ROWS_BY_GROUP,
+        &HALF_BY_COLUMNS,
+    ],
     forward: |call| {
         let x = call.input(0);
         let dims = dim_indices(call.op(), call.attrs().get_ints("dim"), x.dim())?;
@@ -65,18 +96,26 @@ pub(crate) static SUM: Operation = Operation {
 pub(crate) fn sum_into(run: &mut Run<'_>, x: &Tensor, dims: &[usize], y: &Tensor) -> Result<()> {
     let Some(variant) = half_variant(x.dtype()) else { return reduce(run, &SUM_KERNELS, x, dims, y, 1.0) };
     let mut params = ReduceParams::new("sum", x, dims, y)?;
-    if !params.is_in_quads() {
+    let columns = params.has_quads_of_outputs();
+    let kernel = if columns {
+        split_among_threads(run, params.n / 4, &mut params);
+        &HALF_BY_COLUMNS
+    } else if params.is_in_quads() {
+        split(&mut params, false);
+        &HALF_ROWS_BY_GROUP
+    } else {
         return reduce(run, &SUM_KERNELS, &x.detach().try_to_dtype(DType::F32)?, dims, y, 1.0);
-    }
-    split_in_quads(&mut params);
+    };
     if params.splits == 1 {
-        run.dispatch(&BY_HALF_QUADS, variant, &[x, y], &params);
+        run.dispatch(kernel, variant, &[x, y], &params);
         return Ok(());
     }
     params.result_offset = 0;
-    let parts = run.output(DType::F32, &[params.n as usize, params.splits as usize]);
-    run.dispatch(&BY_HALF_QUADS, variant, &[x, &parts], &params);
-    reduce(run, &SUM_KERNELS, &parts, &[1], y, 1.0)
+    let (n, splits) = (params.n as usize, params.splits as usize);
+    let (shape, dim) = if columns { ([splits, n], 0) } else { ([n, splits], 1) };
+    let parts = run.output(DType::F32, &shape);
+    run.dispatch(kernel, variant, &[x, &parts], &params);
+    reduce(run, &SUM_KERNELS, &parts, &[dim], y, 1.0)
 }
 
 fn sum_cases() -> Vec<cases::Case> {
@@ -91,6 +130,16 @@ fn sum_cases() -> Vec<cases::Case> {
     };
     list.push(case("channels by fours", &[5, 3, 6, 8], &[0, 2, 3]));
     list.push(case("longest by fours", &[2, 150_004], &[1]));
+    list.push(case("rows by fours", &[70, 12], &[1]));
+    list.push(case("long rows by fours", &[70, 5_000], &[1]));
+    list.push(case("columns by fours", &[7, 3, 8], &[0]));
+    list.push(case("columns inside by fours", &[3, 7, 12], &[1]));
+    list.push(case("columns of two dims by fours", &[3, 5, 4, 4], &[0, 2]));
+    list.push(case("long columns by fours", &[20_003, 8], &[0]));
+    list.push(Case::new("columns of i32", vec![Input::ints(&[9, 4], -9, 9)]).attrs(dims(&[0], false)));
+    list.push(
+        Case::new("columns of u32", vec![Input::ints(&[600, 8], 0, 9).dtype(DType::U32)]).attrs(dims(&[0], false)),
+    );
     list
 }
 

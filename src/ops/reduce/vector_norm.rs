@@ -34,7 +34,7 @@ macro_rules! kernel {
 
 static BY_THREAD: Kernel = kernel!("by_thread", grid_by_thread);
 static BY_GROUP: Kernel = kernel!("by_group", grid_by_group);
-static KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP, by_quads: None };
+static KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP, quads: None };
 
 static BACKWARD: Kernel = Kernel {
     name: "vector_norm_backward.main",
