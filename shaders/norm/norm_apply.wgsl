@@ -20,16 +20,8 @@
 @group(0) @binding(6) var<storage, read> sum_gx: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dx: array<word>;
 
-// Elements that a workgroup takes: STEPS for every thread.
-const STEPS: u32 = 16u;
-const CHUNK: u32 = WG * STEPS;
-
-fn reciprocal_deviation(m: u32) -> f32 {
-    let v = spread[params.spread_offset + m];
-    if params.from_variance == 1u {
-        return 1.0 / lg_sqrt(v + params.eps);
-    }
-    return v;
+fn deviation_at(m: u32) -> f32 {
+    return reciprocal_deviation(spread[params.spread_offset + m]);
 }
 
 fn weight_of(a: u32) -> f32 {
@@ -44,25 +36,6 @@ fn bias_of(a: u32) -> f32 {
         return bias[params.bias_offset + a];
     }
     return 0.0;
-}
-
-// What a workgroup of SEGMENTS takes: places from `first` to `end` of elements with the same k.
-struct Segment {
-    k: u32,
-    first: u32,
-    end: u32,
-}
-
-fn segment_of(number: u32) -> Segment {
-    let chunks = (params.inner + CHUNK - 1u) / CHUNK;
-    let run = number / chunks;
-    let first = (number - run * chunks) * CHUNK;
-    let base = run * params.inner;
-    return Segment(run % params.count, base + first, base + min(first + CHUNK, params.inner));
-}
-
-fn elements() -> u32 {
-    return params.outer * params.count * params.inner;
 }
 
 fn read_x(i: u32) -> f32 {
@@ -88,7 +61,7 @@ fn normalised(i: u32) -> f32 {
     let m = moments_at(i);
     let a = weight_at(i);
     let distance = read_x(i) - mean[params.mean_offset + m];
-    return distance * reciprocal_deviation(m) * weight_of(a) + bias_of(a);
+    return distance * deviation_at(m) * weight_of(a) + bias_of(a);
 }
 
 @compute @workgroup_size(WG)
@@ -101,7 +74,7 @@ fn forward(
     if SEGMENTS == 1u {
         let segment = segment_of(number);
         let center = mean[params.mean_offset + segment.k];
-        let scale = reciprocal_deviation(segment.k) * weight_of(segment.k);
+        let scale = deviation_at(segment.k) * weight_of(segment.k);
         let shift = bias_of(segment.k);
         let end = min(segment.end, elements());
         for (var i = segment.first + PER_WORD * local; i < end; i += PER_WORD * WG) {
@@ -123,7 +96,7 @@ fn gradient_at(i: u32, share: f32) -> f32 {
     }
     let m = moments_at(i);
     let w = weight_of(weight_at(i));
-    let r = reciprocal_deviation(m);
+    let r = deviation_at(m);
     let distance = read_input(i) - mean[params.mean_offset + m];
     var d = read_g(i);
     if params.mode != 1u {
@@ -155,7 +128,7 @@ fn backward(
     if SEGMENTS == 1u {
         let segment = segment_of(number);
         let center = mean[params.mean_offset + segment.k];
-        let r = reciprocal_deviation(segment.k);
+        let r = deviation_at(segment.k);
         let scale = r * weight_of(segment.k);
         var common_part = 0.0;
         var slope = 0.0;

@@ -19,12 +19,8 @@
 @group(0) @binding(0) var<storage, read> made: array<f32>;
 @group(0) @binding(1) var<storage, read_write> sums: array<f32>;
 
-fn reciprocal_deviation(m: u32) -> f32 {
-    let v = spread[params.spread_offset + m];
-    if params.from_variance == 1u {
-        return 1.0 / lg_sqrt(v + params.eps);
-    }
-    return v;
+fn deviation_at(m: u32) -> f32 {
+    return reciprocal_deviation(spread[params.spread_offset + m]);
 }
 
 fn sums_of(k: u32, first: u32, end: u32, step: u32) -> vec2<f32> {
@@ -34,7 +30,7 @@ fn sums_of(k: u32, first: u32, end: u32, step: u32) -> vec2<f32> {
     var scale = 0.0;
     if SHARED != 2u {
         center = mean[params.mean_offset + k];
-        scale = reciprocal_deviation(k);
+        scale = deviation_at(k);
     }
     // Elements of one run share their moments too. Runs of one element lie a sample apart, and so do their moments.
     var m = w.place / params.m_inner;
@@ -49,7 +45,7 @@ fn sums_of(k: u32, first: u32, end: u32, step: u32) -> vec2<f32> {
                 }
                 run = start;
                 center = mean[params.mean_offset + m];
-                scale = reciprocal_deviation(m);
+                scale = deviation_at(m);
                 m += m_step;
             }
         }

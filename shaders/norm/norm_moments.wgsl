@@ -50,24 +50,9 @@ fn deviations_of(k: u32, first: u32, end: u32, step: u32, center: f32) -> vec2<f
 
 fn store(k: u32, split: u32, center: f32, sums: vec2<f32>) {
     let at = split * params.count + k;
-    let n = f32(elements_of_part(split));
-    var middle = 0.0;
-    var squares = sums.y;
-    if params.centered == 1u {
-        let rest = sums.x / n;
-        middle = center;
-        // Around an infinite mean nothing can be corrected.
-        if is_finite(rest) {
-            middle += rest;
-        }
-        squares -= sums.x * rest;
-        // A comparison is false for a NaN, which so stays.
-        if squares < 0.0 {
-            squares = 0.0;
-        }
-    }
-    parts[at] = middle;
-    parts[params.splits * params.count + at] = squares;
+    let corrected = corrected_by(center, sums, f32(elements_of_part(split)));
+    parts[at] = corrected.x;
+    parts[params.splits * params.count + at] = corrected.y;
 }
 
 // A thread for every part.

@@ -21,32 +21,6 @@
 @group(0) @binding(4) var<storage, read> input: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;
 
-// The number of an element's weight, without a division for every element: a row's weights follow one another.
-struct Weights {
-    a: u32,
-    l: u32,
-    step_a: u32,
-    step_l: u32,
-}
-
-fn weights_from(row: u32, first: u32, step: u32) -> Weights {
-    let place = row * params.inner + first;
-    let a = place / params.a_inner;
-    let step_a = step / params.a_inner;
-    return Weights(a % params.a_count, place - a * params.a_inner, step_a, step - step_a * params.a_inner);
-}
-
-fn next_weight(w: Weights) -> Weights {
-    var v = w;
-    v.a += v.step_a;
-    v.l += v.step_l;
-    if v.l >= params.a_inner {
-        v.l -= params.a_inner;
-        v.a += 1u;
-    }
-    return v;
-}
-
 fn sum_of(start: u32, first: u32, step: u32) -> f32 {
     var sum = 0.0;
     for (var j = first; j < params.inner; j += step) {
@@ -63,27 +37,6 @@ fn deviations_of(start: u32, first: u32, step: u32, center: f32) -> vec2<f32> {
         sums += vec2<f32>(d, d * d);
     }
     return sums;
-}
-
-// Mean and reciprocal standard deviation.
-fn moments_of(center: f32, sums: vec2<f32>) -> vec2<f32> {
-    let n = f32(params.inner);
-    var middle = 0.0;
-    var squares = sums.y;
-    if params.centered == 1u {
-        let rest = sums.x / n;
-        middle = center;
-        // Around an infinite mean nothing can be corrected.
-        if is_finite(rest) {
-            middle += rest;
-        }
-        squares -= sums.x * rest;
-        // A comparison is false for a NaN, which so stays.
-        if squares < 0.0 {
-            squares = 0.0;
-        }
-    }
-    return vec2<f32>(middle, 1.0 / lg_sqrt(squares / n + params.eps));
 }
 
 fn write(row: u32, first: u32, step: u32, moments: vec2<f32>) {

@@ -38,6 +38,14 @@ pub(crate) static BATCH_NORM: Operation = Operation {
         &super::MERGE_RUNNING,
         &super::APPLY,
         &super::HALF_APPLY,
+        &super::MOMENTS_BY_QUADS,
+        &super::HALF_MOMENTS_BY_QUADS,
+        &super::SUMS_BY_QUADS,
+        &super::HALF_SUMS_BY_QUADS,
+        &super::APPLY_QUADS,
+        &super::INPUT_GRADIENT_QUADS,
+        &super::HALF_APPLY_QUADS,
+        &super::HALF_INPUT_GRADIENT_QUADS,
         &super::SUMS_BY_THREAD,
         &super::HALF_SUMS_BY_THREAD,
         &super::SUMS_BY_GROUP,
@@ -293,6 +301,7 @@ fn cases() -> Vec<cases::Case> {
         list.push(half("typical", &[3, 4, 5, 5], all, true));
         list.push(half("segments", &[3, 4, 6, 6], all, true));
         list.push(half("an odd number", &[3, 3, 5], affine, true));
+        list.push(half("segments in pairs", &[3, 4, 6, 7], all, true));
         list.push(half("odd segments", &[2, 3, 5, 7], affine, true));
         list.push(half("plain", &[4, 3], plain, true));
         list.push(half("large", &[5, 3, 29, 40], all, true));

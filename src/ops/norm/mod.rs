@@ -51,7 +51,7 @@ params! {
     }
 }
 
-/// Elements that a workgroup of the kernels that write every element takes: `CHUNK` in `shaders/norm/norm_apply.wgsl`.
+/// Elements that a workgroup of the kernels that write every element takes: `CHUNK` in `shaders/common/norm.wgsl`.
 const CHUNK: u32 = 16 * WORKGROUP;
 
 macro_rules! norm_kernel {
@@ -111,6 +111,19 @@ pub(crate) static HALF_MOMENTS_BY_THREAD: Kernel =
     half_kernel!(MOMENTS_BY_THREAD, "norm_moments.half_by_thread", Variant::HALVES);
 pub(crate) static HALF_MOMENTS_BY_GROUP: Kernel =
     half_kernel!(MOMENTS_BY_GROUP, "norm_moments.half_by_group", Variant::HALVES);
+
+/// [`MOMENTS_BY_THREAD`] of runs and parts in whole vectors of four.
+pub(crate) static MOMENTS_BY_QUADS: Kernel = norm_kernel!(
+    "norm_channels",
+    "moments_by_thread",
+    [Read("x"), Write("moments")],
+    Variant::ONLY,
+    grid_by_thread,
+    |c| twins::moments(c, false),
+    moments_bound
+);
+pub(crate) static HALF_MOMENTS_BY_QUADS: Kernel =
+    half_kernel!(MOMENTS_BY_QUADS, "norm_channels.half_moments_by_thread", Variant::HALVES);
 
 /// The correction leaves the roundings of single deviations and of the sum of their squares.
 fn moments_bound(params: &Params<'_>) -> Bound {
@@ -195,6 +208,39 @@ pub(crate) static HALF_APPLY: Kernel = half_kernel!(APPLY, "norm_apply.half_forw
 pub(crate) static HALF_INPUT_GRADIENT: Kernel =
     half_kernel!(INPUT_GRADIENT, "norm_apply.half_backward", HALF_PLACES, grid_half_places);
 
+/// [`APPLY`] and [`INPUT_GRADIENT`] by segments of whole vectors of four.
+pub(crate) static APPLY_QUADS: Kernel = norm_kernel!(
+    "norm_apply_quads",
+    "forward",
+    [Read("x"), Read("mean"), Read("spread"), Read("weight"), Read("bias"), Write("y")],
+    Variant::ONLY,
+    |p| grid_of_places(p, true),
+    APPLY.reference,
+    APPLY.bound
+);
+pub(crate) static INPUT_GRADIENT_QUADS: Kernel = norm_kernel!(
+    "norm_apply_quads",
+    "backward",
+    [
+        Read("g"),
+        Read("mean"),
+        Read("spread"),
+        Read("weight"),
+        Read("input"),
+        Read("sum_g"),
+        Read("sum_gx"),
+        Write("dx")
+    ],
+    Variant::ONLY,
+    |p| grid_of_places(p, true),
+    INPUT_GRADIENT.reference,
+    INPUT_GRADIENT.bound
+);
+pub(crate) static HALF_APPLY_QUADS: Kernel =
+    half_kernel!(APPLY_QUADS, "norm_apply_quads.half_forward", Variant::HALVES);
+pub(crate) static HALF_INPUT_GRADIENT_QUADS: Kernel =
+    half_kernel!(INPUT_GRADIENT_QUADS, "norm_apply_quads.half_backward", Variant::HALVES);
+
 /// What the elements of a sum share: moments and weight, only the moments, only the weight.
 const KINDS: &[Variant] = &[
     Variant::new("channels", &[Item::Const("SHARED", 0)]),
@@ -220,6 +266,33 @@ pub(crate) static SUMS_BY_GROUP: Kernel = norm_kernel!(
     |c| twins::sums(c, false),
     sums_bound
 );
+
+/// [`SUMS_BY_THREAD`] of columns, four neighbours at a time.
+pub(crate) static SUMS_BY_COLUMNS: Kernel = norm_kernel!(
+    "norm_columns",
+    "by_thread",
+    [Read("g"), Read("mean"), Read("spread"), Read("weight"), Read("x"), Write("parts")],
+    Variant::ONLY,
+    |p| {
+        let p: &NormParams = p.get();
+        Grid::elements(p.count / 4 * p.splits).work(elements(p) * 8)
+    },
+    |c| twins::sums(c, false),
+    sums_bound
+);
+
+/// [`SUMS_BY_THREAD`] of channels, of runs and parts in whole vectors of four.
+pub(crate) static SUMS_BY_QUADS: Kernel = norm_kernel!(
+    "norm_channels",
+    "sums_by_thread",
+    [Read("g"), Read("mean"), Read("spread"), Read("weight"), Read("input"), Write("sums")],
+    Variant::ONLY,
+    grid_by_thread,
+    |c| twins::sums(c, false),
+    sums_bound
+);
+pub(crate) static HALF_SUMS_BY_QUADS: Kernel =
+    half_kernel!(SUMS_BY_QUADS, "norm_channels.half_sums_by_thread", Variant::HALVES);
 
 /// Of [`KINDS`] the first: halves are what `batch_norm` takes.
 const HALF_CHANNELS: &[Variant] = &[
@@ -250,12 +323,41 @@ pub(crate) static MERGE_SUMS: Kernel = norm_kernel!(
 
 macro_rules! row_kernel {
     ($entry:literal, [$($binding:expr),*], $grid:expr, $twin:expr, $ulps:expr) => {
-        norm_kernel!("norm_rows", $entry, [$($binding),*], Variant::ONLY, $grid, |c| $twin(c, false), |_| Bound::Scaled {
+        row_kernel!("norm_rows", $entry, [$($binding),*], Variant::ONLY, $grid, $twin, $ulps)
+    };
+    ($file:literal, $entry:literal, [$($binding:expr),*], $variants:expr, $grid:expr, $twin:expr, $ulps:expr) => {
+        norm_kernel!($file, $entry, [$($binding),*], $variants, $grid, |c| $twin(c, false), |_| Bound::Scaled {
             ulps: $ulps,
             magnitude: |c| $twin(c, true),
         })
     };
 }
+
+/// Whether the elements of a vector of four have a weight each, or one.
+const WEIGHTS: &[Variant] = &[
+    Variant::new("each", &[Item::Alias("weights", "vec4<f32>"), Item::Const("SHIFT", 2)]),
+    Variant::new("runs", &[Item::Alias("weights", "f32"), Item::Const("SHIFT", 0)]),
+];
+
+/// [`ROWS_BY_THREAD`] and [`ROWS_BACKWARD_BY_THREAD`] of rows in whole vectors of four.
+pub(crate) static ROWS_BY_QUADS: Kernel = row_kernel!(
+    "norm_rows_quads",
+    "by_thread",
+    [Read("x"), Read("weight"), Read("bias"), Write("y"), Write("mean"), Write("spread")],
+    WEIGHTS,
+    grid_by_thread,
+    twins::row,
+    8.0
+);
+pub(crate) static ROWS_BACKWARD_BY_QUADS: Kernel = row_kernel!(
+    "norm_rows_quads",
+    "backward_by_thread",
+    [Read("g"), Read("mean_of"), Read("spread_of"), Read("weight_of"), Read("input"), Write("dx")],
+    WEIGHTS,
+    grid_by_thread,
+    twins::row_backward,
+    12.0
+);
 
 // What grows with a row's length is in the magnitudes. Forward: a difference, a root with its reciprocal (3), two products
 // and a sum, and the mean's own 2. Backward: three more products and two more sums.

@@ -94,6 +94,9 @@ fn split(run: &Run<'_>, p: &mut NormParams) -> bool {
     let walked = (MOST / p.count.div_ceil(WORKGROUP).max(1)).clamp(1, 1_024);
     let wanted = r.div_ceil(least).min(busy.div_ceil(p.count.max(1))).clamp(1, walked);
     p.part = r.div_ceil(wanted).clamp(1, most);
+    if are_quads(&[p.inner]) {
+        p.part = p.part.next_multiple_of(4);
+    }
     p.splits = r.div_ceil(p.part).max(1);
     alone
 }
@@ -165,7 +168,10 @@ fn moments_as_chosen(
     p.centered = u32::from(centered);
     let (mean, spread) = (run.output(DType::F32, &[domain.count]), run.output(DType::F32, &[domain.count]));
     let half = half_variant(x.dtype());
-    let kernel = match (split(run, &mut p), half) {
+    let alone = split(run, &mut p);
+    let kernel = match (alone, half) {
+        (true, None) if are_quads_of_runs(&p, &[p.x_offset]) => &MOMENTS_BY_QUADS,
+        (true, Some(_)) if are_quads_of_runs(&p, &[p.x_offset]) => &HALF_MOMENTS_BY_QUADS,
         (true, None) => &MOMENTS_BY_THREAD,
         (true, Some(_)) => &HALF_MOMENTS_BY_THREAD,
         (false, None) => &MOMENTS_BY_GROUP,
@@ -215,19 +221,51 @@ fn variances_as_chosen(run: &mut Run<'_>, x: &Tensor, domain: Domain, divisor: f
     p.x_offset = x.offset() as u32;
     (p.mode, p.momentum) = (if root { 3 } else { 2 }, divisor as f32);
     let (mean, spread) = (run.output(DType::F32, &[domain.count]), run.output(DType::F32, &[domain.count]));
-    let kernel = if split(run, &mut p) { &MOMENTS_BY_THREAD } else { &MOMENTS_BY_GROUP };
+    let kernel = match split(run, &mut p) {
+        true if are_quads_of_runs(&p, &[p.x_offset]) => &MOMENTS_BY_QUADS,
+        true => &MOMENTS_BY_THREAD,
+        false => &MOMENTS_BY_GROUP,
+    };
     let parts = run.output(DType::F32, &[2, p.splits as usize, domain.count]);
     run.dispatch(kernel, 0, &[x, &parts], &p);
     run.dispatch(&MERGE, 0, &[&parts, &mean, &spread], &p);
     (mean, spread)
 }
 
-/// The kernel of a pair, for f32 and for halves, that visits all elements, and its variant.
-fn of_places([floats, halves]: [&'static Kernel; 2], p: &NormParams, dtype: DType) -> (&'static Kernel, usize) {
-    match half_variant(dtype) {
-        None => (floats, usize::from(in_segments(p))),
-        Some(half) => (halves, 2 * half + usize::from(in_whole_segments(p))),
+/// Kernels that visit all elements, for f32 and for halves: [`PLACES`] and [`HALF_PLACES`], and by segments of whole vectors.
+struct Places {
+    words: [&'static Kernel; 2],
+    quads: [&'static Kernel; 2],
+}
+
+const APPLYING: Places = Places { words: [&APPLY, &HALF_APPLY], quads: [&APPLY_QUADS, &HALF_APPLY_QUADS] };
+
+const GRADIENTS: Places = Places {
+    words: [&INPUT_GRADIENT, &HALF_INPUT_GRADIENT],
+    quads: [&INPUT_GRADIENT_QUADS, &HALF_INPUT_GRADIENT_QUADS],
+};
+
+impl Places {
+    /// The kernel for tensors of this type that begin at `offsets`, and its variant.
+    fn kernel(&self, p: &NormParams, dtype: DType, offsets: &[u32]) -> (&'static Kernel, usize) {
+        let half = half_variant(dtype);
+        let at = usize::from(half.is_some());
+        match half {
+            _ if in_segments(p) && are_quads(&[p.inner]) && are_quads(offsets) => (self.quads[at], half.unwrap_or(0)),
+            None => (self.words[at], usize::from(in_segments(p))),
+            Some(half) => (self.words[at], 2 * half + usize::from(in_whole_segments(p))),
+        }
     }
+}
+
+/// Whether runs, and parts of them, lie in whole vectors of four in tensors that begin at `offsets`.
+fn are_quads_of_runs(p: &NormParams, offsets: &[u32]) -> bool {
+    are_quads(&[p.inner, p.part]) && are_quads(offsets)
+}
+
+/// Whether sizes or places are whole vectors of four.
+fn are_quads(numbers: &[u32]) -> bool {
+    numbers.iter().all(|n| n.is_multiple_of(4))
 }
 
 impl Norm<'_> {
@@ -251,7 +289,7 @@ impl Norm<'_> {
     pub fn apply(&self, run: &mut Run<'_>, x: &Tensor, y: &Tensor) {
         let p = NormParams { y_offset: y.offset() as u32, ..self.params(self.moments, x) };
         let (weight, bias) = (self.weight.unwrap_or(self.mean), self.bias.unwrap_or(self.mean));
-        let (kernel, variant) = of_places([&APPLY, &HALF_APPLY], &p, x.dtype());
+        let (kernel, variant) = APPLYING.kernel(&p, x.dtype(), &[p.x_offset, p.y_offset]);
         run.dispatch(kernel, variant, &[x, self.mean, self.spread, weight, bias, y], &p);
     }
 
@@ -292,7 +330,12 @@ impl Norm<'_> {
             (false, _) => 2,
         };
         let half = half_variant(x.dtype());
-        let (kernel, variant) = match (split(run, &mut p), half) {
+        let alone = split(run, &mut p);
+        let runs = variant == 0 && are_quads_of_runs(&p, &[p.x_offset, p.g_offset]);
+        let (kernel, variant) = match (alone, half) {
+            (true, None) if runs => (&SUMS_BY_QUADS, 0),
+            (true, Some(half)) if runs => (&HALF_SUMS_BY_QUADS, half),
+            (true, None) if variant == 2 && are_quads_of_columns(&p) => (&SUMS_BY_COLUMNS, 0),
             (true, None) => (&SUMS_BY_THREAD, variant),
             (true, Some(half)) => (&HALF_SUMS_BY_THREAD, half),
             (false, None) => (&SUMS_BY_GROUP, variant),
@@ -344,7 +387,7 @@ impl Norm<'_> {
         };
         let weight = self.weight.unwrap_or(self.mean);
         let operands = [g, self.mean, self.spread, weight, x, sum_g, sum_gx, dx];
-        let (kernel, variant) = of_places([&INPUT_GRADIENT, &HALF_INPUT_GRADIENT], &p, x.dtype());
+        let (kernel, variant) = GRADIENTS.kernel(&p, x.dtype(), &[p.x_offset, p.g_offset, p.bias_offset]);
         run.dispatch(kernel, variant, &operands, &p);
     }
 }
@@ -376,6 +419,22 @@ fn whole_rows(run: &Run<'_>, rows: Domain) -> Option<bool> {
     )
 }
 
+/// Which of [`WEIGHTS`] the vectors of four of rows have, where the rows are such, and begin at `offsets`.
+fn quads_of_rows(p: &NormParams, offsets: &[u32]) -> Option<usize> {
+    if !are_quads(&[p.inner]) || !are_quads(offsets) {
+        return None;
+    }
+    match p.a_inner {
+        1 => are_quads(&[p.a_count, p.weight_offset, p.bias_offset]).then_some(0),
+        run => are_quads(&[run]).then_some(1),
+    }
+}
+
+/// Whether four neighbouring columns of rows that have moments of their own lie in one vector.
+fn are_quads_of_columns(p: &NormParams) -> bool {
+    p.inner == 1 && p.m_inner == p.count && are_quads(&[p.count, p.g_offset, p.x_offset])
+}
+
 impl<'a> Norm<'a> {
     /// Normalises the rows of the contiguous `x` into `y` by their own moments, which are written to `mean` and `spread`
     /// where one kernel does it all; else gives them back, made in parts.
@@ -404,8 +463,12 @@ impl<'a> Norm<'a> {
         let p = NormParams { y_offset: y.offset() as u32, ..self.params(self.moments, x) };
         let (weight, bias) = (self.weight.unwrap_or(x), self.bias.unwrap_or(x));
         let alone = whole_rows(run, self.moments).is_some_and(|alone| alone);
-        let kernel = if alone { &ROWS_BY_THREAD } else { &ROWS_BY_GROUP };
-        run.dispatch(kernel, 0, &[x, weight, bias, y, self.mean, self.spread], &p);
+        let (kernel, variant) = match quads_of_rows(&p, &[p.x_offset, p.y_offset]) {
+            Some(weights) if alone => (&ROWS_BY_QUADS, weights),
+            _ if alone => (&ROWS_BY_THREAD, 0),
+            _ => (&ROWS_BY_GROUP, 0),
+        };
+        run.dispatch(kernel, variant, &[x, weight, bias, y, self.mean, self.spread], &p);
     }
 
     /// The gradient of rows that were normalised by their own moments.
@@ -422,8 +485,12 @@ impl<'a> Norm<'a> {
             let p = NormParams { g_offset: offsets.0, y_offset: offsets.1, ..self.params(self.moments, x) };
             let weight = self.weight.unwrap_or(self.mean);
             let alone = whole_rows(run, self.moments).is_some_and(|alone| alone);
-            let kernel = if alone { &ROWS_BACKWARD_BY_THREAD } else { &ROWS_BACKWARD_BY_GROUP };
-            run.dispatch(kernel, 0, &[g, self.mean, self.spread, weight, x, dx], &p);
+            let (kernel, variant) = match quads_of_rows(&p, &[p.x_offset, p.g_offset, p.y_offset]) {
+                Some(weights) if alone => (&ROWS_BACKWARD_BY_QUADS, weights),
+                _ if alone => (&ROWS_BACKWARD_BY_THREAD, 0),
+                _ => (&ROWS_BACKWARD_BY_GROUP, 0),
+            };
+            run.dispatch(kernel, variant, &[g, self.mean, self.spread, weight, x, dx], &p);
             Ok(())
         })
     }
