@@ -25,8 +25,9 @@ const MOST: u32 = 32;
 
 impl Device {
     /// Whether kernels are chosen by measuring them: with `true`, the first matrix product, convolution, reduction,
-    /// softmax, normalisation, recurrent layer, sort or scattered sum of each kind (sizes to the next power of two, and how the
-    /// operands lie) runs all kernels that can do it, some times each, and the fastest serves from then on. It is what `torch.backends.cudnn.benchmark` is in PyTorch, and off at first.
+    /// softmax, normalisation, recurrent layer, sort or scattered sum of each kind (sizes to the next power of two, and how
+    /// the operands lie) runs all kernels that can do it, some times each, and the fastest serves from then on. It is what
+    /// `torch.backends.cudnn.benchmark` is in PyTorch, and off at first.
     ///
     /// Choices are kept for the adapter, the driver and the version of this crate in the user's cache folder, or below the
     /// folder that the environment variable `LUMIGRAD_CACHE` names (empty, they are not), and read by the next process. A
