@@ -71,9 +71,13 @@ impl ReduceParams {
         })
     }
 
-    /// Cuts outputs into so many parts, or more, of at most so many elements; into whole vectors of four where they lie so.
-    fn cut(&mut self, parts: u32, most: u32) {
-        let part = self.r.div_ceil(parts).clamp(1, most);
+    /// Cuts outputs into so many parts, or more, that so many threads each reduce; into whole vectors of four where elements
+    /// lie so.
+    fn cut(&mut self, parts: u32, threads: u32) {
+        // An element takes an iteration of each of two walks, and in it one for every dim: the last one ends their loop.
+        let dims = self.rank - self.kept_rank;
+        let most = (LOOPS / (2 * (dims + 1))).min(STRETCH);
+        let part = self.r.div_ceil(parts).clamp(1, most * threads);
         self.part = if self.is_in_quads() { part.next_multiple_of(4) } else { part };
         self.splits = self.r.div_ceil(self.part).max(1);
     }
@@ -157,10 +161,11 @@ const BUSY: (u32, u32) = (64, 16_384);
 /// Elements up to which a thread reduces an output alone although there are few outputs.
 const SHORT: u32 = 64;
 
-/// Elements of a part: what a thread, or a workgroup, reduces at most before an output is split and the parts are reduced
-/// in their turn. lavapipe ends all loops of a shader after 65,535 iterations together, without a word; an element takes
-/// one and up to eight for its place.
-const PART: (u32, u32) = (4_096, 262_144);
+/// Elements that a thread reduces at most before an output is split into parts, which are reduced in their turn.
+const STRETCH: u32 = 4_096;
+
+/// Iterations of all loops of a thread together. lavapipe ends them after 65,535, without a word.
+const LOOPS: u32 = 65_000;
 
 /// Threads that keep a device busy, and elements of their parts at least, so that the second dispatch pays that parts cost:
 /// on a software driver, and on a GPU.
@@ -204,16 +209,15 @@ pub(crate) fn plan(run: &Run<'_>, params: &mut ReduceParams) -> bool {
 
 /// Splits long outputs for a thread or a workgroup each.
 fn split(params: &mut ReduceParams, alone: bool) {
-    let most = if alone { PART.0 } else { PART.1 };
     let spread = if alone || params.n >= SPREAD { 1 } else { (params.r / LONG).clamp(1, SPREAD) };
-    params.cut(spread, most);
+    params.cut(spread, if alone { 1 } else { WORKGROUP });
 }
 
 /// Splits long outputs so that threads have enough to do, of which there are so many for a part of all.
 fn split_among_threads(run: &Run<'_>, threads: u32, params: &mut ReduceParams) {
     let (busy, least) = if is_software(run) { THREADS.0 } else { THREADS.1 };
     let spread = busy.div_ceil(threads.max(1)).min(params.r / least).max(1);
-    params.cut(spread, PART.0);
+    params.cut(spread, 1);
 }
 
 /// Whether a thread should reduce four outputs side by side.

@@ -169,6 +169,10 @@ pub(crate) fn reduction_cases() -> Vec<cases::Case> {
         case("long", &[3, 1000], dims(&[1], false)).no_gradcheck(),
         case("longer", &[2, 40_000], dims(&[1], false)).no_gradcheck(),
         case("longest", &[2, 150_001], dims(&[1], false)).no_gradcheck(),
+        // As many loops round each other as there can be, and parts as long.
+        Case::new("eight dims", vec![Input::floats(&[2, 4, 8, 8, 8, 8, 8, 2]).arranged(Arrangement::Transposed)])
+            .attrs(dims(&[], false))
+            .no_gradcheck(),
         case("many", &[700, 3], dims(&[1], false)).no_gradcheck(),
         Case::new("extreme", vec![Input::floats(&[17, 2]).fill(EXTREME)]).attrs(dims(&[1], false)).no_gradcheck(),
         case("bad dim", &[2, 3], dims(&[2], false)).fails(),

@@ -223,6 +223,8 @@ fn cases() -> Vec<cases::Case> {
         case("bad dim", input(&[2, 3]), attrs(2.0, &[2], false)).fails(),
         Case::new("i32", vec![Input::ints(&[2, 3], 0, 5)]).attrs(attrs(2.0, &[], false)).fails(),
     ];
+    let eight_dims = input(&[2, 4, 8, 8, 8, 8, 8, 2]).arranged(Arrangement::Transposed);
+    list.push(case("eight dims", eight_dims, attrs(2.0, &[], false)).no_gradcheck());
     let zeros = Fill::Values(&[0.0, 3.0, -4.0, 0.0, 0.0]);
     for p in [0.0, 1.0, 2.0, inf, minus, 0.5, 1.5, 3.0, 40.0, -2.1] {
         let along = || attrs(p, &[1], false);
