@@ -108,6 +108,11 @@ fn next_weight(w: Weights) -> Weights {
     return v;
 }
 
+// The sum of a vector.
+fn total(v: vec4<f32>) -> f32 {
+    return (v.x + v.y) + (v.z + v.w);
+}
+
 // What `spread` holds, as the reciprocal of a standard deviation.
 fn reciprocal_deviation(spread_there: f32) -> f32 {
     if params.from_variance == 1u {

@@ -51,7 +51,8 @@ fn element_offset(j: u32) -> u32 {
     return dims_offset(j, params.kept_rank, params.rank);
 }
 
-// Whether the elements of an output lie the same step apart: a walk without `element_offset` takes half the time on lavapipe.
+// Whether the elements of an output lie the same step apart: a walk without `element_offset` is faster on lavapipe
+// (`cargo bench --bench elementwise -- sum`).
 fn in_one_dim() -> bool {
     return params.rank <= params.kept_rank + 1u;
 }

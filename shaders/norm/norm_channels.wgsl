@@ -32,10 +32,6 @@ fn part_of(id: u32) -> Part {
     return Part(id - split * params.count, first, first + elements_of_part(split), id, params.splits * params.count);
 }
 
-fn total(v: vec4<f32>) -> f32 {
-    return (v.x + v.y) + (v.z + v.w);
-}
-
 @compute @workgroup_size(WG)
 fn moments_by_thread(
     @builtin(workgroup_id) group: vec3<u32>,

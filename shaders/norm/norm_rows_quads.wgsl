@@ -29,10 +29,6 @@ fn next_weights(w: Weights) -> Weights {
     return v;
 }
 
-fn total(v: vec4<f32>) -> f32 {
-    return (v.x + v.y) + (v.z + v.w);
-}
-
 // A thread for every row.
 @compute @workgroup_size(WG)
 fn by_thread(

@@ -40,6 +40,11 @@ impl<'a> Run<'a> {
         self.device
     }
 
+    /// Whether a processor does the work: that of a software driver, or the reference.
+    pub(crate) fn is_software(&self) -> bool {
+        self.device.adapter().is_none_or(|facts| facts.is_software())
+    }
+
     /// Fresh memory; its content is whatever was there before.
     pub fn output(&mut self, dtype: DType, shape: &[usize]) -> Tensor {
         let content = match &self.poison {

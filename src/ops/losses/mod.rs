@@ -375,7 +375,7 @@ pub(crate) fn forward(call: &mut Call<'_>, loss: &'static Loss) -> Result<Output
 /// The sum of all losses, times the scale: of one part, or of as many as keep a device busy.
 fn total(run: &mut Run<'_>, loss: &Loss, operands: &Operands, mut params: LossParams, y: &Tensor) -> Result<()> {
     let [x, t, weight, pos_weight] = operands.bound();
-    let software = run.device().adapter().is_none_or(|facts| facts.is_software());
+    let software = run.is_software();
     let long = if software { LONG.0 } else { LONG.1 };
     params.part = params.n.div_ceil((params.n / long).clamp(1, SPREAD)).min(PART);
     let parts = params.n.div_ceil(params.part);

@@ -70,6 +70,20 @@ macro_rules! norm_kernel {
     };
 }
 
+/// A kernel above as another text has it, with the same bindings: for whole vectors of four.
+macro_rules! quads_kernel {
+    ($kernel:ident, $file:literal, $entry:literal, $variants:expr, $grid:expr) => {
+        Kernel {
+            name: concat!($file, ".", $entry),
+            source: &["#import common/words\n", include_str!(concat!("../../../shaders/norm/", $file, ".wgsl"))],
+            entry: $entry,
+            variants: $variants,
+            grid: $grid,
+            ..$kernel
+        }
+    };
+}
+
 /// A kernel above, of numbers of half the width.
 macro_rules! half_kernel {
     ($kernel:ident, $name:literal, $variants:expr) => {
@@ -209,33 +223,10 @@ pub(crate) static HALF_INPUT_GRADIENT: Kernel =
     half_kernel!(INPUT_GRADIENT, "norm_apply.half_backward", HALF_PLACES, grid_half_places);
 
 /// [`APPLY`] and [`INPUT_GRADIENT`] by segments of whole vectors of four.
-pub(crate) static APPLY_QUADS: Kernel = norm_kernel!(
-    "norm_apply_quads",
-    "forward",
-    [Read("x"), Read("mean"), Read("spread"), Read("weight"), Read("bias"), Write("y")],
-    Variant::ONLY,
-    |p| grid_of_places(p, true),
-    APPLY.reference,
-    APPLY.bound
-);
-pub(crate) static INPUT_GRADIENT_QUADS: Kernel = norm_kernel!(
-    "norm_apply_quads",
-    "backward",
-    [
-        Read("g"),
-        Read("mean"),
-        Read("spread"),
-        Read("weight"),
-        Read("input"),
-        Read("sum_g"),
-        Read("sum_gx"),
-        Write("dx")
-    ],
-    Variant::ONLY,
-    |p| grid_of_places(p, true),
-    INPUT_GRADIENT.reference,
-    INPUT_GRADIENT.bound
-);
+pub(crate) static APPLY_QUADS: Kernel =
+    quads_kernel!(APPLY, "norm_apply_quads", "forward", Variant::ONLY, |p| grid_of_places(p, true));
+pub(crate) static INPUT_GRADIENT_QUADS: Kernel =
+    quads_kernel!(INPUT_GRADIENT, "norm_apply_quads", "backward", Variant::ONLY, |p| grid_of_places(p, true));
 pub(crate) static HALF_APPLY_QUADS: Kernel =
     half_kernel!(APPLY_QUADS, "norm_apply_quads.half_forward", Variant::HALVES);
 pub(crate) static HALF_INPUT_GRADIENT_QUADS: Kernel =
@@ -268,18 +259,11 @@ pub(crate) static SUMS_BY_GROUP: Kernel = norm_kernel!(
 );
 
 /// [`SUMS_BY_THREAD`] of columns, four neighbours at a time.
-pub(crate) static SUMS_BY_COLUMNS: Kernel = norm_kernel!(
-    "norm_columns",
-    "by_thread",
-    [Read("g"), Read("mean"), Read("spread"), Read("weight"), Read("x"), Write("parts")],
-    Variant::ONLY,
-    |p| {
+pub(crate) static SUMS_BY_COLUMNS: Kernel =
+    quads_kernel!(SUMS_BY_THREAD, "norm_columns", "by_thread", Variant::ONLY, |p| {
         let p: &NormParams = p.get();
         Grid::elements(p.count / 4 * p.splits).work(elements(p) * 8)
-    },
-    |c| twins::sums(c, false),
-    sums_bound
-);
+    });
 
 /// [`SUMS_BY_THREAD`] of channels, of runs and parts in whole vectors of four.
 pub(crate) static SUMS_BY_QUADS: Kernel = norm_kernel!(
@@ -323,10 +307,7 @@ pub(crate) static MERGE_SUMS: Kernel = norm_kernel!(
 
 macro_rules! row_kernel {
     ($entry:literal, [$($binding:expr),*], $grid:expr, $twin:expr, $ulps:expr) => {
-        row_kernel!("norm_rows", $entry, [$($binding),*], Variant::ONLY, $grid, $twin, $ulps)
-    };
-    ($file:literal, $entry:literal, [$($binding:expr),*], $variants:expr, $grid:expr, $twin:expr, $ulps:expr) => {
-        norm_kernel!($file, $entry, [$($binding),*], $variants, $grid, |c| $twin(c, false), |_| Bound::Scaled {
+        norm_kernel!("norm_rows", $entry, [$($binding),*], Variant::ONLY, $grid, |c| $twin(c, false), |_| Bound::Scaled {
             ulps: $ulps,
             magnitude: |c| $twin(c, true),
         })
@@ -340,24 +321,10 @@ const WEIGHTS: &[Variant] = &[
 ];
 
 /// [`ROWS_BY_THREAD`] and [`ROWS_BACKWARD_BY_THREAD`] of rows in whole vectors of four.
-pub(crate) static ROWS_BY_QUADS: Kernel = row_kernel!(
-    "norm_rows_quads",
-    "by_thread",
-    [Read("x"), Read("weight"), Read("bias"), Write("y"), Write("mean"), Write("spread")],
-    WEIGHTS,
-    grid_by_thread,
-    twins::row,
-    8.0
-);
-pub(crate) static ROWS_BACKWARD_BY_QUADS: Kernel = row_kernel!(
-    "norm_rows_quads",
-    "backward_by_thread",
-    [Read("g"), Read("mean_of"), Read("spread_of"), Read("weight_of"), Read("input"), Write("dx")],
-    WEIGHTS,
-    grid_by_thread,
-    twins::row_backward,
-    12.0
-);
+pub(crate) static ROWS_BY_QUADS: Kernel =
+    quads_kernel!(ROWS_BY_THREAD, "norm_rows_quads", "by_thread", WEIGHTS, grid_by_thread);
+pub(crate) static ROWS_BACKWARD_BY_QUADS: Kernel =
+    quads_kernel!(ROWS_BACKWARD_BY_THREAD, "norm_rows_quads", "backward_by_thread", WEIGHTS, grid_by_thread);
 
 // What grows with a row's length is in the magnitudes. Forward: a difference, a root with its reciprocal (3), two products
 // and a sum, and the mean's own 2. Backward: three more products and two more sums.

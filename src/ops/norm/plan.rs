@@ -6,6 +6,7 @@ use super::*;
 use crate::dtype::DType;
 use crate::engine::tuner::{self, class};
 use crate::ops::elementwise::half_variant;
+use crate::ops::reduce::are_quads;
 use crate::ops::{Run, reduce, tune};
 
 /// A contiguous tensor seen as `[outer, count, inner]`: its elements have a number `k` below `count`.
@@ -77,7 +78,7 @@ const MOST: u32 = 16_384;
 
 /// Splits the elements of each `k` into parts; gives whether a thread each takes them, and not a workgroup.
 fn split(run: &Run<'_>, p: &mut NormParams) -> bool {
-    let software = run.device().adapter().is_none_or(|facts| facts.is_software());
+    let software = run.is_software();
     let alone = match run.device().forced_choice(reduce::FAMILY.0) {
         Some("by_thread") => true,
         Some("by_group") => false,
@@ -263,11 +264,6 @@ fn are_quads_of_runs(p: &NormParams, offsets: &[u32]) -> bool {
     are_quads(&[p.inner, p.part]) && are_quads(offsets)
 }
 
-/// Whether sizes or places are whole vectors of four.
-fn are_quads(numbers: &[u32]) -> bool {
-    numbers.iter().all(|n| n.is_multiple_of(4))
-}
-
 impl Norm<'_> {
     fn params(&self, walk: Domain, x: &Tensor) -> NormParams {
         let offset = |t: Option<&Tensor>| t.map_or(0, |t| t.offset() as u32);
@@ -404,7 +400,7 @@ const SHORT: usize = 32;
 
 /// Whether a kernel takes whole rows, a thread each or (false) a workgroup each; `None` for rows that are cut into parts.
 fn whole_rows(run: &Run<'_>, rows: Domain) -> Option<bool> {
-    let software = run.device().adapter().is_none_or(|facts| facts.is_software());
+    let software = run.is_software();
     if rows.inner > ROW.1 && (software || rows.count < ROWS) {
         return None;
     }

@@ -86,24 +86,20 @@ impl ReduceParams {
     pub fn is_in_quads(&self) -> bool {
         let (kept, rank) = (self.kept_rank as usize, self.rank as usize);
         let last = rank.wrapping_sub(1);
-        let whole = |n: &u32| n.is_multiple_of(4);
         rank > kept
             && self.strides[last] == 1
-            && whole(&self.shape[last])
-            && whole(&self.offset)
-            && self.strides[..last].iter().all(whole)
+            && are_quads(&[self.shape[last], self.offset])
+            && are_quads(&self.strides[..last])
     }
 
     /// Whether the elements of four neighbouring outputs lie in whole vectors.
     pub fn has_quads_of_outputs(&self) -> bool {
-        let kept = self.kept_rank as usize;
-        let whole = |n: &u32| n.is_multiple_of(4);
-        let others = self.strides[..self.rank as usize].iter().enumerate().filter(|(i, _)| *i + 1 != kept);
+        let (kept, rank) = (self.kept_rank as usize, self.rank as usize);
         kept > 0
             && self.strides[kept - 1] == 1
-            && whole(&self.shape[kept - 1])
-            && whole(&self.offset)
-            && others.map(|(_, stride)| stride).all(whole)
+            && are_quads(&[self.shape[kept - 1], self.offset])
+            && are_quads(&self.strides[..kept - 1])
+            && are_quads(&self.strides[kept..rank])
     }
 
     /// What a measured choice goes by: the computation, the sizes, and how the elements of an output lie.
@@ -129,6 +125,11 @@ impl ReduceParams {
         let rank = self.rank - self.kept_rank;
         if rank == 0 { 0 } else { strided_offset(j, rank, &self.shape[kept..], &self.strides[kept..]) }
     }
+}
+
+/// Whether sizes or places are whole vectors of four.
+pub(crate) fn are_quads(numbers: &[u32]) -> bool {
+    numbers.iter().all(|n| n.is_multiple_of(4))
 }
 
 /// The kernels of a reduction.
@@ -179,7 +180,7 @@ const SPREAD: u32 = 256;
 
 /// Whether a thread or a workgroup should reduce each output.
 pub(crate) fn by_thread(run: &Run<'_>, params: &ReduceParams) -> bool {
-    let busy = if is_software(run) { BUSY.0 } else { BUSY.1 };
+    let busy = if run.is_software() { BUSY.0 } else { BUSY.1 };
     match run.device().forced_choice(FAMILY.0) {
         Some("by_thread") => true,
         Some("by_group") => false,
@@ -187,17 +188,12 @@ pub(crate) fn by_thread(run: &Run<'_>, params: &ReduceParams) -> bool {
     }
 }
 
-/// Whether the device is a processor.
-fn is_software(run: &Run<'_>) -> bool {
-    run.device().adapter().is_none_or(|facts| facts.is_software())
-}
-
 /// Splits long outputs into parts; gives whether a thread each reduces them, and not a workgroup, whose barriers are dear on
 /// a processor.
 pub(crate) fn plan(run: &Run<'_>, params: &mut ReduceParams) -> bool {
     let alone = match run.device().forced_choice(FAMILY.0) {
         Some("by_group") => false,
-        _ => is_software(run) || by_thread(run, params),
+        _ => run.is_software() || by_thread(run, params),
     };
     if alone {
         split_among_threads(run, params.n, params);
@@ -215,7 +211,7 @@ fn split(params: &mut ReduceParams, alone: bool) {
 
 /// Splits long outputs so that threads have enough to do, of which there are so many for a part of all.
 fn split_among_threads(run: &Run<'_>, threads: u32, params: &mut ReduceParams) {
-    let (busy, least) = if is_software(run) { THREADS.0 } else { THREADS.1 };
+    let (busy, least) = if run.is_software() { THREADS.0 } else { THREADS.1 };
     let spread = busy.div_ceil(threads.max(1)).min(params.r / least).max(1);
     params.cut(spread, 1);
 }
@@ -225,7 +221,7 @@ fn by_columns(run: &Run<'_>, params: &ReduceParams) -> bool {
     params.has_quads_of_outputs()
         && match run.device().forced_choice(FAMILY.0) {
             Some(choice) => choice == "by_columns",
-            None => is_software(run) || !by_thread(run, params),
+            None => run.is_software() || !by_thread(run, params),
         }
 }
 
@@ -267,9 +263,8 @@ fn reduce_as_chosen(
         return Ok(());
     }
     params.result_offset = 0;
-    let (n, splits) = (params.n as usize, params.splits as usize);
-    let (shape, dim) = if columns.is_some() { ([splits, n], 0) } else { ([n, splits], 1) };
-    let parts = run.output(x.dtype(), &shape);
+    let lie = if columns.is_some() { Parts::OfAll } else { Parts::OfOutput };
+    let (parts, dim) = lie.memory(run, &params, x.dtype());
     run.dispatch(kernel, variant, &[x, &parts], &params);
     let params = ReduceParams::new(pair.by_group.name, &parts, &[dim], y)?;
     reduce_as_chosen(run, pair, params, &parts, y, scale)
@@ -303,6 +298,17 @@ pub(crate) type Combine<T> = fn(T, T) -> T;
 pub(crate) enum Parts {
     OfOutput,
     OfAll,
+}
+
+impl Parts {
+    /// Memory for them, and the dim along which those of an output lie.
+    fn memory(self, run: &mut Run<'_>, params: &ReduceParams, dtype: DType) -> (Tensor, usize) {
+        let (n, splits) = (params.n as usize, params.splits as usize);
+        match self {
+            Parts::OfOutput => (run.output(dtype, &[n, splits]), 1),
+            Parts::OfAll => (run.output(dtype, &[splits, n]), 0),
+        }
+    }
 }
 
 /// The twin of all kernels: identity, combine, finish, on floats and on integers in 64 bits.

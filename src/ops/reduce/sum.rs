@@ -96,13 +96,12 @@ pub(crate) static SUM: Operation = Operation {
 pub(crate) fn sum_into(run: &mut Run<'_>, x: &Tensor, dims: &[usize], y: &Tensor) -> Result<()> {
     let Some(variant) = half_variant(x.dtype()) else { return reduce(run, &SUM_KERNELS, x, dims, y, 1.0) };
     let mut params = ReduceParams::new("sum", x, dims, y)?;
-    let columns = params.has_quads_of_outputs();
-    let kernel = if columns {
+    let (kernel, lie) = if params.has_quads_of_outputs() {
         split_among_threads(run, params.n / 4, &mut params);
-        &HALF_BY_COLUMNS
+        (&HALF_BY_COLUMNS, Parts::OfAll)
     } else if params.is_in_quads() {
         split(&mut params, false);
-        &HALF_ROWS_BY_GROUP
+        (&HALF_ROWS_BY_GROUP, Parts::OfOutput)
     } else {
         return reduce(run, &SUM_KERNELS, &x.detach().try_to_dtype(DType::F32)?, dims, y, 1.0);
     };
@@ -111,9 +110,7 @@ pub(crate) fn sum_into(run: &mut Run<'_>, x: &Tensor, dims: &[usize], y: &Tensor
         return Ok(());
     }
     params.result_offset = 0;
-    let (n, splits) = (params.n as usize, params.splits as usize);
-    let (shape, dim) = if columns { ([splits, n], 0) } else { ([n, splits], 1) };
-    let parts = run.output(DType::F32, &shape);
+    let (parts, dim) = lie.memory(run, &params, DType::F32);
     run.dispatch(kernel, variant, &[x, &parts], &params);
     reduce(run, &SUM_KERNELS, &parts, &[dim], y, 1.0)
 }
