@@ -114,9 +114,10 @@ fn gradient_at(i: u32, share: f32) -> f32 {
     return r * d;
 }
 
-// The gradient of the input: r (w g − Σg / n − x̂ Σg·x̂ / n), with r the reciprocal deviation, x̂ the normalised element and
-// n the elements that share the moments; without its second term where no mean is subtracted. Mode 0: the moments are constants, so the sums do not count. Mode 1: the sums are
-// of g alone, and everything is multiplied by the weight. Mode 2: the sums have the weight in them.
+// The gradient of the input: r (w g − Σg / n − x̂ Σg·x̂ / n), with r the reciprocal deviation, x̂ the normalised element and n
+// the elements that share the moments; without its second term where no mean is subtracted. Mode 0: the moments are
+// constants, so the sums do not count. Mode 1: the sums are of g alone, and everything is multiplied by the weight. Mode 2:
+// the sums have the weight in them.
 @compute @workgroup_size(WG)
 fn backward(
     @builtin(workgroup_id) group: vec3<u32>,

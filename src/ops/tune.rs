@@ -168,17 +168,15 @@ fn agree(
 }
 
 fn are_close(usual: &HostData, other: &HostData) -> bool {
-    let numbers = |data: &HostData| (0..data.len()).map(|i| data.get_f64(i)).collect::<Vec<_>>();
     let share = match usual {
         HostData::F32(_) => 1e-3,
         HostData::F16(_) | HostData::BF16(_) => 2e-2,
         HostData::I32(_) | HostData::U32(_) => 0.0,
     };
-    let (usual, other) = (numbers(usual), numbers(other));
-    let largest = usual.iter().filter(|x| x.is_finite()).fold(0.0f64, |most, x| most.max(x.abs()));
+    let pairs = || (0..usual.len()).map(|i| (usual.get_f64(i), other.get_f64(i)));
+    let largest = pairs().filter(|(a, _)| a.is_finite()).fold(0.0f64, |most, (a, _)| most.max(a.abs()));
     let most = largest * share;
-    let is_close = |(a, b): (&f64, &f64)| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= most;
-    usual.iter().zip(&other).all(is_close)
+    pairs().all(|(a, b)| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= most)
 }
 
 /// Seconds of one computation.

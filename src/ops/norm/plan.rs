@@ -28,10 +28,13 @@ impl Domain {
         self.outer * self.inner
     }
 
-    /// What the choice of kernels goes by that walk it.
-    fn key(&self, kernel: &str, dtype: DType) -> tuner::Key {
+    /// What the choice of kernels goes by that walk `x`: sizes, and whether runs, or neighbours where runs are of one
+    /// element, are whole vectors of four.
+    fn key(&self, kernel: &str, x: &Tensor) -> tuner::Key {
         let [outer, count, inner] = [self.outer, self.count, self.inner].map(class);
-        [tuner::number(kernel), outer, count, inner, dtype as u32, 0, 0, 0]
+        let neighbours = if self.inner == 1 { self.count } else { self.inner };
+        let whole = are_quads(&[neighbours as u32, x.offset() as u32]);
+        [tuner::number(kernel), outer, count, inner, x.dtype() as u32, u32::from(whole), 0, 0]
     }
 }
 
@@ -148,7 +151,7 @@ pub(crate) fn moments(
     if x.numel() == 0 {
         return Ok(moments_as_chosen(run, x, domain, centered, eps, running));
     }
-    let key = || domain.key("moments", x.dtype());
+    let key = || domain.key("moments", x);
     let choice = tune::fastest(run, reduce::BY_ROWS, key, |run| {
         let (mean, spread) = moments_as_chosen(run, x, domain, centered, eps, None);
         Ok(smallvec![mean, spread])
@@ -209,7 +212,7 @@ pub(crate) fn variances(
     divisor: f64,
     root: bool,
 ) -> Result<(Tensor, Tensor)> {
-    let key = || domain.key("variances", x.dtype());
+    let key = || domain.key("variances", x);
     let choice = tune::fastest(run, reduce::BY_ROWS, key, |run| {
         let (mean, spread) = variances_as_chosen(run, x, domain, divisor, root);
         Ok(smallvec![mean, spread])
@@ -289,6 +292,15 @@ impl Norm<'_> {
         run.dispatch(kernel, variant, &[x, self.mean, self.spread, weight, bias, y], &p);
     }
 
+    /// Which of [`KINDS`] sums over `domain` are.
+    fn kind(&self, domain: Domain) -> usize {
+        match (domain == self.moments, domain == self.weights) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, _) => 2,
+        }
+    }
+
     /// For each `k` of `domain` (that of the moments, or that of the weights) the sums of gradients and of gradients times
     /// normalised elements, written to `first` and `second`, as far as they are given.
     pub fn sums(
@@ -300,7 +312,7 @@ impl Norm<'_> {
         first: Option<&Tensor>,
         second: Option<&Tensor>,
     ) -> Result<()> {
-        let key = || domain.key("sums", x.dtype());
+        let key = || domain.key(["sums of channels", "sums of rows", "sums of columns"][self.kind(domain)], x);
         let choice = tune::fastest(run, reduce::BY_ROWS, key, |run| {
             let made = [0; 2].map(|_| run.output(DType::F32, &[domain.count]));
             self.sums_as_chosen(run, x, g, domain, Some(&made[0]), Some(&made[1]));
@@ -320,11 +332,7 @@ impl Norm<'_> {
         second: Option<&Tensor>,
     ) {
         let mut p = NormParams { g_offset: g.offset() as u32, ..self.params(domain, x) };
-        let variant = match (domain == self.moments, domain == self.weights) {
-            (true, true) => 0,
-            (true, false) => 1,
-            (false, _) => 2,
-        };
+        let variant = self.kind(domain);
         let half = half_variant(x.dtype());
         let alone = split(run, &mut p);
         let runs = variant == 0 && are_quads_of_runs(&p, &[p.x_offset, p.g_offset]);
@@ -443,7 +451,7 @@ impl<'a> Norm<'a> {
         let choice = tune::fastest(
             run,
             reduce::BY_ROWS,
-            || self.moments.key("rows", x.dtype()),
+            || self.moments.key("rows", x),
             |run| {
                 let y = run.output(y.dtype(), y.shape());
                 let [mean, spread] = [self.mean, self.spread].map(|t| run.output(DType::F32, t.shape()));
@@ -475,7 +483,7 @@ impl<'a> Norm<'a> {
             self.input_gradient(run, x, g, Some((&sums[0], &sums[1])), dx);
             return Ok(());
         }
-        let key = || self.moments.key("rows_gradient", x.dtype());
+        let key = || self.moments.key("rows_gradient", x);
         tune::with_fastest(run, reduce::BY_ROWS, key, dx, |run, dx| {
             let offsets = (g.offset() as u32, dx.offset() as u32);
             let p = NormParams { g_offset: offsets.0, y_offset: offsets.1, ..self.params(self.moments, x) };
@@ -489,5 +497,23 @@ impl<'a> Norm<'a> {
             run.dispatch(kernel, variant, &[g, self.mean, self.spread, weight, x, dx], &p);
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Device;
+
+    /// A choice that was measured with kernels for whole vectors of four says nothing of those for other sizes and places.
+    #[test]
+    fn what_vectors_were_measured_for_is_not_what_others_are() {
+        let x = Tensor::full_on(&[2048], 0.0, DType::F32, &Device::reference());
+        let key = |inner, x: &Tensor| Domain { outer: 1, count: 30, inner }.key("rows", x);
+        assert_eq!(key(64, &x), key(60, &x));
+        assert_ne!(key(64, &x), key(63, &x));
+        assert_ne!(key(64, &x), key(64, &x.narrow(0, 1, 2047)));
+        let columns = |count| Domain { outer: 30, count, inner: 1 }.key("sums of columns", &x);
+        assert_ne!(columns(64), columns(63));
     }
 }
