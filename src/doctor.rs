@@ -184,7 +184,7 @@ fn refused(result: Result<()>) -> Result<()> {
     match result {
         Ok(()) => Err(Error::argument("doctor", "the operation must refuse this case, and ran")),
         Err(Error::Shape { .. } | Error::Dim { .. } | Error::DType { .. } | Error::Argument { .. }) => Ok(()),
-        Err(Error::Index { .. } | Error::Limit { .. } | Error::Autograd(_)) => Ok(()),
+        Err(Error::Index { .. } | Error::Weights { .. } | Error::Limit { .. } | Error::Autograd(_)) => Ok(()),
         Err(other) => Err(other),
     }
 }

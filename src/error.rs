@@ -70,6 +70,16 @@ pub enum Error {
         /// The caller's file and line.
         at: String,
     },
+    /// Weights that are no distribution to draw from, found while the operation ran.
+    #[error("{op}: row {row} is no distribution: its weights must be finite, not negative and not all 0{}; nothing was updated since", place(.at))]
+    Weights {
+        /// The operation.
+        op: &'static str,
+        /// The row of weights.
+        row: i64,
+        /// The caller's file and line.
+        at: String,
+    },
     /// Automatic differentiation was asked for something it can't do exactly.
     #[error("autograd: {0}")]
     Autograd(String),

@@ -71,8 +71,23 @@ pub use ops::pooling::avg_pool::AvgPoolOptions;
 pub use ops::pooling::max_pool::MaxPoolOptions;
 pub use ops::pooling::max_unpool::MaxUnpoolOptions;
 pub use ops::recurrent::layers::RecurrentOptions;
+pub use ops::truth::CloseOptions;
 pub use profiler::{KernelTime, MemoryReport, MemoryRow, OperationTime, Profile, profile};
 pub use tensor::{Ellipsis, Index, IntoIndex, IntoShape, NewAxis, Shape, Slice, Tensor, Value};
+
+/// Seeds the random numbers of the current device, as `torch.manual_seed` does: [`Device::manual_seed`].
+///
+/// ```
+/// use lumigrad::prelude::*;
+/// lumigrad::manual_seed(7);
+/// let x = Tensor::rand(&[3]);
+/// lumigrad::manual_seed(7);
+/// assert!(x.equal(&Tensor::rand(&[3]))?);
+/// # Ok::<(), lumigrad::Error>(())
+/// ```
+pub fn manual_seed(seed: u64) {
+    Device::current().manual_seed(seed);
+}
 
 /// What most programs use.
 pub mod prelude {

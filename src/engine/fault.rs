@@ -90,7 +90,13 @@ pub(crate) fn error(site: u32, value: i64, bound: i64) -> Error {
         return Error::Index { op: "index", value, bound, at: String::new() };
     };
     let path = path.as_ref().map(|path| format!(" in {path}")).unwrap_or_default();
-    Error::Index { op, value, bound, at: format!("{}:{}{path}", line.file(), line.line()) }
+    let at = format!("{}:{}{path}", line.file(), line.line());
+    // No index fits a bound of 0: the value is the row of an operation that draws from weights.
+    if bound == 0 && *op == "multinomial" {
+        Error::Weights { op, row: value, at }
+    } else {
+        Error::Index { op, value, bound, at }
+    }
 }
 
 /// Decodes the fault buffer's words.

@@ -114,6 +114,7 @@ pub(crate) fn is_failure(error: &Error) -> bool {
             | Error::OutOfMemory { .. }
             | Error::Driver(_)
             | Error::Index { .. }
+            | Error::Weights { .. }
             | Error::Anomaly { .. }
             | Error::Diverged { .. }
             | Error::Kernel { .. }

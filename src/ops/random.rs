@@ -5,7 +5,7 @@
 
 use smallvec::smallvec;
 
-use super::{Attrs, Call, Operation, Outputs, apply_on, cases, single};
+use super::{Attrs, Call, Operation, Outputs, apply_on, cases, methods, single};
 use crate::dtype::DType;
 use crate::engine::kernel::params;
 use crate::engine::{Binding, Bound, Device, Grid, HostCall, Item, Kernel, Params, ParamsLayout, RandomState, Variant};
@@ -118,7 +118,9 @@ fn integer_twin(call: &HostCall<'_>) -> Result<()> {
     let mut y = call.ints_mut(0);
     for (places, words) in p.blocks() {
         for (at, word) in places.zip(words) {
-            let step = (u64::from(word) * u64::from(p.b)) >> 32;
+            // Of 2³² only the lower half is in the params.
+            let range = if p.b == 0 { 1 << 32 } else { u64::from(p.b) };
+            let step = (u64::from(word) * range) >> 32;
             y[at] = (p.a as i32).wrapping_add(step as i32);
         }
     }
@@ -171,7 +173,12 @@ pub(crate) static RANDINT: Operation = Operation {
         forward(call, &INTEGER, DType::I32, low as i32 as u32, (high - low) as u32)
     },
     vjp: None,
-    cases: || cases_of(|attrs| attrs.int("low", -7).int("high", 1000)),
+    cases: || {
+        let mut list = cases_of(|attrs| attrs.int("low", -7).int("high", 1000));
+        let widest = cases_of(|attrs| attrs.int("low", i64::from(i32::MIN)).int("high", i64::from(i32::MAX) + 1));
+        list.extend(widest.into_iter().take(1).map(|case| cases::Case { name: "all of i32".into(), ..case }));
+        list
+    },
 };
 
 fn cases_of(with: fn(Attrs) -> Attrs) -> Vec<cases::Case> {
@@ -208,6 +215,33 @@ pub(crate) fn integers(shape: &[usize], low: i64, high: i64, device: &Device) ->
     draw(&RANDINT, "randint", shape, device, |attrs| attrs.int("low", low).int("high", high))
 }
 
+/// The numbers below `n` in random order: that of random words.
+pub(crate) fn permutation(n: usize, device: &Device) -> Result<Tensor> {
+    integers(&[n], i64::from(i32::MIN), i64::from(i32::MAX) + 1, device)?.try_argsort(0, false)
+}
+
+methods! {
+    /// 1 with the probability that each element is, else 0, in the tensor's type. Below 0 and NaN give 0, above 1 gives 1.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let p = Tensor::from_slice(&[0.0f32, 1.0, 0.5], &[3]);
+    /// let draws = p.bernoulli().to_vec::<f32>()?;
+    /// assert!(draws[..2] == [0.0, 1.0] && [0.0, 1.0].contains(&draws[2]));
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// When the tensor has no floats.
+    pub fn bernoulli / try_bernoulli (&self) -> Tensor {
+        if !self.dtype().is_float() {
+            return Err(Error::dtype("bernoulli", format!("takes probabilities as floats, not {}", self.dtype())));
+        }
+        let draws = uniform(self.shape(), 0.0, 1.0, self.device())?;
+        draws.try_lt(&self.detach().try_to_dtype(DType::F32)?)?.try_to_dtype(self.dtype())
+    }
+}
+
 fn draw(
     operation: &'static Operation,
     op: &'static str,
@@ -219,4 +253,33 @@ fn draw(
     let state = device.next_random();
     let attrs = Attrs::new().sizes("size", shape).ints("state", [state.seed as i64, state.counter as i64]);
     single(apply_on(device, operation, &[], with(attrs)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_random_and_a_range_may_be_all_of_i32() -> Result<()> {
+        Device::reference().scope(|| {
+            let order = Tensor::randperm(100).to_vec::<i32>()?;
+            assert!(order.iter().zip(0..).filter(|(at, i)| **at == *i).count() < 10, "{order:?}");
+            let all = Tensor::randint(i64::from(i32::MIN), i64::from(i32::MAX) + 1, &[100]).to_vec::<i32>()?;
+            assert!(all.iter().any(|&i| i > 1 << 29) && all.iter().any(|&i| i < -(1 << 29)), "{all:?}");
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn ones_come_as_often_as_their_probability_says() -> Result<()> {
+        Device::reference().scope(|| {
+            let p = Tensor::from_slice(&[-1.0f32, 0.25, 2.0, f32::NAN], &[4]).expand([10_000, 4]);
+            let shares = p.bernoulli().mean_dims(&[0], false).to_vec::<f32>()?;
+            assert_eq!((shares[0], shares[2], shares[3]), (0.0, 1.0, 0.0));
+            assert!((shares[1] - 0.25).abs() < 0.022, "{shares:?}");
+            let halves = p.half().bernoulli();
+            assert_eq!(halves.dtype(), DType::F16);
+            Ok(())
+        })
+    }
 }

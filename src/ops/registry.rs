@@ -124,6 +124,7 @@ pub static REGISTRY: &[&Operation] = &[
     &super::losses::mse_loss::MSE_LOSS,
     &super::losses::smooth_l1_loss::SMOOTH_L1_LOSS,
     &super::matmul::MATMUL,
+    &super::multinomial::MULTINOMIAL,
     &super::nll_loss::NLL_LOSS,
     &super::norm::batch_norm::BATCH_NORM,
     &super::norm::group_norm::GROUP_NORM,

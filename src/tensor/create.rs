@@ -9,7 +9,7 @@ use crate::ops;
 use crate::ops::methods_support::{is_failure, or_panic};
 use crate::{Error, Result};
 
-/// Sizes that a caller may write as an array, a slice or a vector; -1 where an operation works one out.
+/// Sizes that a caller may write as a number, an array, a slice or a vector; -1 where an operation works one out.
 pub trait IntoShape {
     /// The sizes.
     fn into_sizes(self) -> Vec<i64>;
@@ -17,6 +17,11 @@ pub trait IntoShape {
 
 macro_rules! into_shape {
     ($ty:ty) => {
+        impl IntoShape for $ty {
+            fn into_sizes(self) -> Vec<i64> {
+                vec![self as i64]
+            }
+        }
         impl<const N: usize> IntoShape for [$ty; N] {
             fn into_sizes(self) -> Vec<i64> {
                 self.iter().map(|&s| s as i64).collect()
@@ -152,6 +157,46 @@ impl Tensor {
         Self::full_on(self.shape(), 1.0, self.dtype(), self.device())
     }
 
+    /// Elements of one value with the shape, type and device of this tensor.
+    #[track_caller]
+    pub fn full_like(&self, value: f64) -> Tensor {
+        Self::full_on(self.shape(), value, self.dtype(), self.device())
+    }
+
+    /// Random floats in `[0, 1)` with the shape, type and device of this tensor.
+    ///
+    /// # Panics
+    /// When the tensor has no floats.
+    #[track_caller]
+    pub fn rand_like(&self) -> Tensor {
+        or_panic(self.drawn_like("rand_like", |shape, device| ops::random::uniform(shape, 0.0, 1.0, device)))
+    }
+
+    /// Random floats from the standard normal distribution with the shape, type and device of this tensor.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// // A variational autoencoder's sample.
+    /// let (mean, log_variance) = (Tensor::zeros(&[2, 3]), Tensor::zeros(&[2, 3]));
+    /// let deviation = (log_variance * 0.5).exp();
+    /// let sample = mean + deviation.randn_like() * deviation;
+    /// assert_eq!(sample.shape(), [2, 3]);
+    /// ```
+    ///
+    /// # Panics
+    /// When the tensor has no floats.
+    #[track_caller]
+    pub fn randn_like(&self) -> Tensor {
+        or_panic(self.drawn_like("randn_like", |shape, device| ops::random::normal(shape, 0.0, 1.0, device)))
+    }
+
+    fn drawn_like(&self, op: &'static str, draw: fn(&[usize], &Device) -> Result<Tensor>) -> Result<Tensor> {
+        if !self.dtype().is_float() {
+            return Err(Error::dtype(op, format!("draws floats, not {}; use `randint`", self.dtype())));
+        }
+        draw(self.shape(), self.device())?.try_to_dtype(self.dtype())
+    }
+
     /// The floats `start`, `start + step`, … below `end` (above it for a negative step).
     ///
     /// # Panics
@@ -234,5 +279,19 @@ impl Tensor {
     #[track_caller]
     pub fn randint(low: i64, high: i64, shape: &[usize]) -> Tensor {
         or_panic(ops::random::integers(shape, low, high, &Device::current()))
+    }
+
+    /// The numbers `0..n` (i32) in random order.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let mut order = Tensor::randperm(5).to_vec::<i32>()?;
+    /// order.sort();
+    /// assert_eq!(order, [0, 1, 2, 3, 4]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn randperm(n: usize) -> Tensor {
+        or_panic(ops::random::permutation(n, &Device::current()))
     }
 }
