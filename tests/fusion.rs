@@ -260,7 +260,7 @@ fn in_place(device: &Device) -> Outcome {
         let x = Tensor::from_slice_on(&[1.0f32, 2.0, 3.0], &[3], device);
         let old = x.mul_scalar(1.0);
         for _ in 0..5 {
-            x.add_(&x.mul_scalar(0.5)).expect("the shapes fit");
+            x.add_(x.mul_scalar(0.5)).expect("the shapes fit");
             x.copy_(&x.sub(&old)).expect("the shapes fit");
         }
         (bits(&x), bits(&old))
@@ -274,9 +274,9 @@ fn views(device: &Device) -> Outcome {
         let whole = Tensor::from_slice_on(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0], &[6], device);
         let (left, right) = (whole.slice(0, 0, 3), whole.slice(0, 3, 6));
         let (middle, first) = (whole.slice(0, 2, 5), whole.slice(0, 0, 1));
-        left.add_(&right.mul_scalar(2.0)).expect("the shapes fit");
+        left.add_(right.mul_scalar(2.0)).expect("the shapes fit");
         right.copy_(&left.add(&middle)).expect("the shapes fit");
-        middle.add_(&right.add(&first)).expect("the shapes fit");
+        middle.add_(right.add(&first)).expect("the shapes fit");
         left.copy_(&middle.neg().add(&first)).expect("the shapes fit");
         bits(&whole)
     });
@@ -289,7 +289,7 @@ fn strided_targets(device: &Device) -> Outcome {
     let (joined, apart, _) = both(device, || {
         let whole = Tensor::from_slice_on(&[0.5f32; 12], &[3, 4], device);
         whole.select(1, 1).copy_(&x.neg()).expect("the shapes fit");
-        whole.select(1, 2).add_(&x.neg()).expect("the shapes fit");
+        whole.select(1, 2).add_(x.neg()).expect("the shapes fit");
         whole.select(1, 0).slice(0, 0, 1).copy_(&x.slice(0, 2, 3).neg()).expect("the shapes fit");
         values(&whole)
     });

@@ -465,7 +465,7 @@ fn halves_are_changed_in_place() {
     for device in devices() {
         let x = Tensor::full_on(&[3, 3], 0.0, DType::F16, &device);
         x.select(1, 1).copy_(&Tensor::from_slice_on(&[0.1f32, 2.0, 3.0], &[3], &device)).unwrap();
-        x.select(0, 2).add_(&Tensor::from_slice_on(&[1.0f32], &[1], &device).bfloat16()).unwrap();
+        x.select(0, 2).add_(Tensor::from_slice_on(&[1.0f32], &[1], &device).bfloat16()).unwrap();
         x.narrow(0, 0, 1).fill_(7.0).unwrap();
         let want = [7.0, 7.0, 7.0, 0.0, 2.0, 0.0, 1.0, 4.0, 1.0];
         assert_eq!(x.to_vec::<f32>().unwrap(), want, "{device}");

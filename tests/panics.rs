@@ -21,6 +21,9 @@ fn mistakes_panic_at_the_users_line() {
     };
     check("a method", line!(), &|| drop(a.matmul(&b)));
     check("an operator", line!(), &|| drop(&a + &b));
+    let whole = Device::reference().scope(|| Tensor::from_slice(&[1, 2], &[2]));
+    check("an operator with a number", line!(), &|| drop(&whole * 0.5));
+    check("an operator on truth values", line!(), &|| drop(&whole & &whole));
     check("a layer", line!(), &|| drop(layer.call(&a)));
     check("a layer's own method", line!(), &|| drop(layer.forward(&a)));
     let lstm = Device::reference().scope(|| nn::LSTM::new(7, 1));

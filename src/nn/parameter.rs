@@ -102,6 +102,16 @@ impl Parameter {
         self.get().shape().into()
     }
 
+    /// The number of dims.
+    pub fn dim(&self) -> usize {
+        self.get().dim()
+    }
+
+    /// Its elements outside of any graph: the same memory, so they change with it. `detach().copy()` keeps them.
+    pub fn detach(&self) -> Tensor {
+        self.get().detach()
+    }
+
     /// The number of elements.
     pub fn numel(&self) -> usize {
         self.get().numel()

@@ -1,5 +1,6 @@
 //! Clipping of gradients: `torch.nn.utils`.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
@@ -44,7 +45,7 @@ impl Default for ClipGradNormOptions {
 /// assert!(norm.item::<f32>()? > 100.0);
 /// # Ok::<(), lumigrad::Error>(())
 /// ```
-pub fn clip_grad_norm_(parameters: impl IntoIterator<Item = Parameter>, max_norm: f64) -> Result<Tensor> {
+pub fn clip_grad_norm_(parameters: impl IntoIterator<Item = impl Borrow<Parameter>>, max_norm: f64) -> Result<Tensor> {
     clip_grad_norm_with(parameters, max_norm, ClipGradNormOptions::default())
 }
 
@@ -64,7 +65,7 @@ pub fn clip_grad_norm_(parameters: impl IntoIterator<Item = Parameter>, max_norm
 /// # Ok::<(), lumigrad::Error>(())
 /// ```
 pub fn clip_grad_norm_with(
-    parameters: impl IntoIterator<Item = Parameter>,
+    parameters: impl IntoIterator<Item = impl Borrow<Parameter>>,
     max_norm: f64,
     options: ClipGradNormOptions,
 ) -> Result<Tensor> {
@@ -101,7 +102,7 @@ pub fn clip_grad_norm_with(
 /// assert_eq!(w.grad().unwrap().to_vec::<f32>()?, [3.0, -5.0]);
 /// # Ok::<(), lumigrad::Error>(())
 /// ```
-pub fn clip_grad_value_(parameters: impl IntoIterator<Item = Parameter>, clip_value: f64) -> Result<()> {
+pub fn clip_grad_value_(parameters: impl IntoIterator<Item = impl Borrow<Parameter>>, clip_value: f64) -> Result<()> {
     no_grad(|| {
         let Some(gradients) = Gradients::of("clip_grad_value_", parameters)? else { return Ok(()) };
         gradients.ranges.clip_value(clip_value)?;
@@ -133,11 +134,11 @@ struct Gradients {
 
 impl Gradients {
     /// `None` where there is not one element.
-    fn of(op: &'static str, parameters: impl IntoIterator<Item = Parameter>) -> Result<Option<Gradients>> {
+    fn of(op: &'static str, parameters: impl IntoIterator<Item = impl Borrow<Parameter>>) -> Result<Option<Gradients>> {
         let mut seen = FxHashSet::default();
         let mut list = Vec::new();
-        for parameter in parameters.into_iter().filter(|p| seen.insert(p.id())) {
-            let leaf = parameter.leaf();
+        for parameter in parameters.into_iter().filter(|p| seen.insert(p.borrow().id())) {
+            let leaf = parameter.borrow().leaf();
             let Some(gradient) = leaf.grad().filter(|g| g.numel() > 0) else { continue };
             // Threads take four elements that lie side by side.
             if gradient.is_contiguous() && gradient.offset() % 4 == 0 {

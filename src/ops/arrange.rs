@@ -1,5 +1,8 @@
 //! Arrangements composed of others: dims exchanged and moved, a tensor taken apart, elements repeated.
 
+use std::borrow::Borrow;
+
+use super::cat::borrowed;
 use super::methods;
 use super::methods::or_panic;
 use crate::dtype::DType;
@@ -172,9 +175,9 @@ impl Tensor {
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn meshgrid(tensors: &[&Tensor], indexing: &str) -> Vec<Tensor> {
+    pub fn meshgrid(tensors: &[impl Borrow<Tensor>], indexing: &str) -> Vec<Tensor> {
         let _caller = CallerScope::enter();
-        or_panic(meshgrid(tensors, indexing))
+        or_panic(meshgrid(&borrowed(tensors), indexing))
     }
 
     /// [`Tensor::meshgrid`], with mistakes as errors.
@@ -182,9 +185,9 @@ impl Tensor {
     /// # Errors
     /// A mistake in the arguments, or a failure of the device.
     #[track_caller]
-    pub fn try_meshgrid(tensors: &[&Tensor], indexing: &str) -> Result<Vec<Tensor>> {
+    pub fn try_meshgrid(tensors: &[impl Borrow<Tensor>], indexing: &str) -> Result<Vec<Tensor>> {
         let _caller = CallerScope::enter();
-        meshgrid(tensors, indexing)?.into_iter().map(Tensor::healthy).collect()
+        meshgrid(&borrowed(tensors), indexing)?.into_iter().map(Tensor::healthy).collect()
     }
 }
 

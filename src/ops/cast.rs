@@ -455,6 +455,28 @@ methods! {
         self.try_to_dtype(DType::F32)
     }
 
+    /// The tensor as [`DType::I32`]: floats are cut towards zero.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let x = Tensor::from_slice(&[1.9f32, -1.9], &[2]);
+    /// assert_eq!(x.int().to_vec::<i32>()?, [1, -1]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    pub fn int / try_int (&self) -> Tensor {
+        self.try_to_dtype(DType::I32)
+    }
+
+    /// [`Self::int`]: what PyTorch keeps in 64 bits, class numbers and indices, are 32 bits here.
+    pub fn long / try_long (&self) -> Tensor {
+        self.try_to_dtype(DType::I32)
+    }
+
+    /// The tensor as [`DType::Bool`]: true where an element is not 0.
+    pub fn bool / try_bool (&self) -> Tensor {
+        self.try_to_dtype(DType::Bool)
+    }
+
     /// The same elements row by row: the tensor itself when they lie so already, else a copy.
     pub fn contiguous / try_contiguous (&self) -> Tensor {
         if self.is_contiguous() {

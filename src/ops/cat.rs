@@ -6,6 +6,8 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.cat.html>
 
+use std::borrow::Borrow;
+
 use smallvec::{SmallVec, smallvec};
 
 use super::assign::copying;
@@ -271,12 +273,15 @@ impl Tensor {
     /// let (a, b) = (Tensor::from_slice(&[1.0f32, 2.0], &[2, 1]), Tensor::from_slice(&[3.0f32, 4.0], &[2, 1]));
     /// assert_eq!(Tensor::cat(&[&a, &b], 0).shape(), [4, 1]);
     /// assert_eq!(Tensor::cat(&[&a, &b], 1).to_vec::<f32>()?, [1.0, 3.0, 2.0, 4.0]);
+    /// // A list of tensors will do as well as one of references.
+    /// let rows: Vec<Tensor> = (0..3).map(|i| Tensor::full(&[1, 2], f64::from(i))).collect();
+    /// assert_eq!(Tensor::cat(&rows, 0).shape(), [3, 2]);
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn cat(tensors: &[&Tensor], dim: i64) -> Tensor {
+    pub fn cat(tensors: &[impl Borrow<Tensor>], dim: i64) -> Tensor {
         let _caller = CallerScope::enter();
-        or_panic(cat(tensors, dim))
+        or_panic(cat(&borrowed(tensors), dim))
     }
 
     /// [`Tensor::cat`], with mistakes as errors.
@@ -284,9 +289,9 @@ impl Tensor {
     /// # Errors
     /// A mistake in the arguments, or a failure of the device.
     #[track_caller]
-    pub fn try_cat(tensors: &[&Tensor], dim: i64) -> Result<Tensor> {
+    pub fn try_cat(tensors: &[impl Borrow<Tensor>], dim: i64) -> Result<Tensor> {
         let _caller = CallerScope::enter();
-        cat(tensors, dim)?.healthy()
+        cat(&borrowed(tensors), dim)?.healthy()
     }
 
     /// These tensors of one shape side by side along a new dim.
@@ -302,9 +307,9 @@ impl Tensor {
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn stack(tensors: &[&Tensor], dim: i64) -> Tensor {
+    pub fn stack(tensors: &[impl Borrow<Tensor>], dim: i64) -> Tensor {
         let _caller = CallerScope::enter();
-        or_panic(stack(tensors, dim))
+        or_panic(stack(&borrowed(tensors), dim))
     }
 
     /// [`Tensor::stack`], with mistakes as errors.
@@ -312,10 +317,15 @@ impl Tensor {
     /// # Errors
     /// A mistake in the arguments, or a failure of the device.
     #[track_caller]
-    pub fn try_stack(tensors: &[&Tensor], dim: i64) -> Result<Tensor> {
+    pub fn try_stack(tensors: &[impl Borrow<Tensor>], dim: i64) -> Result<Tensor> {
         let _caller = CallerScope::enter();
-        stack(tensors, dim)?.healthy()
+        stack(&borrowed(tensors), dim)?.healthy()
     }
+}
+
+/// Lists of tensors may own them or not.
+pub(super) fn borrowed(tensors: &[impl Borrow<Tensor>]) -> Vec<&Tensor> {
+    tensors.iter().map(Borrow::borrow).collect()
 }
 
 fn cat(tensors: &[&Tensor], dim: i64) -> Result<Tensor> {

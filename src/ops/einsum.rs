@@ -6,8 +6,11 @@
 //!
 //! <https://pytorch.org/docs/stable/generated/torch.einsum.html>
 
+use std::borrow::Borrow;
+
 use std::collections::BTreeMap;
 
+use super::cat::borrowed;
 use super::methods;
 use super::methods::or_panic;
 use crate::engine::fault::CallerScope;
@@ -273,9 +276,9 @@ impl Tensor {
     /// # Ok::<(), lumigrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn einsum(equation: &str, operands: &[&Tensor]) -> Tensor {
+    pub fn einsum(equation: &str, operands: &[impl Borrow<Tensor>]) -> Tensor {
         let _caller = CallerScope::enter();
-        or_panic(einsum(equation, operands))
+        or_panic(einsum(equation, &borrowed(operands)))
     }
 
     /// [`Tensor::einsum`], with mistakes as errors.
@@ -283,9 +286,9 @@ impl Tensor {
     /// # Errors
     /// A mistake in the arguments, or a failure of the device.
     #[track_caller]
-    pub fn try_einsum(equation: &str, operands: &[&Tensor]) -> Result<Tensor> {
+    pub fn try_einsum(equation: &str, operands: &[impl Borrow<Tensor>]) -> Result<Tensor> {
         let _caller = CallerScope::enter();
-        einsum(equation, operands)?.healthy()
+        einsum(equation, &borrowed(operands))?.healthy()
     }
 }
 
@@ -380,7 +383,7 @@ mod tests {
         {
             assert!(Tensor::try_einsum(equation, &vec![&x; count]).is_err(), "{equation}");
         }
-        assert!(Tensor::try_einsum("", &[]).is_err());
+        assert!(Tensor::try_einsum("", &[] as &[Tensor]).is_err());
         assert!(Tensor::try_einsum("ij,ij", &[&x, &x.t()]).is_err());
     }
 }

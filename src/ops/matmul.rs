@@ -210,6 +210,15 @@ fn cases() -> Vec<cases::Case> {
     ]
 }
 
+/// [`Tensor::matmul`] of tensors with these dims only.
+fn of_dims(op: &'static str, what: &str, (x, dims): (&Tensor, usize), (y, others): (&Tensor, usize)) -> Result<Tensor> {
+    if (x.dim(), y.dim()) != (dims, others) || x.shape().last() != y.shape().first() {
+        let detail = format!("needs {what} that fit, got {:?} and {:?}", x.shape(), y.shape());
+        return Err(Error::shape(op, detail));
+    }
+    x.try_matmul(y)
+}
+
 methods! {
     /// The matrix product: of two vectors their dot product, of a matrix and a vector a vector, of anything larger
     /// products of matrices with the outer dims broadcast.
@@ -236,6 +245,28 @@ methods! {
             c = c.try_squeeze_dim(if other.dim() == 1 { -1 } else { -2 })?;
         }
         Ok(c)
+    }
+
+    /// The product of two matrices, without broadcasting.
+    pub fn mm / try_mm (&self, other: &Tensor) -> Tensor {
+        of_dims("mm", "two matrices", (self, 2), (other, 2))
+    }
+
+    /// The product of a matrix and a vector.
+    pub fn mv / try_mv (&self, vec: &Tensor) -> Tensor {
+        of_dims("mv", "a matrix and a vector", (self, 2), (vec, 1))
+    }
+
+    /// The sum of the products of two vectors' elements.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let x = Tensor::from_slice(&[1.0f32, 2.0, 3.0], &[3]);
+    /// assert_eq!(x.dot(&x).item::<f32>()?, 14.0);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    pub fn dot / try_dot (&self, other: &Tensor) -> Tensor {
+        of_dims("dot", "two vectors", (self, 1), (other, 1))
     }
 
     /// The batched matrix product of two 3-d tensors, without broadcasting.

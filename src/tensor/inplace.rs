@@ -1,7 +1,7 @@
 //! Changing a tensor's elements where they are.
 
-use super::Tensor;
-use crate::autograd::is_grad_enabled;
+use super::{Tensor, Value};
+use crate::autograd::{is_grad_enabled, no_grad};
 use crate::ops::{self, Attrs, apply};
 use crate::{Error, Result};
 
@@ -69,13 +69,110 @@ impl Tensor {
         apply(&ops::assign::ASSIGN, &[self, source], Attrs::new()).map(|_| ())
     }
 
-    /// Adds the elements of `other`, broadcast, to this tensor's.
+    /// Adds a number or the elements of a tensor, broadcast, to this tensor's.
     ///
     /// # Errors
     /// As [`Tensor::copy_`].
-    pub fn add_(&self, other: &Tensor) -> Result<()> {
-        self.check_in_place("add_", Some(other))?;
-        apply(&ops::assign::ADD_IN_PLACE, &[self, other], Attrs::new()).map(|_| ())
+    pub fn add_(&self, other: impl Into<Value>) -> Result<()> {
+        match other.into() {
+            Value::Tensor(other) => {
+                self.check_in_place("add_", Some(&other))?;
+                apply(&ops::assign::ADD_IN_PLACE, &[self, &other], Attrs::new()).map(|_| ())
+            }
+            Value::Number(other) => self.change("add_", None, |x| x.try_add_scalar(other)),
+        }
+    }
+
+    /// Takes a number or the elements of a tensor, broadcast, from this tensor's.
+    ///
+    /// # Errors
+    /// As [`Tensor::copy_`].
+    pub fn sub_(&self, other: impl Into<Value>) -> Result<()> {
+        match other.into() {
+            Value::Tensor(other) => self.change("sub_", Some(&other), |x| x.try_sub(&other)),
+            Value::Number(other) => self.change("sub_", None, |x| x.try_add_scalar(-other)),
+        }
+    }
+
+    /// Multiplies this tensor's elements by a number or by those of a tensor, broadcast.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let x = Tensor::from_slice(&[1.0f32, 2.0], &[2]);
+    /// x.mul_(3.0)?;
+    /// x.mul_(&x)?;
+    /// assert_eq!(x.to_vec::<f32>()?, [9.0, 36.0]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tensor::copy_`].
+    pub fn mul_(&self, other: impl Into<Value>) -> Result<()> {
+        match other.into() {
+            Value::Tensor(other) => self.change("mul_", Some(&other), |x| x.try_mul(&other)),
+            Value::Number(other) => self.change("mul_", None, |x| x.try_mul_scalar(other)),
+        }
+    }
+
+    /// Divides this tensor's elements by a number or by those of a tensor, broadcast.
+    ///
+    /// # Errors
+    /// As [`Tensor::copy_`].
+    pub fn div_(&self, other: impl Into<Value>) -> Result<()> {
+        match other.into() {
+            Value::Tensor(other) => self.change("div_", Some(&other), |x| x.try_div(&other)),
+            Value::Number(other) => self.change("div_", None, |x| x.try_div_scalar(other)),
+        }
+    }
+
+    /// Brings every element to `min … max`.
+    ///
+    /// # Errors
+    /// As [`Tensor::copy_`].
+    pub fn clamp_(&self, min: Option<f64>, max: Option<f64>) -> Result<()> {
+        self.change("clamp_", None, |x| x.try_clamp(min, max))
+    }
+
+    /// Moves every element by the part `weight` of its way to that of `end`, as [`Tensor::lerp`] does.
+    ///
+    /// ```
+    /// use lumigrad::{nn, prelude::*};
+    /// // An average of a model's weights over its training.
+    /// let model = nn::Linear::new(3, 2);
+    /// let average: Vec<Tensor> = model.parameters().iter().map(|p| p.detach().copy()).collect();
+    /// // … after each step:
+    /// for (mean, parameter) in average.iter().zip(model.parameters()) {
+    ///     mean.lerp_(&parameter.detach(), 0.01)?;
+    /// }
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tensor::copy_`].
+    pub fn lerp_(&self, end: &Tensor, weight: f64) -> Result<()> {
+        self.change("lerp_", Some(end), |x| x.try_lerp(end, weight))
+    }
+
+    /// Writes what a function makes of the elements in their place.
+    fn change(
+        &self,
+        op: &'static str,
+        source: Option<&Tensor>,
+        made: impl FnOnce(&Tensor) -> Result<Tensor>,
+    ) -> Result<()> {
+        self.check_in_place(op, source)?;
+        no_grad(|| {
+            let made = made(self)?;
+            if made.shape() != self.shape() {
+                let detail = format!("a tensor of shape {:?} can't take values of {:?}", self.shape(), made.shape());
+                return Err(Error::shape(op, detail));
+            }
+            if made.dtype() != self.dtype() {
+                let detail = format!("the result is {}, which {} can't hold", made.dtype(), self.dtype());
+                return Err(Error::dtype(op, detail));
+            }
+            apply(&ops::assign::ASSIGN, &[self, &made], Attrs::new()).map(|_| ())
+        })
     }
 
     /// Sets every element.
@@ -93,5 +190,37 @@ impl Tensor {
     /// As [`Tensor::copy_`].
     pub fn zero_(&self) -> Result<()> {
         self.fill_(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Result;
+    use crate::engine::Device;
+    use crate::tensor::Tensor;
+
+    #[test]
+    fn arithmetic_in_place_is_seen_by_views_and_keeps_shape_and_type() -> Result<()> {
+        Device::reference().scope(|| {
+            let x = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2]);
+            let row = x.select(0, 1);
+            row.add_(1.0)?;
+            row.sub_(Tensor::from_slice(&[0.0f32, 1.0], &[2]))?;
+            row.div_(2.0)?;
+            x.mul_(10.0)?;
+            assert_eq!(x.to_vec::<f32>()?, [10.0, 20.0, 20.0, 20.0]);
+            x.clamp_(Some(15.0), None)?;
+            x.lerp_(&Tensor::zeros(&[2]), 0.5)?;
+            assert_eq!(x.to_vec::<f32>()?, [7.5, 10.0, 10.0, 10.0]);
+
+            let text = row.mul_(&x).unwrap_err().to_string();
+            assert!(text.contains("mul_") && text.contains("[2, 2]"), "{text}");
+            let whole = Tensor::from_slice(&[1, 2], &[2]);
+            let text = whole.div_(2.0).unwrap_err().to_string();
+            assert!(text.contains("div_") && text.contains("i32"), "{text}");
+            let text = x.clone().requires_grad().mul_(2.0).unwrap_err().to_string();
+            assert!(text.contains("no_grad"), "{text}");
+            Ok(())
+        })
     }
 }

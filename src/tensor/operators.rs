@@ -1,11 +1,17 @@
-//! `+`, `-`, `*`, `/` and their friends, between tensors and with numbers. They panic as the methods do.
+//! `+`, `-`, `*`, `/` and their friends, between tensors and with numbers; `&`, `|`, `^` and `!` of truth values. They panic as the methods do.
 
-use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+use std::ops::{Add, AddAssign, BitAnd, BitOr, BitXor, Div, DivAssign, Mul, MulAssign, Neg, Not, Sub, SubAssign};
 
 use super::Tensor;
+use crate::dtype::DType;
+use crate::ops::or_panic;
+use crate::{Error, Result};
 
 macro_rules! operator {
-    ($trait:ident, $fn:ident, $assign:ident, $assign_fn:ident, $scalar:expr, $reversed:expr) => {
+    (
+        $trait:ident, $fn:ident, $assign:ident, $assign_fn:ident,
+        |$x:ident, $c:ident| $scalar:expr, |$left:ident, $right:ident| $reversed:expr
+    ) => {
         impl $trait<&Tensor> for &Tensor {
             type Output = Tensor;
             #[track_caller]
@@ -38,8 +44,9 @@ macro_rules! operator {
             type Output = Tensor;
             #[track_caller]
             fn $fn(self, other: f64) -> Tensor {
-                let scalar: fn(&Tensor, f64) -> Tensor = $scalar;
-                scalar(self, other)
+                // In place: a closure would not know the caller's line.
+                let ($x, $c) = (self, other);
+                $scalar
             }
         }
         impl $trait<f64> for Tensor {
@@ -53,8 +60,8 @@ macro_rules! operator {
             type Output = Tensor;
             #[track_caller]
             fn $fn(self, other: &Tensor) -> Tensor {
-                let reversed: fn(f64, &Tensor) -> Tensor = $reversed;
-                reversed(self, other)
+                let ($left, $right) = (self, other);
+                $reversed
             }
         }
         impl $trait<Tensor> for f64 {
@@ -105,5 +112,69 @@ impl Neg for Tensor {
     #[track_caller]
     fn neg(self) -> Tensor {
         Tensor::neg(&self)
+    }
+}
+
+/// Operators on truth values: what PyTorch writes `&`, `|`, `^` and `~`.
+macro_rules! truth {
+    ($trait:ident, $fn:ident, $name:literal, $method:ident) => {
+        impl $trait<&Tensor> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $fn(self, other: &Tensor) -> Tensor {
+                or_panic(truth_values($name, &[self, other]).and_then(|()| self.$method(other)))
+            }
+        }
+        impl $trait<Tensor> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $fn(self, other: Tensor) -> Tensor {
+                $trait::$fn(self, &other)
+            }
+        }
+        impl $trait<&Tensor> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $fn(self, other: &Tensor) -> Tensor {
+                $trait::$fn(&self, other)
+            }
+        }
+        impl $trait<Tensor> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $fn(self, other: Tensor) -> Tensor {
+                $trait::$fn(&self, &other)
+            }
+        }
+    };
+}
+truth!(BitAnd, bitand, "&", try_logical_and);
+truth!(BitOr, bitor, "|", try_logical_or);
+truth!(BitXor, bitxor, "^", try_logical_xor);
+
+impl Not for &Tensor {
+    type Output = Tensor;
+    #[track_caller]
+    fn not(self) -> Tensor {
+        or_panic(truth_values("!", &[self]).and_then(|()| self.try_logical_not()))
+    }
+}
+
+impl Not for Tensor {
+    type Output = Tensor;
+    #[track_caller]
+    fn not(self) -> Tensor {
+        !&self
+    }
+}
+
+/// Numbers would be taken bit by bit, which is not there.
+fn truth_values(op: &'static str, tensors: &[&Tensor]) -> Result<()> {
+    match tensors.iter().find(|x| x.dtype() != DType::Bool && x.poison().is_none()) {
+        Some(x) => {
+            let detail = format!("takes truth values, not {}; compare first, or call `.bool()`", x.dtype());
+            Err(Error::dtype(op, detail))
+        }
+        None => Ok(()),
     }
 }

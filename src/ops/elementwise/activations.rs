@@ -1,4 +1,4 @@
-//! Activations that are made of other operations.
+//! Activations, and arithmetic of their kind, that are made of other operations.
 //!
 //! <https://pytorch.org/docs/stable/nn.functional.html#non-linear-activation-functions>
 
@@ -75,6 +75,23 @@ methods! {
     pub fn logical_xor / try_logical_xor (&self, other: &Tensor) -> Tensor {
         use crate::DType::Bool;
         self.try_to_dtype(Bool)?.try_ne(&other.try_to_dtype(Bool)?)
+    }
+
+    /// `self + weight·(end − self)`, broadcast: the part `weight` of the way to `end`, which is met exactly at 1.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let (x, end) = (Tensor::zeros(&[2]), Tensor::from_slice(&[4.0f32, -2.0], &[2]));
+    /// assert_eq!(x.lerp(&end, 0.25).to_vec::<f32>()?, [1.0, -0.5]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    pub fn lerp / try_lerp (&self, end: &Tensor, weight: f64) -> Tensor {
+        let way = end.try_sub(self)?;
+        if weight.abs() < 0.5 {
+            self.try_add(&way.try_mul_scalar(weight)?)
+        } else {
+            end.try_sub(&way.try_mul_scalar(1.0 - weight)?)
+        }
     }
 }
 

@@ -80,6 +80,16 @@ methods! {
         unary_apply(&CLAMP, self, attrs(min, max))
     }
 
+    /// [`Self::clamp`] with a lower bound alone.
+    pub fn clamp_min / try_clamp_min (&self, min: f64) -> Tensor {
+        self.try_clamp(Some(min), None)
+    }
+
+    /// [`Self::clamp`] with an upper bound alone.
+    pub fn clamp_max / try_clamp_max (&self, max: f64) -> Tensor {
+        self.try_clamp(None, Some(max))
+    }
+
     /// [`Self::clamp`] with bounds that are tensors, broadcast: the [`Self::maximum`] with `min`, then the
     /// [`Self::minimum`] with `max`. A gradient goes to what was taken; an element and a bound that are equal share it.
     ///

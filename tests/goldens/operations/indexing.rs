@@ -7,8 +7,8 @@ use crate::args::Args;
 use crate::runner::Call;
 
 pub const TABLE: &[(&str, Call)] = &[
-    ("cat", |a| joined(a, Tensor::try_cat)),
-    ("stack", |a| joined(a, Tensor::try_stack)),
+    ("cat", |a| joined(a, |x, dim| Tensor::try_cat(x, dim))),
+    ("stack", |a| joined(a, |x, dim| Tensor::try_stack(x, dim))),
     ("index_select", |a| one(a.tensor("input").try_index_select(a.int("dim"), &a.tensor("index")))),
     ("gather", |a| one(a.tensor("input").try_gather(a.int("dim"), &a.tensor("index")))),
     ("scatter_add", |a| one(a.tensor("input").try_scatter_add(a.int("dim"), &a.tensor("index"), &a.tensor("src")))),
