@@ -1,9 +1,10 @@
-// Extrema with their positions. For every output one walk over the elements; of equal ones the first wins.
+// Extrema with their positions. For every output one walk over the elements; of equal ones the first wins. The walk,
+// `best_of`, is in `extrema_dim_each` or `extrema_dim_quads`, with LANES, the elements that it reads at a time, and
+// `element`, which reads one.
 #import common/index
 #import common/reduce
 #import common/order
 
-@group(0) @binding(0) var<storage, read> x: array<elem>;
 // While merging: the positions of the elements of x in the whole row, lying as x does.
 @group(0) @binding(1) var<storage, read> places: array<i32>;
 @group(0) @binding(2) var<storage, read_write> values: array<elem>;
@@ -15,10 +16,10 @@ struct Best {
     place: u32,
 }
 
-// What loses against every element.
-const NOTHING: Best = Best(0u, 0xffffffffu);
-
-var<workgroup> partial: array<Best, WG>;
+// What loses against every element of a walk, and stands for the first where no other is better.
+fn start(first: u32, end: u32) -> Best {
+    return Best(0u, select(0xffffffffu, first, first < end));
+}
 
 fn better(a: Best, b: Best) -> Best {
     if b.rank > a.rank || (b.rank == a.rank && b.place < a.place) {
@@ -27,24 +28,17 @@ fn better(a: Best, b: Best) -> Best {
     return a;
 }
 
-// The best of elements `first`, `first + step`, … below `end`.
-fn best_of(base: u32, first: u32, end: u32, step: u32) -> Best {
-    var best = NOTHING;
-    for (var j = first; j < end; j += step) {
-        best = better(best, Best(order(x[base + element_offset(j)]), j));
-    }
-    return best;
-}
-
-fn store(i: u32, base: u32, best: Best) {
-    let at = base + element_offset(best.place);
-    values[i] = x[at];
+fn store(i: u32, base: u32, place: u32) {
+    let at = base + element_offset(place);
+    values[i] = element(at);
     if params.merging != 0u {
         indices[i] = places[at];
     } else {
-        indices[i] = i32(best.place);
+        indices[i] = i32(place);
     }
 }
+
+var<workgroup> partial: array<Best, WG>;
 
 // A thread for every output and part.
 @compute @workgroup_size(WG)
@@ -59,7 +53,8 @@ fn by_thread(
     }
     let base = output_base(i / params.splits);
     let first = i % params.splits * params.part;
-    store(i, base, best_of(base, first, min(first + params.part, params.r), 1u));
+    let end = min(first + params.part, params.r);
+    store(i, base, best_of(base, first, end, LANES).place);
 }
 
 // A workgroup for every output and part.
@@ -76,7 +71,8 @@ fn by_group(
     }
     let base = output_base(i / params.splits);
     let first = i % params.splits * params.part;
-    partial[local] = best_of(base, first + local, min(first + params.part, params.r), WG);
+    let end = min(first + params.part, params.r);
+    partial[local] = best_of(base, first + LANES * local, end, LANES * WG);
     workgroupBarrier();
     for (var half = WG / 2u; half > 0u; half /= 2u) {
         if local < half {
@@ -85,6 +81,6 @@ fn by_group(
         workgroupBarrier();
     }
     if local == 0u {
-        store(i, base, partial[0]);
+        store(i, base, partial[0].place);
     }
 }

@@ -1,12 +1,13 @@
-// One value for every output. The operation's own file defines `identity`, `combine` and `finish`; `elem` is an alias
-// of the prelude. The order in which elements are combined depends on their number alone.
+// One value for every output. The operation's own file says what elements become while they are combined (`folded`, made
+// by `take`), and defines `identity`, `combine` and `finish`; `elem` is an alias of the prelude. `fold`, which walks over
+// elements, is in `reduce_each` or `reduce_quads`, with LANES, the elements that it reads at a time. The order in which
+// elements are combined depends on their number and on how they lie alone.
 #import common/index
 #import common/reduce
 
-@group(0) @binding(0) var<storage, read> x: array<elem>;
 @group(0) @binding(1) var<storage, read_write> y: array<elem>;
 
-var<workgroup> partial: array<elem, WG>;
+var<workgroup> partial: array<folded, WG>;
 
 // A thread for every output and part.
 @compute @workgroup_size(WG)
@@ -22,18 +23,7 @@ fn by_thread(
     let base = output_base(i / params.splits);
     let first = i % params.splits * params.part;
     let end = min(first + params.part, params.r);
-    var sum = identity();
-    if in_one_dim() {
-        let step = element_step();
-        for (var j = first; j < end; j += 1u) {
-            sum = combine(sum, x[base + j * step]);
-        }
-    } else {
-        for (var j = first; j < end; j += 1u) {
-            sum = combine(sum, x[base + element_offset(j)]);
-        }
-    }
-    y[params.result_offset + i] = finish(sum);
+    y[params.result_offset + i] = finish(fold(base, first, end, LANES));
 }
 
 // A workgroup for every output and part.
@@ -51,11 +41,7 @@ fn by_group(
     let base = output_base(i / params.splits);
     let first = i % params.splits * params.part;
     let end = min(first + params.part, params.r);
-    var sum = identity();
-    for (var j = first + local; j < end; j += WG) {
-        sum = combine(sum, x[base + element_offset(j)]);
-    }
-    partial[local] = sum;
+    partial[local] = fold(base, first + LANES * local, end, LANES * WG);
     workgroupBarrier();
     for (var half = WG / 2u; half > 0u; half /= 2u) {
         if local < half {

@@ -1,42 +1,27 @@
-// What `reduce.wgsl` does, for elements in whole vectors of four: those of an output, of which a thread then has four
-// partial results, or of four neighbouring outputs. How vectors are read is in `common/quads` or `common/quads_half`.
-#import common/index
-#import common/reduce
+// The walk of `reduce.wgsl` over elements in whole vectors of four: those of an output, of which there are then four partial
+// results, or of four neighbouring outputs. How vectors are read is in `common/quads` or `common/quads_half`.
 
-@group(0) @binding(1) var<storage, read_write> y: array<elem>;
+const LANES: u32 = 4u;
 
-var<workgroup> partial: array<elem, WG>;
-
-fn combine4(a: vec4<elem>, b: vec4<elem>) -> vec4<elem> {
-    return vec4(combine(a.x, b.x), combine(a.y, b.y), combine(a.z, b.z), combine(a.w, b.w));
+// With the elements of a vector, each into its own.
+fn combine4(a: vec4<folded>, v: vec4<elem>) -> vec4<folded> {
+    return vec4(combine(a.x, take(v.x)), combine(a.y, take(v.y)), combine(a.z, take(v.z)), combine(a.w, take(v.w)));
 }
 
-// A thread for every output and part, whose elements lie side by side.
-@compute @workgroup_size(WG)
-fn rows_by_thread(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = linear_id(group, groups, local);
-    if i >= params.n * params.splits {
-        return;
-    }
-    let base = output_base(i / params.splits);
-    let first = i % params.splits * params.part;
-    let end = min(first + params.part, params.r);
-    var sums = vec4<elem>(identity());
+// Of the vectors at elements `first`, `first + step`, … below `end`.
+fn fold(base: u32, first: u32, end: u32, step: u32) -> folded {
+    var four = vec4<folded>(identity());
     if in_one_dim() {
         let last = (base + end) >> 2u;
-        for (var at = (base + first) >> 2u; at < last; at += 1u) {
-            sums = combine4(sums, read_quad(at));
+        for (var at = (base + first) >> 2u; at < last; at += step >> 2u) {
+            four = combine4(four, read_quad(at));
         }
     } else {
-        for (var j = first; j < end; j += 4u) {
-            sums = combine4(sums, read_quad((base + element_offset(j)) >> 2u));
+        for (var j = first; j < end; j += step) {
+            four = combine4(four, read_quad((base + element_offset(j)) >> 2u));
         }
     }
-    y[params.result_offset + i] = finish(combine(combine(sums.x, sums.y), combine(sums.z, sums.w)));
+    return combine(combine(four.x, four.y), combine(four.z, four.w));
 }
 
 // A thread for four outputs, whose elements lie side by side, and a part. Parts lie one behind the other, each with all
@@ -57,52 +42,20 @@ fn by_columns(
     let base = output_base(output);
     let first = part * params.part;
     let end = min(first + params.part, params.r);
-    var sums = vec4<elem>(identity());
+    var four = vec4<folded>(identity());
     if in_one_dim() {
         let step = element_step() >> 2u;
         for (var j = first; j < end; j += 1u) {
-            sums = combine4(sums, read_quad((base >> 2u) + j * step));
+            four = combine4(four, read_quad((base >> 2u) + j * step));
         }
     } else {
         for (var j = first; j < end; j += 1u) {
-            sums = combine4(sums, read_quad((base + element_offset(j)) >> 2u));
+            four = combine4(four, read_quad((base + element_offset(j)) >> 2u));
         }
     }
     let at = params.result_offset + part * params.n + output;
-    y[at] = finish(sums.x);
-    y[at + 1u] = finish(sums.y);
-    y[at + 2u] = finish(sums.z);
-    y[at + 3u] = finish(sums.w);
-}
-
-// A workgroup for every output and part, whose elements lie side by side.
-@compute @workgroup_size(WG)
-fn rows_by_group(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = linear_group(group, groups);
-    // The same for the whole workgroup, so barriers stay in uniform control flow.
-    if i >= params.n * params.splits {
-        return;
-    }
-    let base = output_base(i / params.splits);
-    let first = i % params.splits * params.part;
-    let end = min(first + params.part, params.r);
-    var sums = vec4<elem>(identity());
-    for (var j = first + 4u * local; j < end; j += 4u * WG) {
-        sums = combine4(sums, read_quad((base + element_offset(j)) >> 2u));
-    }
-    partial[local] = combine(combine(sums.x, sums.y), combine(sums.z, sums.w));
-    workgroupBarrier();
-    for (var half = WG / 2u; half > 0u; half /= 2u) {
-        if local < half {
-            partial[local] = combine(partial[local], partial[local + half]);
-        }
-        workgroupBarrier();
-    }
-    if local == 0u {
-        y[params.result_offset + i] = finish(partial[0]);
-    }
+    y[at] = finish(four.x);
+    y[at + 1u] = finish(four.y);
+    y[at + 2u] = finish(four.z);
+    y[at + 3u] = finish(four.w);
 }

@@ -1,6 +1,6 @@
 //! What `cumsum` and `cumprod` share: a scan along a dim, in parts where rows are long.
 
-use super::{Pair, ReduceParams, by_thread, split};
+use super::{Kernels, ReduceParams, by_thread, split};
 use crate::Result;
 use crate::dtype::DType;
 use crate::engine::{HostCall, Kernel};
@@ -12,7 +12,7 @@ use crate::tensor::shape::{dim_indices, numel};
 pub(super) struct Scan {
     pub by_thread: &'static Kernel,
     pub by_group: &'static Kernel,
-    pub parts: &'static Pair,
+    pub parts: &'static Kernels,
 }
 
 /// Declares one of the two kernels of a scan.
@@ -67,8 +67,12 @@ pub(super) fn scan(run: &mut Run<'_>, scan: &Scan, x: &Tensor, dim: i64, reverse
     } else {
         let shape = [params.n as usize, params.splits as usize];
         let (totals, carry) = (run.output(x.dtype(), &shape), run.output(x.dtype(), &shape));
-        let kernel = if alone { scan.parts.by_thread } else { scan.parts.by_group };
-        run.dispatch(kernel, variant, &[x, &totals], &ReduceParams { result_offset: 0, ..params });
+        run.dispatch(
+            scan.parts.of_outputs(alone, &params),
+            variant,
+            &[x, &totals],
+            &ReduceParams { result_offset: 0, ..params },
+        );
         self::scan(run, scan, &totals, 1, reverse, &carry)?;
         carry
     };

@@ -9,7 +9,7 @@
 use smallvec::smallvec;
 
 use super::sum::{dims, reduction_cases, sum_into};
-use super::{Pair, Parts, ReduceParams, grid_by_group, grid_by_thread, reduce, reduced_shape, refuse_empty, twin};
+use super::{Kernels, ONCE, Parts, X_TO_Y, reduce, reduce_kernels, reduced_shape, refuse_empty, twin};
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, HostCall, Item, Kernel, ParamsLayout, Variant};
 use crate::ops::elementwise::{ElementwiseParams, grid};
@@ -20,78 +20,35 @@ use crate::{Error, Result};
 
 /// The variants of kernels that order elements with `shaders/common/order.wgsl`.
 macro_rules! ordered_variants {
-    ($least:literal, $losers:expr) => {
+    ($least:literal) => {
         &[
-            Variant::new(
-                "f32",
-                &[
-                    Item::Alias("elem", "f32"),
-                    Item::Const("KIND", 0),
-                    Item::Const("LEAST", $least),
-                    Item::Const("LOSER", $losers[0]),
-                ],
-            ),
-            Variant::new(
-                "i32",
-                &[
-                    Item::Alias("elem", "i32"),
-                    Item::Const("KIND", 1),
-                    Item::Const("LEAST", $least),
-                    Item::Const("LOSER", $losers[1]),
-                ],
-            ),
-            Variant::new(
-                "u32",
-                &[
-                    Item::Alias("elem", "u32"),
-                    Item::Const("KIND", 2),
-                    Item::Const("LEAST", $least),
-                    Item::Const("LOSER", $losers[2]),
-                ],
-            ),
+            Variant::new("f32", &[Item::Alias("elem", "f32"), Item::Const("KIND", 0), Item::Const("LEAST", $least)]),
+            Variant::new("i32", &[Item::Alias("elem", "i32"), Item::Const("KIND", 1), Item::Const("LEAST", $least)]),
+            Variant::new("u32", &[Item::Alias("elem", "u32"), Item::Const("KIND", 2), Item::Const("LEAST", $least)]),
         ]
     };
 }
 
 /// Variants in which the largest element wins.
-pub(super) const LARGEST: &[Variant] = ordered_variants!(0, [0xff80_0000, 0x8000_0000, 0]);
+pub(super) const LARGEST: &[Variant] = ordered_variants!(0);
 /// Variants in which the smallest element wins.
-pub(super) const SMALLEST: &[Variant] = ordered_variants!(1, [0x7f80_0000, 0x7fff_ffff, 0xffff_ffff]);
+pub(super) const SMALLEST: &[Variant] = ordered_variants!(1);
 
-macro_rules! extrema_kernel {
-    ($name:literal, $entry:literal, $grid:expr, $variants:expr, $twin:expr) => {
-        Kernel {
-            name: concat!($name, ".", $entry),
-            source: &[
-                include_str!("../../../shaders/reduce/reduce.wgsl"),
-                include_str!("../../../shaders/reduce/extrema.wgsl"),
-            ],
-            entry: $entry,
-            bindings: &[Binding::Read("x"), Binding::Write("y")],
-            params: ParamsLayout::of::<ReduceParams>(),
-            variants: $variants,
-            grid: $grid,
-            reference: $twin,
-            bound: |_| Bound::Exact,
-        }
-    };
-}
+const MATHS: &str = include_str!("../../../shaders/reduce/extrema.wgsl");
 
-static AMAX_BY_THREAD: Kernel = extrema_kernel!("amax", "by_thread", grid_by_thread, LARGEST, amax_twin);
-static AMAX_BY_GROUP: Kernel = extrema_kernel!("amax", "by_group", grid_by_group, LARGEST, amax_twin);
-static AMIN_BY_THREAD: Kernel = extrema_kernel!("amin", "by_thread", grid_by_thread, SMALLEST, amin_twin);
-static AMIN_BY_GROUP: Kernel = extrema_kernel!("amin", "by_group", grid_by_group, SMALLEST, amin_twin);
+static AMAX_KERNELS: Kernels = reduce_kernels!("amax", ONCE, MATHS, X_TO_Y, LARGEST, amax_twin, |_, _| Bound::Exact);
+static AMIN_KERNELS: Kernels = reduce_kernels!("amin", ONCE, MATHS, X_TO_Y, SMALLEST, amin_twin, |_, _| Bound::Exact);
 
-fn amax_twin(call: &HostCall<'_>) -> Result<()> {
+fn amax_twin(call: &HostCall<'_>, parts: Parts) -> Result<()> {
     let largest = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) };
     let least = |dtype| if dtype == DType::I32 { i64::from(i32::MIN) } else { 0 };
-    twin(call, Parts::OfOutput, (f64::NEG_INFINITY, largest), (least, i64::max))
+    twin(call, parts, (f64::NEG_INFINITY, largest), (least, i64::max))
 }
 
-fn amin_twin(call: &HostCall<'_>) -> Result<()> {
+fn amin_twin(call: &HostCall<'_>, parts: Parts) -> Result<()> {
     let smallest = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) };
     let greatest = |dtype| if dtype == DType::I32 { i64::from(i32::MAX) } else { i64::from(u32::MAX) };
-    twin(call, Parts::OfOutput, (f64::INFINITY, smallest), (greatest, i64::min))
+    twin(call, parts, (f64::INFINITY, smallest), (greatest, i64::min))
 }
 
 static HITS: Kernel = Kernel {
@@ -143,8 +100,16 @@ static SHARE: Kernel = Kernel {
 /// The operation `amax`.
 pub(crate) static AMAX: Operation = Operation {
     name: "amax",
-    kernels: &[&AMAX_BY_THREAD, &AMAX_BY_GROUP, &HITS, &SHARE],
-    forward: |call| forward(call, &Pair { by_thread: &AMAX_BY_THREAD, by_group: &AMAX_BY_GROUP, quads: None }),
+    kernels: &[
+        &AMAX_KERNELS.by_thread,
+        &AMAX_KERNELS.by_group,
+        &AMAX_KERNELS.rows_by_thread,
+        &AMAX_KERNELS.rows_by_group,
+        &AMAX_KERNELS.by_columns,
+        &HITS,
+        &SHARE,
+    ],
+    forward: |call| forward(call, &AMAX_KERNELS),
     vjp: Some(vjp),
     cases: extrema_cases,
 };
@@ -152,19 +117,19 @@ pub(crate) static AMAX: Operation = Operation {
 /// The operation `amin`; the kernels of the gradient are `amax`'s.
 pub(crate) static AMIN: Operation = Operation {
     name: "amin",
-    kernels: &[&AMIN_BY_THREAD, &AMIN_BY_GROUP],
-    forward: |call| forward(call, &Pair { by_thread: &AMIN_BY_THREAD, by_group: &AMIN_BY_GROUP, quads: None }),
+    kernels: &AMIN_KERNELS.all(),
+    forward: |call| forward(call, &AMIN_KERNELS),
     vjp: Some(vjp),
     cases: extrema_cases,
 };
 
-fn forward(call: &mut Call<'_>, pair: &Pair) -> Result<Outputs> {
+fn forward(call: &mut Call<'_>, kernels: &'static Kernels) -> Result<Outputs> {
     let x = call.input(0);
     let dims = dim_indices(call.op(), call.attrs().get_ints("dim"), x.dim())?;
     refuse_empty(call.op(), x.shape(), &dims)?;
     let shape = reduced_shape(x.shape(), &dims, call.attrs().get_bool("keepdim"));
     let y = call.output(x.dtype(), &shape);
-    reduce(call, pair, x, &dims, &y, 1.0)?;
+    reduce(call, kernels, x, &dims, &y, 1.0)?;
     call.save(x);
     call.save(&y);
     Ok(smallvec![y])
@@ -217,6 +182,22 @@ fn extrema_cases() -> Vec<cases::Case> {
             .attrs(attrs(&[], false)),
         Case::new("u32", vec![Input::ints(&[70, 3], 0, 1 << 32).dtype(DType::U32)]).attrs(attrs(&[0], false)),
         Case::new("bool", vec![Input::bools(&[7, 3])]).attrs(attrs(&[0], false)),
+        Case::new("ties by fours", vec![floats(&[5, 12], Fill::Whole(0, 3))]).attrs(attrs(&[1], false)).no_gradcheck(),
+        Case::new("zeros by fours", vec![floats(&[3, 8], Fill::Values(&[-0.0, -0.0, 0.0, -0.0, -0.0]))])
+            .attrs(attrs(&[1], false))
+            .no_gradcheck(),
+        Case::new("masked by fours", vec![floats(&[4, 8], Fill::Values(&[f64::NEG_INFINITY]))])
+            .attrs(attrs(&[0], false))
+            .no_gradcheck(),
+    ]);
+    let unsigned = |shape: &[usize]| Input::ints(shape, 0, 1 << 32).dtype(DType::U32);
+    list.extend([
+        Case::new("i32 by fours", vec![Input::ints(&[3, 72], -90, 90)]).attrs(attrs(&[1], false)),
+        Case::new("i32 ends by fours", vec![Input::ints(&[4], i64::from(i32::MIN), i64::from(i32::MAX))])
+            .attrs(attrs(&[], false)),
+        Case::new("u32 by fours", vec![unsigned(&[3, 72])]).attrs(attrs(&[1], false)),
+        Case::new("columns of i32", vec![Input::ints(&[9, 4], -90, 90)]).attrs(attrs(&[0], false)),
+        Case::new("columns of u32", vec![unsigned(&[600, 8])]).attrs(attrs(&[0], false)),
     ]);
     list
 }

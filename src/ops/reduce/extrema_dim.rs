@@ -6,7 +6,7 @@
 use smallvec::smallvec;
 
 use super::extrema::{LARGEST, SMALLEST};
-use super::{Pair, ReduceParams, grid_by_group, grid_by_thread, plan, reduced_shape, refuse_empty};
+use super::{Kernels, Parts, ReduceParams, Texts, reduce_kernels, reduced_shape, refuse_empty};
 use crate::Result;
 use crate::dtype::DType;
 use crate::engine::kernel::params;
@@ -15,63 +15,44 @@ use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, ca
 use crate::tensor::Tensor;
 use crate::tensor::shape::{dim_index, dim_indices, numel};
 
-macro_rules! extrema_dim_kernel {
-    ($name:literal, $entry:literal, $grid:expr, $variants:expr, $twin:expr) => {
-        Kernel {
-            name: concat!($name, ".", $entry),
-            source: &[include_str!("../../../shaders/reduce/extrema_dim.wgsl")],
-            entry: $entry,
-            bindings: &[
-                Binding::Read("x"),
-                Binding::Read("places"),
-                Binding::Write("values"),
-                Binding::Write("indices"),
-            ],
-            params: ParamsLayout::of::<ReduceParams>(),
-            variants: $variants,
-            grid: $grid,
-            reference: $twin,
-            bound: |_| Bound::Exact,
-        }
-    };
+const TEXTS: Texts = [
+    include_str!("../../../shaders/reduce/extrema_dim.wgsl"),
+    include_str!("../../../shaders/reduce/extrema_dim_each.wgsl"),
+    include_str!("../../../shaders/reduce/extrema_dim_quads.wgsl"),
+];
+
+const BINDINGS: &[Binding] =
+    &[Binding::Read("x"), Binding::Read("places"), Binding::Write("values"), Binding::Write("indices")];
+
+static MAX_KERNELS: Kernels = reduce_kernels!("max_dim", TEXTS, "", BINDINGS, LARGEST, max_twin, |_, _| Bound::Exact);
+static MIN_KERNELS: Kernels = reduce_kernels!("min_dim", TEXTS, "", BINDINGS, SMALLEST, min_twin, |_, _| Bound::Exact);
+
+fn max_twin(call: &HostCall<'_>, parts: Parts) -> Result<()> {
+    extrema_twin(call, parts, |best, v| v > best)
 }
 
-static MAX_BY_THREAD: Kernel = extrema_dim_kernel!("max_dim", "by_thread", grid_by_thread, LARGEST, max_twin);
-static MAX_BY_GROUP: Kernel = extrema_dim_kernel!("max_dim", "by_group", grid_by_group, LARGEST, max_twin);
-static MIN_BY_THREAD: Kernel = extrema_dim_kernel!("min_dim", "by_thread", grid_by_thread, SMALLEST, min_twin);
-static MIN_BY_GROUP: Kernel = extrema_dim_kernel!("min_dim", "by_group", grid_by_group, SMALLEST, min_twin);
-
-static MAX_KERNELS: Pair = Pair { by_thread: &MAX_BY_THREAD, by_group: &MAX_BY_GROUP, quads: None };
-static MIN_KERNELS: Pair = Pair { by_thread: &MIN_BY_THREAD, by_group: &MIN_BY_GROUP, quads: None };
-
-fn max_twin(call: &HostCall<'_>) -> Result<()> {
-    extrema_twin(call, |best, v| v > best)
-}
-
-fn min_twin(call: &HostCall<'_>) -> Result<()> {
-    extrema_twin(call, |best, v| v < best)
+fn min_twin(call: &HostCall<'_>, parts: Parts) -> Result<()> {
+    extrema_twin(call, parts, |best, v| v < best)
 }
 
 /// `beats` compares numbers; every 32-bit integer is an `f64`.
-fn extrema_twin(call: &HostCall<'_>, beats: fn(f64, f64) -> bool) -> Result<()> {
+fn extrema_twin(call: &HostCall<'_>, parts: Parts, beats: fn(f64, f64) -> bool) -> Result<()> {
     let p: &ReduceParams = call.params();
     let value = |i: usize| match call.variant() {
         0 => call.floats(0)[i],
         1 => f64::from(call.ints(0)[i]),
         _ => f64::from(call.words(0)[i]),
     };
-    for i in 0..p.n * p.splits {
-        let first = i % p.splits * p.part;
-        let base = p.output_base(i / p.splits);
-        let (mut from, mut place) = (base + p.element_offset(first), first);
-        for j in first + 1..(first + p.part).min(p.r) {
-            let at = base + p.element_offset(j);
+    for part in parts.all(p) {
+        let mut walk = part.places(p).zip(part.elements.clone());
+        let Some((mut from, mut place)) = walk.next() else { continue };
+        for (at, j) in walk {
             let (best, v) = (value(from), value(at));
             if !best.is_nan() && (v.is_nan() || beats(best, v)) {
                 (from, place) = (at, j);
             }
         }
-        let i = i as usize;
+        let i = part.number as usize;
         match call.variant() {
             0 => call.floats_mut(2)[i] = call.floats(0)[from],
             1 => call.ints_mut(2)[i] = call.ints(0)[from],
@@ -117,7 +98,14 @@ static BACKWARD: Kernel = Kernel {
 /// The operation `max` along a dim: values and positions.
 pub(crate) static MAX_DIM: Operation = Operation {
     name: "max_dim",
-    kernels: &[&MAX_BY_THREAD, &MAX_BY_GROUP, &BACKWARD],
+    kernels: &[
+        &MAX_KERNELS.by_thread,
+        &MAX_KERNELS.by_group,
+        &MAX_KERNELS.rows_by_thread,
+        &MAX_KERNELS.rows_by_group,
+        &MAX_KERNELS.by_columns,
+        &BACKWARD,
+    ],
     forward: |call| along_dim(call, &MAX_KERNELS),
     vjp: Some(vjp),
     cases: || dim_cases(true),
@@ -126,7 +114,7 @@ pub(crate) static MAX_DIM: Operation = Operation {
 /// The operation `min` along a dim; the kernel of the gradient is that of `max`.
 pub(crate) static MIN_DIM: Operation = Operation {
     name: "min_dim",
-    kernels: &[&MIN_BY_THREAD, &MIN_BY_GROUP],
+    kernels: &MIN_KERNELS.all(),
     forward: |call| along_dim(call, &MIN_KERNELS),
     vjp: Some(vjp),
     cases: || dim_cases(true),
@@ -152,40 +140,52 @@ pub(crate) static ARGMIN: Operation = Operation {
 
 /// Finds the extreme of `dims` of `x`: into the contiguous `values` the elements, into `indices` their numbers in the walk
 /// over `dims`.
-fn find(run: &mut Run<'_>, pair: &Pair, x: &Tensor, dims: &[usize], values: &Tensor, indices: &Tensor) -> Result<()> {
-    let params = ReduceParams::new(pair.by_group.name, x, dims, values)?;
+fn find(
+    run: &mut Run<'_>,
+    kernels: &'static Kernels,
+    x: &Tensor,
+    dims: &[usize],
+    values: &Tensor,
+    indices: &Tensor,
+) -> Result<()> {
+    let params = ReduceParams::new(kernels.by_group.name, x, dims, values)?;
     // Nothing reads places before parts are merged.
-    find_parts(run, pair, params, [x, x, values, indices])
+    find_parts(run, kernels, params, [x, x, values, indices])
 }
 
-fn find_parts(run: &mut Run<'_>, pair: &Pair, mut params: ReduceParams, tensors: [&Tensor; 4]) -> Result<()> {
+fn find_parts(
+    run: &mut Run<'_>,
+    kernels: &'static Kernels,
+    mut params: ReduceParams,
+    tensors: [&Tensor; 4],
+) -> Result<()> {
     let [x, places, values, indices] = tensors;
     let variant = x.dtype().storage_variant();
-    let kernel = if plan(run, &mut params) { pair.by_thread } else { pair.by_group };
+    let (kernel, lie) = kernels.choose(run, &mut params);
     if params.splits == 1 {
         run.dispatch(kernel, variant, &[x, places, values, indices], &params);
         return Ok(());
     }
-    let shape = [params.n as usize, params.splits as usize];
-    let (part_values, part_indices) = (run.output(x.dtype(), &shape), run.output(DType::I32, &shape));
+    let (part_values, dim) = lie.memory(run, &params, x.dtype());
+    let (part_indices, _) = lie.memory(run, &params, DType::I32);
     run.dispatch(kernel, variant, &[x, places, &part_values, &part_indices], &params);
-    let mut merge = ReduceParams::new(pair.by_group.name, &part_values, &[1], values)?;
+    let mut merge = ReduceParams::new(kernels.by_group.name, &part_values, &[dim], values)?;
     merge.merging = 1;
-    find_parts(run, pair, merge, [&part_values, &part_indices, values, indices])
+    find_parts(run, kernels, merge, [&part_values, &part_indices, values, indices])
 }
 
-fn along_dim(call: &mut Call<'_>, pair: &Pair) -> Result<Outputs> {
+fn along_dim(call: &mut Call<'_>, kernels: &'static Kernels) -> Result<Outputs> {
     let x = call.input(0);
     let dims = dim_indices(call.op(), &[call.attrs().get_int("dim")], x.dim())?;
     refuse_empty(call.op(), x.shape(), &dims)?;
     let shape = reduced_shape(x.shape(), &dims, call.attrs().get_bool("keepdim"));
     let (values, indices) = (call.output(x.dtype(), &shape), call.output(DType::I32, &shape));
-    find(call, pair, x, &dims, &values, &indices)?;
+    find(call, kernels, x, &dims, &values, &indices)?;
     call.save(&indices);
     Ok(smallvec![values, indices])
 }
 
-fn positions(call: &mut Call<'_>, pair: &Pair) -> Result<Outputs> {
+fn positions(call: &mut Call<'_>, kernels: &'static Kernels) -> Result<Outputs> {
     let x = call.input(0);
     let dims = match call.attrs().get("dim") {
         Some(_) => dim_indices(call.op(), &[call.attrs().get_int("dim")], x.dim())?,
@@ -194,7 +194,7 @@ fn positions(call: &mut Call<'_>, pair: &Pair) -> Result<Outputs> {
     refuse_empty(call.op(), x.shape(), &dims)?;
     let shape = reduced_shape(x.shape(), &dims, call.attrs().get_bool("keepdim"));
     let (values, indices) = (call.output(x.dtype(), &shape), call.output(DType::I32, &shape));
-    find(call, pair, x, &dims, &values, &indices)?;
+    find(call, kernels, x, &dims, &values, &indices)?;
     Ok(smallvec![indices])
 }
 
@@ -244,6 +244,21 @@ fn dim_cases(values: bool) -> Vec<cases::Case> {
         one("i32 ends", Input::ints(&[70, 2], i64::from(i32::MIN), i64::from(i32::MAX)), 0),
         one("u32", words(&[70, 3]), 0),
         one("u32 longer", words(&[1, 40_000]), 1),
+        one("rows by fours", floats(&[70, 12]), 1).no_gradcheck(),
+        one("long rows by fours", floats(&[3, 5_000]), 1).no_gradcheck(),
+        one("columns by fours", floats(&[7, 3, 8]), 0),
+        one("columns inside by fours", floats(&[3, 7, 12]), 1).no_gradcheck(),
+        one("long columns by fours", Input::floats(&[20_003, 8]).fill(Fill::Whole(0, 50)), 0).no_gradcheck(),
+        one("ties by fours", Input::floats(&[6, 92]).fill(Fill::Whole(0, 3)), 1).no_gradcheck(),
+        one("ties in columns", Input::floats(&[92, 8]).fill(Fill::Whole(0, 3)), 0).no_gradcheck(),
+        one("all ties by fours", Input::floats(&[2, 72]).fill(Fill::Values(&[0.0, -0.0, -0.0])), 1).no_gradcheck(),
+        one("losers by fours", Input::floats(&[2, 72]).fill(Fill::Values(&[f64::NEG_INFINITY])), 1).no_gradcheck(),
+        one("extreme rows by fours", Input::floats(&[17, 8]).fill(EXTREME), 1).no_gradcheck(),
+        one("extreme columns by fours", Input::floats(&[3, 20]).fill(EXTREME), 0).no_gradcheck(),
+        one("i32 by fours", Input::ints(&[3, 72], -90, 90), 1),
+        one("i32 columns", Input::ints(&[72, 8], -90, 90), 0),
+        one("u32 losers by fours", Input::ints(&[3, 72], 0, 1).dtype(DType::U32), 1),
+        one("u32 columns", words(&[70, 8]), 0),
         one("bad dim", floats(&[2, 3]), 2).fails(),
         one("nothing", floats(&[0, 3]), 0).fails(),
     ];

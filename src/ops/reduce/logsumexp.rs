@@ -4,51 +4,48 @@
 
 use smallvec::smallvec;
 
-use super::{Pair, ReduceParams, grid_by_group, grid_by_thread, reduce, reduced_shape};
+use super::{FLOATS, Kernels, Parts, ReduceParams, TWICE, X_TO_Y, reduce, reduce_kernels, reduced_shape};
 use crate::Result;
 use crate::dtype::DType;
-use crate::engine::{Binding, Bound, HostCall, Kernel, ParamsLayout, Variant};
+use crate::engine::{Bound, HostCall, Params};
 use crate::ops::matmul::check_floats;
 use crate::ops::{Operation, apply, cases, methods, single};
 use crate::tensor::Tensor;
 use crate::tensor::shape::dim_indices;
 
-macro_rules! kernel {
-    ($entry:literal, $grid:expr) => {
-        Kernel {
-            name: concat!("logsumexp.", $entry),
-            source: &[include_str!("../../../shaders/reduce/logsumexp.wgsl")],
-            entry: $entry,
-            bindings: &[Binding::Read("x"), Binding::Write("y")],
-            params: ParamsLayout::of::<ReduceParams>(),
-            variants: Variant::ONLY,
-            grid: $grid,
-            reference: |call| twin(call, false),
-            // Distances to the largest and the sum count in the logarithm as they are; the largest is added rounded.
-            bound: |p| Bound::Scaled {
-                ulps: 4.0 + f64::from(p.get::<ReduceParams>().part).sqrt(),
-                magnitude: |call| twin(call, true),
-            },
-        }
-    };
+const MATHS: &str = include_str!("../../../shaders/reduce/logsumexp.wgsl");
+
+static KERNELS: Kernels = reduce_kernels!("logsumexp", TWICE, MATHS, X_TO_Y, FLOATS, twin, bound);
+
+fn twin(call: &HostCall<'_>, parts: Parts) -> Result<()> {
+    write(call, parts, |shift, log| shift + log)
 }
 
-static BY_THREAD: Kernel = kernel!("by_thread", grid_by_thread);
-static BY_GROUP: Kernel = kernel!("by_group", grid_by_group);
-static KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP, quads: None };
+/// What an error of [`twin`] is measured by.
+fn scale(shift: f64, log: f64) -> f64 {
+    1.0 + shift.abs() + log.abs()
+}
 
-fn twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
+/// Distances to the largest and the sum count in the logarithm as they are; the largest is added rounded.
+fn bound(params: &Params<'_>, parts: Parts) -> Bound {
+    Bound::Scaled {
+        ulps: 4.0 + f64::from(params.get::<ReduceParams>().part).sqrt(),
+        magnitude: match parts {
+            Parts::OfOutput => |call| write(call, Parts::OfOutput, scale),
+            Parts::OfAll => |call| write(call, Parts::OfAll, scale),
+        },
+    }
+}
+
+/// Writes what `result` makes of the largest element and the logarithm of the sum.
+fn write(call: &HostCall<'_>, parts: Parts, result: fn(f64, f64) -> f64) -> Result<()> {
     let p: &ReduceParams = call.params();
     let (x, mut y) = (call.floats(0), call.floats_mut(1));
-    for i in 0..p.n * p.splits {
-        let first = i % p.splits * p.part;
-        let base = p.output_base(i / p.splits);
-        let values = (first..(first + p.part).min(p.r)).map(|j| x[base + p.element_offset(j)]);
+    for part in parts.all(p) {
+        let values = part.places(p).map(|at| x[at]);
         let largest = values.clone().fold(f64::NEG_INFINITY, f64::max);
         let shift = if largest.is_finite() { largest } else { 0.0 };
-        let log = values.map(|v| (v - shift).exp()).sum::<f64>().ln();
-        let scale = 1.0 + shift.abs() + log.abs();
-        y[(p.result_offset + i) as usize] = if magnitude { scale } else { shift + log };
+        y[part.at(p)] = result(shift, values.map(|v| (v - shift).exp()).sum::<f64>().ln());
     }
     Ok(())
 }
@@ -56,7 +53,7 @@ fn twin(call: &HostCall<'_>, magnitude: bool) -> Result<()> {
 /// The operation `logsumexp`.
 pub(crate) static LOGSUMEXP: Operation = Operation {
     name: "logsumexp",
-    kernels: &[&BY_THREAD, &BY_GROUP],
+    kernels: &KERNELS.all(),
     forward: |call| {
         let x = call.input(0);
         check_floats(call.op(), &[x])?;
@@ -85,6 +82,14 @@ pub(crate) static LOGSUMEXP: Operation = Operation {
         list.push(row("huge", Fill::Uniform(-1e4, 1e4)));
         list.push(row("masked", Fill::Values(&[0.5, f64::NEG_INFINITY, -1.0])));
         list.push(row("all masked", Fill::Values(&[f64::NEG_INFINITY])));
+        let fours = |name: &str, shape: &[usize], fill, dim| {
+            let attrs = super::sum::dims(&[dim], false);
+            Case::new(name, vec![Input::floats(shape).fill(fill)]).attrs(attrs).no_gradcheck()
+        };
+        list.push(fours("huge by fours", &[3, 72], Fill::Uniform(-1e4, 1e4), 1));
+        list.push(fours("huge columns", &[72, 8], Fill::Uniform(-1e4, 1e4), 0));
+        list.push(fours("masked by fours", &[3, 72], Fill::Values(&[0.5, f64::NEG_INFINITY, -1.0]), 1));
+        list.push(fours("all masked columns", &[9, 4], Fill::Values(&[f64::NEG_INFINITY]), 0));
         list.push(Case::new("i32", vec![Input::ints(&[2, 3], 0, 5)]).attrs(attrs()).fails());
         list
     },

@@ -13,12 +13,14 @@ pub(crate) mod sum;
 pub(crate) mod var;
 pub(crate) mod vector_norm;
 
+use std::ops::Range;
+
 use smallvec::SmallVec;
 
 use crate::dtype::DType;
 use crate::engine::kernel::params;
 use crate::engine::tuner;
-use crate::engine::{Bound, Grid, HostCall, Kernel, Params, WORKGROUP};
+use crate::engine::{Binding, Bound, Grid, HostCall, Item, Kernel, Params, Variant, WORKGROUP};
 use crate::ops::Run;
 use crate::ops::tune::with_fastest;
 use crate::tensor::shape::{Walk, numel, strided_offset};
@@ -133,20 +135,40 @@ pub(crate) fn are_quads(numbers: &[u32]) -> bool {
 }
 
 /// The kernels of a reduction.
-pub(crate) struct Pair {
-    pub by_thread: &'static Kernel,
-    pub by_group: &'static Kernel,
-    pub quads: Option<Quads>,
+pub(crate) struct Kernels {
+    pub by_thread: Kernel,
+    pub by_group: Kernel,
+    /// The same for elements in whole vectors of four.
+    pub rows_by_thread: Kernel,
+    pub rows_by_group: Kernel,
+    /// For vectors of elements of four outputs.
+    pub by_columns: Kernel,
 }
 
-/// The kernels of a reduction for elements in whole vectors of four.
-#[derive(Clone, Copy)]
-pub(crate) struct Quads {
-    /// For vectors of elements of one output.
-    pub rows_by_thread: &'static Kernel,
-    pub rows_by_group: &'static Kernel,
-    /// For vectors of elements of four outputs.
-    pub by_columns: &'static Kernel,
+impl Kernels {
+    pub const fn all(&'static self) -> [&'static Kernel; 5] {
+        [&self.by_thread, &self.by_group, &self.rows_by_thread, &self.rows_by_group, &self.by_columns]
+    }
+
+    /// The kernel for `params`, which are split as it wants them, and how the results of parts lie.
+    pub fn choose(&'static self, run: &Run<'_>, params: &mut ReduceParams) -> (&'static Kernel, Parts) {
+        if by_columns(run, params) {
+            split_among_threads(run, params.n / 4, params);
+            return (&self.by_columns, Parts::OfAll);
+        }
+        let alone = plan(run, params);
+        (self.of_outputs(alone, params), Parts::OfOutput)
+    }
+
+    /// The kernel in which a thread each takes the outputs or their parts, or a workgroup.
+    pub fn of_outputs(&'static self, alone: bool, params: &ReduceParams) -> &'static Kernel {
+        match (alone, params.is_in_quads()) {
+            (true, false) => &self.by_thread,
+            (false, false) => &self.by_group,
+            (true, true) => &self.rows_by_thread,
+            (false, true) => &self.rows_by_group,
+        }
+    }
 }
 
 /// The family of kernels that reduce, for [`crate::Device::force_choice`].
@@ -226,17 +248,24 @@ fn by_columns(run: &Run<'_>, params: &ReduceParams) -> bool {
 }
 
 /// Reduces `dims` of `x` into the contiguous `y`; the result is multiplied by `scale` (1 for integers).
-pub(crate) fn reduce(run: &mut Run<'_>, pair: &Pair, x: &Tensor, dims: &[usize], y: &Tensor, scale: f32) -> Result<()> {
-    let params = ReduceParams::new(pair.by_group.name, x, dims, y)?;
-    let key = || params.key(pair.by_group.name, x.dtype());
-    let family = if pair.quads.is_some() { FAMILY } else { BY_ROWS };
-    with_fastest(run, family, key, y, |run, y| reduce_as_chosen(run, pair, params, x, y, scale))
+pub(crate) fn reduce(
+    run: &mut Run<'_>,
+    kernels: &'static Kernels,
+    x: &Tensor,
+    dims: &[usize],
+    y: &Tensor,
+    scale: f32,
+) -> Result<()> {
+    let name = kernels.by_group.name;
+    let params = ReduceParams::new(name, x, dims, y)?;
+    let key = || params.key(name, x.dtype());
+    with_fastest(run, FAMILY, key, y, |run, y| reduce_as_chosen(run, kernels, params, x, y, scale))
 }
 
 /// [`reduce`] by `params`, which tell of all but where `y` lies.
 fn reduce_as_chosen(
     run: &mut Run<'_>,
-    pair: &Pair,
+    kernels: &'static Kernels,
     mut params: ReduceParams,
     x: &Tensor,
     y: &Tensor,
@@ -244,30 +273,17 @@ fn reduce_as_chosen(
 ) -> Result<()> {
     params.result_offset = y.offset() as u32;
     let variant = x.dtype().storage_variant();
-    let columns = pair.quads.filter(|_| by_columns(run, &params));
-    let kernel = match (columns, pair.quads.filter(|_| params.is_in_quads())) {
-        (Some(quads), _) => {
-            split_among_threads(run, params.n / 4, &mut params);
-            quads.by_columns
-        }
-        (None, rows) => match (plan(run, &mut params), rows) {
-            (true, None) => pair.by_thread,
-            (false, None) => pair.by_group,
-            (true, Some(quads)) => quads.rows_by_thread,
-            (false, Some(quads)) => quads.rows_by_group,
-        },
-    };
+    let (kernel, lie) = kernels.choose(run, &mut params);
     if params.splits == 1 {
         params.scale = scale;
         run.dispatch(kernel, variant, &[x, y], &params);
         return Ok(());
     }
     params.result_offset = 0;
-    let lie = if columns.is_some() { Parts::OfAll } else { Parts::OfOutput };
     let (parts, dim) = lie.memory(run, &params, x.dtype());
     run.dispatch(kernel, variant, &[x, &parts], &params);
-    let params = ReduceParams::new(pair.by_group.name, &parts, &[dim], y)?;
-    reduce_as_chosen(run, pair, params, &parts, y, scale)
+    let params = ReduceParams::new(kernels.by_group.name, &parts, &[dim], y)?;
+    reduce_as_chosen(run, kernels, params, &parts, y, scale)
 }
 
 pub(crate) fn grid_by_thread(params: &Params<'_>) -> Grid {
@@ -286,7 +302,7 @@ pub(crate) fn grid_by_columns(params: &Params<'_>) -> Grid {
 }
 
 /// Sums: as for matrix products, in the square root of the number of terms.
-pub(crate) fn sum_bound(params: &Params<'_>) -> Bound {
+pub(crate) fn sum_bound(params: &Params<'_>, _: Parts) -> Bound {
     Bound::Magnitude { ulps: 2.0 + 2.0 * f64::from(params.get::<ReduceParams>().part).sqrt() }
 }
 
@@ -302,12 +318,44 @@ pub(crate) enum Parts {
 
 impl Parts {
     /// Memory for them, and the dim along which those of an output lie.
-    fn memory(self, run: &mut Run<'_>, params: &ReduceParams, dtype: DType) -> (Tensor, usize) {
+    pub fn memory(self, run: &mut Run<'_>, params: &ReduceParams, dtype: DType) -> (Tensor, usize) {
         let (n, splits) = (params.n as usize, params.splits as usize);
         match self {
             Parts::OfOutput => (run.output(dtype, &[n, splits]), 1),
             Parts::OfAll => (run.output(dtype, &[splits, n]), 0),
         }
+    }
+
+    /// All of them, in the order in which they lie.
+    pub fn all(self, p: &ReduceParams) -> impl Iterator<Item = Part> {
+        let (n, splits, size, r) = (p.n, p.splits, p.part, p.r);
+        (0..n * splits).map(move |number| {
+            let (output, part) = match self {
+                Parts::OfOutput => (number / splits, number % splits),
+                Parts::OfAll => (number % n, number / n),
+            };
+            Part { number, output, elements: part * size..(part * size + size).min(r) }
+        })
+    }
+}
+
+/// An output, or a part of it, and the numbers of the elements that it is made of.
+pub(crate) struct Part {
+    pub number: u32,
+    pub output: u32,
+    pub elements: Range<u32>,
+}
+
+impl Part {
+    /// Where its result lies.
+    pub fn at(&self, p: &ReduceParams) -> usize {
+        (p.result_offset + self.number) as usize
+    }
+
+    /// Where its elements lie.
+    pub fn places(&self, p: &ReduceParams) -> impl Iterator<Item = usize> + Clone {
+        let base = p.output_base(self.output);
+        self.elements.clone().map(move |j| base + p.element_offset(j))
     }
 }
 
@@ -318,19 +366,19 @@ pub(crate) fn twin(
     floats: (f64, Combine<f64>),
     ints: (fn(DType) -> i64, Combine<i64>),
 ) -> Result<()> {
-    let outputs = outputs(call.params(), parts);
+    let p: &ReduceParams = call.params();
     match call.variant() {
         0 => return float_twin(call, parts, floats.0, floats.1),
         1 => {
             let (x, mut y) = (call.ints(0), call.ints_mut(1));
-            for (at, places) in outputs {
-                y[at] = places.fold(ints.0(DType::I32), |acc, i| ints.1(acc, i64::from(x[i]))) as i32;
+            for part in parts.all(p) {
+                y[part.at(p)] = part.places(p).fold(ints.0(DType::I32), |acc, i| ints.1(acc, i64::from(x[i]))) as i32;
             }
         }
         _ => {
             let (x, mut y) = (call.words(0), call.words_mut(1));
-            for (at, places) in outputs {
-                y[at] = places.fold(ints.0(DType::U32), |acc, i| ints.1(acc, i64::from(x[i]))) as u32;
+            for part in parts.all(p) {
+                y[part.at(p)] = part.places(p).fold(ints.0(DType::U32), |acc, i| ints.1(acc, i64::from(x[i]))) as u32;
             }
         }
     }
@@ -341,49 +389,79 @@ pub(crate) fn twin(
 pub(crate) fn float_twin(call: &HostCall<'_>, parts: Parts, identity: f64, combine: Combine<f64>) -> Result<()> {
     let p: &ReduceParams = call.params();
     let (x, mut y) = (call.floats(0), call.floats_mut(1));
-    for (at, places) in outputs(p, parts) {
-        y[at] = places.fold(identity, |acc, i| combine(acc, x[i])) * f64::from(p.scale);
+    for part in parts.all(p) {
+        y[part.at(p)] = part.places(p).fold(identity, |acc, i| combine(acc, x[i])) * f64::from(p.scale);
     }
     Ok(())
 }
 
-/// The outputs, or parts of them: where each lies, and where its elements do.
-fn outputs(p: &ReduceParams, parts: Parts) -> impl Iterator<Item = (usize, impl Iterator<Item = usize>)> {
-    (0..p.n * p.splits).map(move |i| {
-        let (output, part) = match parts {
-            Parts::OfOutput => (i / p.splits, i % p.splits),
-            Parts::OfAll => (i % p.n, i / p.n),
-        };
-        let first = part * p.part;
-        let range = first..(first + p.part).min(p.r);
-        let base = p.output_base(output);
-        ((p.result_offset + i) as usize, range.map(move |j| base + p.element_offset(j)))
-    })
-}
+/// Texts of kernels: the wrapper, its walks over single elements, and those over vectors.
+pub(crate) type Texts = [&'static str; 3];
 
-/// Declares one of the kernels of a reduction from `shaders/reduce/NAME.wgsl`, by default in the wrapper `reduce.wgsl`.
-macro_rules! reduce_kernel {
-    ($name:literal, $entry:literal, $grid:expr, $twin:expr, $bound:expr) => {
-        $crate::ops::reduce::reduce_kernel!("reduce", $name, $entry, $grid, $twin, $bound)
-    };
-    ($wrapper:literal, $name:literal, $entry:literal, $grid:expr, $twin:expr, $bound:expr) => {
-        $crate::engine::Kernel {
-            name: concat!($name, ".", $entry),
-            source: &[
-                include_str!(concat!("../../../shaders/reduce/", $wrapper, ".wgsl")),
-                include_str!(concat!("../../../shaders/reduce/", $name, ".wgsl")),
-            ],
-            entry: $entry,
-            bindings: &[$crate::engine::Binding::Read("x"), $crate::engine::Binding::Write("y")],
-            params: $crate::engine::ParamsLayout::of::<$crate::ops::reduce::ReduceParams>(),
-            variants: $crate::engine::Variant::STORAGE,
-            grid: $grid,
-            reference: $twin,
-            bound: $bound,
+/// For reductions in one walk.
+pub(crate) const ONCE: Texts = [
+    include_str!("../../../shaders/reduce/reduce.wgsl"),
+    include_str!("../../../shaders/reduce/reduce_each.wgsl"),
+    include_str!("../../../shaders/reduce/reduce_quads.wgsl"),
+];
+
+/// For those that need the largest element before they add.
+pub(crate) const TWICE: Texts = [
+    include_str!("../../../shaders/reduce/reduce_twice.wgsl"),
+    include_str!("../../../shaders/reduce/reduce_twice_each.wgsl"),
+    include_str!("../../../shaders/reduce/reduce_twice_quads.wgsl"),
+];
+
+/// Declares the [`Kernels`] of a reduction: its name, the texts of the walks and of its own maths, what it binds, variants,
+/// the twin and the bound, which take [`Parts`] too.
+macro_rules! reduce_kernels {
+    ($name:literal, $texts:expr, $maths:expr, $bindings:expr, $variants:expr, $twin:expr, $bound:expr) => {{
+        use $crate::engine::{Kernel, ParamsLayout};
+        use $crate::ops::reduce::{Kernels, Parts, ReduceParams, grid_by_columns, grid_by_group, grid_by_thread};
+        const EACH: Kernel = Kernel {
+            name: concat!($name, ".by_thread"),
+            source: &[$texts[0], $texts[1], $maths],
+            entry: "by_thread",
+            bindings: $bindings,
+            params: ParamsLayout::of::<ReduceParams>(),
+            variants: $variants,
+            grid: grid_by_thread,
+            reference: |call| $twin(call, Parts::OfOutput),
+            bound: |params| ($bound)(params, Parts::OfOutput),
+        };
+        const QUADS: Kernel = Kernel {
+            name: concat!($name, ".rows_by_thread"),
+            source: &["#import common/quads\n", $texts[0], $texts[2], $maths],
+            ..EACH
+        };
+        Kernels {
+            by_thread: EACH,
+            by_group: Kernel { name: concat!($name, ".by_group"), entry: "by_group", grid: grid_by_group, ..EACH },
+            rows_by_thread: QUADS,
+            rows_by_group: Kernel {
+                name: concat!($name, ".rows_by_group"),
+                entry: "by_group",
+                grid: grid_by_group,
+                ..QUADS
+            },
+            by_columns: Kernel {
+                name: concat!($name, ".by_columns"),
+                entry: "by_columns",
+                grid: grid_by_columns,
+                reference: |call| $twin(call, Parts::OfAll),
+                bound: |params| ($bound)(params, Parts::OfAll),
+                ..QUADS
+            },
         }
-    };
+    }};
 }
-pub(crate) use reduce_kernel;
+pub(crate) use reduce_kernels;
+
+/// What most reductions bind.
+pub(crate) const X_TO_Y: &[Binding] = &[Binding::Read("x"), Binding::Write("y")];
+
+/// One variant of floats, whose text names them `elem`.
+pub(crate) const FLOATS: &[Variant] = &[Variant::new("", &[Item::Alias("elem", "f32")])];
 
 /// The shape of a reduction's result.
 pub(crate) fn reduced_shape(shape: &[usize], dims: &[usize], keepdim: bool) -> Shape {

@@ -5,7 +5,10 @@
 
 use smallvec::smallvec;
 
-use super::{Pair, Parts, ReduceParams, grid_by_group, grid_by_thread, reduce, reduce_kernel, reduced_shape, twin};
+use super::{
+    Kernels, ONCE, Parts, ReduceParams, X_TO_Y, grid_by_group, grid_by_thread, reduce, reduce_kernels, reduced_shape,
+    twin,
+};
 use crate::Result;
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, HostCall, Kernel, Params, ParamsLayout, Variant};
@@ -13,19 +16,19 @@ use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Vjp, apply, cases, 
 use crate::tensor::Tensor;
 use crate::tensor::shape::{dim_indices, numel};
 
-static BY_THREAD: Kernel = reduce_kernel!("prod", "by_thread", grid_by_thread, prod_twin, product_bound);
-static BY_GROUP: Kernel = reduce_kernel!("prod", "by_group", grid_by_group, prod_twin, product_bound);
+const MATHS: &str = include_str!("../../../shaders/reduce/prod.wgsl");
 
 /// The kernels of a product.
-pub(super) static PROD_KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP, quads: None };
+pub(super) static PROD_KERNELS: Kernels =
+    reduce_kernels!("prod", ONCE, MATHS, X_TO_Y, Variant::STORAGE, prod_twin, |params, _| product_bound(params));
 
 /// Half an ulp a factor.
 pub(super) fn product_bound(params: &Params<'_>) -> Bound {
     Bound::ulps(1.0 + f64::from(params.get::<ReduceParams>().part))
 }
 
-fn prod_twin(call: &HostCall<'_>) -> Result<()> {
-    twin(call, Parts::OfOutput, (1.0, |a, b| a * b), (|_| 1, |a, b| a.wrapping_mul(b)))
+fn prod_twin(call: &HostCall<'_>, parts: Parts) -> Result<()> {
+    twin(call, parts, (1.0, |a, b| a * b), (|_| 1, |a, b| a.wrapping_mul(b)))
 }
 
 macro_rules! backward_kernel {
@@ -71,7 +74,15 @@ fn backward_twin(call: &HostCall<'_>) -> Result<()> {
 /// The operation `prod`; without a dim over all elements.
 pub(crate) static PROD: Operation = Operation {
     name: "prod",
-    kernels: &[&BY_THREAD, &BY_GROUP, &BACKWARD_BY_THREAD, &BACKWARD_BY_GROUP],
+    kernels: &[
+        &PROD_KERNELS.by_thread,
+        &PROD_KERNELS.by_group,
+        &PROD_KERNELS.rows_by_thread,
+        &PROD_KERNELS.rows_by_group,
+        &PROD_KERNELS.by_columns,
+        &BACKWARD_BY_THREAD,
+        &BACKWARD_BY_GROUP,
+    ],
     forward,
     vjp: Some(vjp),
     cases,
@@ -122,6 +133,7 @@ fn cases() -> Vec<cases::Case> {
     let filled = |shape: &[usize], fill| vec![Input::floats(shape).fill(fill)];
     let arranged = |shape: &[usize], how| vec![Input::floats(shape).arranged(how)];
     let one_zero = Fill::Values(&[2.0, 0.0, -3.0, 0.5, 1.5, -1.0, 4.0]);
+    let no_number = Fill::Values(&[1.0, f64::NAN, 2.0, -0.0, 4.0, 0.5, -1.0, 3.0, 0.25, f64::INFINITY, 1.5]);
     let two_zeros = Fill::Values(&[2.0, 0.0, -3.0, 0.0, 1.5]);
     vec![
         case("all", &[4, 3], attrs(&[], false)),
@@ -142,6 +154,20 @@ fn cases() -> Vec<cases::Case> {
         Case::new("many", filled(&[700, 5], near_one)).attrs(attrs(&[1], false)).no_gradcheck(),
         Case::new("i32", vec![Input::ints(&[3, 7], -4, 5)]).attrs(attrs(&[1], false)),
         Case::new("u32", vec![Input::ints(&[3, 7], 1, 4).dtype(DType::U32)]).attrs(attrs(&[1], false)),
+        Case::new("zeros by fours", filled(&[3, 8], one_zero)).attrs(attrs(&[1], false)),
+        Case::new("no number by fours", filled(&[5, 8], no_number)).attrs(attrs(&[1], false)).no_gradcheck(),
+        Case::new("long by fours", filled(&[3, 5_000], Fill::Away(0.999, 1.001)))
+            .attrs(attrs(&[1], false))
+            .no_gradcheck(),
+        Case::new("columns by fours", filled(&[9, 8], one_zero)).attrs(attrs(&[0], false)),
+        Case::new("no number in columns", filled(&[5, 12], no_number)).attrs(attrs(&[0], false)).no_gradcheck(),
+        Case::new("long columns", filled(&[5_003, 8], Fill::Away(0.999, 1.001)))
+            .attrs(attrs(&[0], false))
+            .no_gradcheck(),
+        Case::new("i32 by fours", vec![Input::ints(&[3, 8], -4, 5)]).attrs(attrs(&[1], false)),
+        Case::new("u32 by fours", vec![Input::ints(&[3, 8], 1, 4).dtype(DType::U32)]).attrs(attrs(&[1], false)),
+        Case::new("columns of i32", vec![Input::ints(&[50, 4], -4, 5)]).attrs(attrs(&[0], false)),
+        Case::new("columns of u32", vec![Input::ints(&[50, 4], 1, 4).dtype(DType::U32)]).attrs(attrs(&[0], false)),
         case("bad dim", &[2, 3], attrs(&[2], false)).fails(),
     ]
 }

@@ -5,8 +5,8 @@
 use smallvec::smallvec;
 
 use super::{
-    Pair, Parts, Quads, ReduceParams, float_twin, grid_by_columns, grid_by_group, grid_by_thread, reduce,
-    reduce_kernel, reduced_shape, split, split_among_threads, spread, sum_bound, twin,
+    Kernels, ONCE, Parts, ReduceParams, X_TO_Y, float_twin, grid_by_columns, reduce, reduce_kernels, reduced_shape,
+    split, split_among_threads, spread, sum_bound, twin,
 };
 use crate::Result;
 use crate::dtype::DType;
@@ -16,35 +16,26 @@ use crate::ops::{Attrs, Operation, Run, apply, cases, methods, single};
 use crate::tensor::Tensor;
 use crate::tensor::shape::dim_indices;
 
-static BY_THREAD: Kernel = reduce_kernel!("sum", "by_thread", grid_by_thread, sum_twin, |p| sum_bound(p));
-static BY_GROUP: Kernel = reduce_kernel!("sum", "by_group", grid_by_group, sum_twin, |p| sum_bound(p));
+const MATHS: &str = include_str!("../../../shaders/reduce/sum.wgsl");
 
-const QUADS: Kernel = reduce_kernel!("reduce_quads", "sum", "rows_by_group", grid_by_group, sum_twin, |p| sum_bound(p));
-static ROWS_BY_GROUP: Kernel =
-    Kernel { source: &["#import common/quads\n", QUADS.source[0], QUADS.source[1]], ..QUADS };
-static ROWS_BY_THREAD: Kernel =
-    Kernel { name: "sum.rows_by_thread", entry: "rows_by_thread", grid: grid_by_thread, ..ROWS_BY_GROUP };
-static BY_COLUMNS: Kernel = Kernel {
-    name: "sum.by_columns",
-    entry: "by_columns",
-    grid: grid_by_columns,
-    reference: |call| twin(call, Parts::OfAll, (0.0, |a, b| a + b), (|_| 0, |a, b| a.wrapping_add(b))),
-    ..ROWS_BY_GROUP
-};
+const KERNELS: Kernels = reduce_kernels!("sum", ONCE, MATHS, X_TO_Y, Variant::STORAGE, sum_twin, sum_bound);
 
-/// [`ROWS_BY_GROUP`] of numbers of half the width, into f32.
+/// The kernels of a sum.
+pub(crate) static SUM_KERNELS: Kernels = KERNELS;
+
+/// Sums of rows of numbers of half the width, into f32.
 static HALF_ROWS_BY_GROUP: Kernel = Kernel {
     name: "sum.half_rows_by_group",
-    source: &["#import common/quads_half\n", QUADS.source[0], QUADS.source[1]],
+    source: &["#import common/quads_half\n", ONCE[0], ONCE[2], MATHS],
     variants: &[
         Variant::new("f16", &[Item::Alias("elem", "f32"), Item::F16]),
         Variant::new("bf16", &[Item::Alias("elem", "f32"), Item::BF16]),
     ],
     reference: |call| float_twin(call, Parts::OfOutput, 0.0, |a, b| a + b),
-    ..QUADS
+    ..KERNELS.rows_by_group
 };
 
-/// [`BY_COLUMNS`] of such numbers.
+/// Sums of their columns.
 static HALF_BY_COLUMNS: Kernel = Kernel {
     name: "sum.half_by_columns",
     entry: "by_columns",
@@ -53,26 +44,19 @@ static HALF_BY_COLUMNS: Kernel = Kernel {
     ..HALF_ROWS_BY_GROUP
 };
 
-/// The kernels of a sum.
-pub(crate) static SUM_KERNELS: Pair = Pair {
-    by_thread: &BY_THREAD,
-    by_group: &BY_GROUP,
-    quads: Some(Quads { rows_by_thread: &ROWS_BY_THREAD, rows_by_group: &ROWS_BY_GROUP, by_columns: &BY_COLUMNS }),
-};
-
-fn sum_twin(call: &HostCall<'_>) -> Result<()> {
-    twin(call, Parts::OfOutput, (0.0, |a, b| a + b), (|_| 0, |a, b| a.wrapping_add(b)))
+fn sum_twin(call: &HostCall<'_>, parts: Parts) -> Result<()> {
+    twin(call, parts, (0.0, |a, b| a + b), (|_| 0, |a, b| a.wrapping_add(b)))
 }
 
 /// The operation `sum`.
 pub(crate) static SUM: Operation = Operation {
     name: "sum",
     kernels: &[
-        &BY_THREAD,
-        &BY_GROUP,
-        &ROWS_BY_THREAD,
-        &ROWS_BY_GROUP,
-        &BY_COLUMNS,
+        &SUM_KERNELS.by_thread,
+        &SUM_KERNELS.by_group,
+        &SUM_KERNELS.rows_by_thread,
+        &SUM_KERNELS.rows_by_group,
+        &SUM_KERNELS.by_columns,
         &HALF_ROWS_BY_GROUP,
         &HALF_BY_COLUMNS,
     ],
@@ -122,17 +106,6 @@ fn sum_cases() -> Vec<cases::Case> {
     list.push(Case::new("u32", vec![Input::ints(&[70, 3], 0, 9).dtype(DType::U32)]).attrs(dims(&[0], false)));
     list.push(Case::new("i32 by fours", vec![Input::ints(&[3, 72], -9, 9)]).attrs(dims(&[1], false)));
     list.push(Case::new("u32 by fours", vec![Input::ints(&[3, 72], 0, 9).dtype(DType::U32)]).attrs(dims(&[1], false)));
-    let case = |name: &str, shape: &[usize], reduced: &[i64]| {
-        Case::new(name, vec![Input::floats(shape)]).attrs(dims(reduced, false)).no_gradcheck()
-    };
-    list.push(case("channels by fours", &[5, 3, 6, 8], &[0, 2, 3]));
-    list.push(case("longest by fours", &[2, 150_004], &[1]));
-    list.push(case("rows by fours", &[70, 12], &[1]));
-    list.push(case("long rows by fours", &[70, 5_000], &[1]));
-    list.push(case("columns by fours", &[7, 3, 8], &[0]));
-    list.push(case("columns inside by fours", &[3, 7, 12], &[1]));
-    list.push(case("columns of two dims by fours", &[3, 5, 4, 4], &[0, 2]));
-    list.push(case("long columns by fours", &[20_003, 8], &[0]));
     list.push(Case::new("columns of i32", vec![Input::ints(&[9, 4], -9, 9)]).attrs(dims(&[0], false)));
     list.push(
         Case::new("columns of u32", vec![Input::ints(&[600, 8], 0, 9).dtype(DType::U32)]).attrs(dims(&[0], false)),
@@ -172,6 +145,20 @@ pub(crate) fn reduction_cases() -> Vec<cases::Case> {
             .no_gradcheck(),
         case("many", &[700, 3], dims(&[1], false)).no_gradcheck(),
         Case::new("extreme", vec![Input::floats(&[17, 2]).fill(EXTREME)]).attrs(dims(&[1], false)).no_gradcheck(),
+        case("channels by fours", &[5, 3, 6, 8], dims(&[0, 2, 3], false)).no_gradcheck(),
+        case("longest by fours", &[2, 150_004], dims(&[1], false)).no_gradcheck(),
+        case("rows by fours", &[70, 12], dims(&[1], false)).no_gradcheck(),
+        case("long rows by fours", &[70, 5_000], dims(&[1], false)).no_gradcheck(),
+        case("columns by fours", &[7, 3, 8], dims(&[0], false)),
+        case("columns inside by fours", &[3, 7, 12], dims(&[1], false)).no_gradcheck(),
+        case("columns of two dims by fours", &[3, 5, 4, 4], dims(&[0, 2], false)).no_gradcheck(),
+        case("long columns by fours", &[20_003, 8], dims(&[0], false)).no_gradcheck(),
+        Case::new("extreme rows by fours", vec![Input::floats(&[17, 8]).fill(EXTREME)])
+            .attrs(dims(&[1], false))
+            .no_gradcheck(),
+        Case::new("extreme columns by fours", vec![Input::floats(&[3, 20]).fill(EXTREME)])
+            .attrs(dims(&[0], false))
+            .no_gradcheck(),
         case("bad dim", &[2, 3], dims(&[2], false)).fails(),
         case("twice", &[2, 3], dims(&[1, -1], false)).fails(),
     ]

@@ -6,7 +6,7 @@
 
 use smallvec::smallvec;
 
-use super::{Pair, ReduceParams, grid_by_group, grid_by_thread, plan, reduced_shape, refuse_empty};
+use super::{Kernels, Parts, ReduceParams, TWICE, X_TO_Y, reduce_kernels, reduced_shape, refuse_empty};
 use crate::dtype::DType;
 use crate::engine::{Binding, Bound, HostCall, Item, Kernel, Params, ParamsLayout, Variant};
 use crate::ops::elementwise::{ElementwiseParams, grid};
@@ -16,25 +16,9 @@ use crate::tensor::Tensor;
 use crate::tensor::shape::dim_indices;
 use crate::{Error, Result};
 
-macro_rules! kernel {
-    ($entry:literal, $grid:expr) => {
-        Kernel {
-            name: concat!("vector_norm.", $entry),
-            source: &[include_str!("../../../shaders/reduce/vector_norm.wgsl")],
-            entry: $entry,
-            bindings: &[Binding::Read("x"), Binding::Write("y")],
-            params: ParamsLayout::of::<ReduceParams>(),
-            variants: KINDS,
-            grid: $grid,
-            reference: twin,
-            bound,
-        }
-    };
-}
+const MATHS: &str = include_str!("../../../shaders/reduce/vector_norm.wgsl");
 
-static BY_THREAD: Kernel = kernel!("by_thread", grid_by_thread);
-static BY_GROUP: Kernel = kernel!("by_group", grid_by_group);
-static KERNELS: Pair = Pair { by_thread: &BY_THREAD, by_group: &BY_GROUP, quads: None };
+static KERNELS: Kernels = reduce_kernels!("vector_norm", TWICE, MATHS, X_TO_Y, KINDS, twin, |params, _| bound(params));
 
 static BACKWARD: Kernel = Kernel {
     name: "vector_norm_backward.main",
@@ -52,14 +36,16 @@ static BACKWARD: Kernel = Kernel {
     },
 };
 
+const FLOAT: Item = Item::Alias("elem", "f32");
+
 /// How norms are computed, each in text of its own: software drivers run both sides of a branch.
 const KINDS: &[Variant] = &[
-    Variant::new("count", &[Item::Const("KIND", 0)]),
-    Variant::new("sum", &[Item::Const("KIND", 1)]),
-    Variant::new("squares", &[Item::Const("KIND", 2)]),
-    Variant::new("largest", &[Item::Const("KIND", 3)]),
-    Variant::new("smallest", &[Item::Const("KIND", 4)]),
-    Variant::new("powers", &[Item::Const("KIND", 5)]),
+    Variant::new("count", &[FLOAT, Item::Const("KIND", 0)]),
+    Variant::new("sum", &[FLOAT, Item::Const("KIND", 1)]),
+    Variant::new("squares", &[FLOAT, Item::Const("KIND", 2)]),
+    Variant::new("largest", &[FLOAT, Item::Const("KIND", 3)]),
+    Variant::new("smallest", &[FLOAT, Item::Const("KIND", 4)]),
+    Variant::new("powers", &[FLOAT, Item::Const("KIND", 5)]),
 ];
 
 /// The position of a norm's way in [`KINDS`].
@@ -83,15 +69,12 @@ fn bound(params: &Params<'_>) -> Bound {
     Bound::ulps(8.0 + (4.0 + part.sqrt() + part.ln()) / p)
 }
 
-fn twin(call: &HostCall<'_>) -> Result<()> {
+fn twin(call: &HostCall<'_>, parts: Parts) -> Result<()> {
     let params: &ReduceParams = call.params();
     let p = f64::from(params.scale);
     let (x, mut y) = (call.floats(0), call.floats_mut(1));
-    for i in 0..params.n * params.splits {
-        let first = i % params.splits * params.part;
-        let base = params.output_base(i / params.splits);
-        let places = first..(first + params.part).min(params.r);
-        let sizes = places.map(|j| x[base + params.element_offset(j)].abs());
+    for part in parts.all(params) {
+        let sizes = part.places(params).map(|at| x[at].abs());
         let nan = sizes.clone().any(f64::is_nan);
         let norm = match call.variant() {
             0 => sizes.filter(|&v| v != 0.0).count() as f64,
@@ -102,7 +85,7 @@ fn twin(call: &HostCall<'_>) -> Result<()> {
             4 => sizes.fold(f64::INFINITY, f64::min),
             _ => power_norm(sizes, p),
         };
-        y[(params.result_offset + i) as usize] = norm;
+        y[part.at(params)] = norm;
     }
     Ok(())
 }
@@ -141,8 +124,20 @@ fn backward_twin(call: &HostCall<'_>) -> Result<()> {
 }
 
 /// The operation `norm`.
-pub(crate) static NORM: Operation =
-    Operation { name: "norm", kernels: &[&BY_THREAD, &BY_GROUP, &BACKWARD], forward, vjp: Some(vjp), cases };
+pub(crate) static NORM: Operation = Operation {
+    name: "norm",
+    kernels: &[
+        &KERNELS.by_thread,
+        &KERNELS.by_group,
+        &KERNELS.rows_by_thread,
+        &KERNELS.rows_by_group,
+        &KERNELS.by_columns,
+        &BACKWARD,
+    ],
+    forward,
+    vjp: Some(vjp),
+    cases,
+};
 
 fn forward(call: &mut Call<'_>) -> Result<Outputs> {
     let (x, p) = (call.input(0), call.attrs().get_float("p"));
@@ -165,16 +160,16 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
 fn norm_into(run: &mut Run<'_>, x: &Tensor, dims: &[usize], p: f64, y: &Tensor) -> Result<()> {
     let mut params = ReduceParams::new("norm", x, dims, y)?;
     params.scale = p as f32;
-    let kernel = if plan(run, &mut params) { KERNELS.by_thread } else { KERNELS.by_group };
+    let (kernel, lie) = KERNELS.choose(run, &mut params);
     if params.splits == 1 {
         run.dispatch(kernel, kind(p), &[x, y], &params);
         return Ok(());
     }
     params.result_offset = 0;
-    let parts = run.output(DType::F32, &[params.n as usize, params.splits as usize]);
+    let (parts, dim) = lie.memory(run, &params, DType::F32);
     run.dispatch(kernel, kind(p), &[x, &parts], &params);
     // The norm of the parts' norms; numbers of elements are added.
-    norm_into(run, &parts, &[1], if p == 0.0 { 1.0 } else { p }, y)
+    norm_into(run, &parts, &[dim], if p == 0.0 { 1.0 } else { p }, y)
 }
 
 fn vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
@@ -238,6 +233,12 @@ fn cases() -> Vec<cases::Case> {
             ("huge", input(&[3, 70]).fill(Fill::Uniform(1e30, 3e30))),
             ("tiny", input(&[3, 70]).fill(Fill::Uniform(1e-30, 3e-30))),
             ("extreme", input(&[17, 2]).fill(EXTREME)),
+            ("extreme by fours", input(&[17, 4]).fill(EXTREME)),
+            ("huge by fours", input(&[3, 72]).fill(Fill::Uniform(1e30, 3e30))),
+            ("columns by fours", input(&[3, 70, 8])),
+            ("long columns", input(&[1, 5_003, 8])),
+            ("extreme columns", input(&[17, 3, 4]).fill(EXTREME)),
+            ("columns with zeros", input(&[1, 2, 4]).fill(zeros)),
             ("with zeros", input(&[2, 5]).fill(zeros)),
             ("nothing but zeros", input(&[2, 3]).fill(Fill::Values(&[0.0]))),
         ];
