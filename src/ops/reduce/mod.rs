@@ -302,7 +302,7 @@ pub(crate) fn grid_by_columns(params: &Params<'_>) -> Grid {
 }
 
 /// Sums: as for matrix products, in the square root of the number of terms.
-pub(crate) fn sum_bound(params: &Params<'_>, _: Parts) -> Bound {
+pub(crate) fn sum_bound(params: &Params<'_>) -> Bound {
     Bound::Magnitude { ulps: 2.0 + 2.0 * f64::from(params.get::<ReduceParams>().part).sqrt() }
 }
 

@@ -18,7 +18,8 @@ use crate::tensor::shape::dim_indices;
 
 const MATHS: &str = include_str!("../../../shaders/reduce/sum.wgsl");
 
-const KERNELS: Kernels = reduce_kernels!("sum", ONCE, MATHS, X_TO_Y, Variant::STORAGE, sum_twin, sum_bound);
+const KERNELS: Kernels =
+    reduce_kernels!("sum", ONCE, MATHS, X_TO_Y, Variant::STORAGE, sum_twin, |params, _| sum_bound(params));
 
 /// The kernels of a sum.
 pub(crate) static SUM_KERNELS: Kernels = KERNELS;
