@@ -1,4 +1,4 @@
-//! Elementwise kernels, and sums, by how their operands lie.
+//! Elementwise kernels, and reductions, by how their operands lie.
 //!
 //!     cargo bench --bench elementwise [-- part of a name]
 //!
@@ -13,6 +13,7 @@ use common::{median_time, named};
 use lumigrad::prelude::*;
 
 type Unary = (&'static str, fn(&Tensor) -> Tensor);
+type Reduction = (&'static str, fn(&Tensor, &[i64]) -> Tensor);
 type Binary = (&'static str, fn(&Tensor, &Tensor) -> Tensor);
 
 fn main() {
@@ -98,7 +99,22 @@ fn main() {
         let x = uniform(&[rows, columns]);
         for (name, dims) in [("rows", &[1][..]), ("columns", &[0]), ("all", &[0, 1])] {
             let x = x.clone();
-            row(&format!("sum of {name} {lie}"), 0, x.numel(), Box::new(move || drop(x.sum_dims(dims, false))));
+            let reductions: [Reduction; 6] = [
+                ("sum", |x, dims| x.sum_dims(dims, false)),
+                ("amax", |x, dims| x.amax(dims, false)),
+                ("prod", |x, dims| x.prod_dim(dims[0], false)),
+                ("argmax", |x, dims| x.argmax(Some(dims[0]), false)),
+                ("logsumexp", |x, dims| x.logsumexp(dims, false)),
+                ("norm", |x, dims| x.norm(2.0, dims, false)),
+            ];
+            for (function, reduce) in reductions {
+                // Which takes one dim, and can't be asked for more.
+                if dims.len() > 1 && matches!(function, "prod" | "argmax") {
+                    continue;
+                }
+                let x = x.clone();
+                row(&format!("{function} of {name} {lie}"), 0, x.numel(), Box::new(move || drop(reduce(&x, dims))));
+            }
         }
     }
     chains(&device, &only);

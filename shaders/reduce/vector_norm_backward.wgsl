@@ -28,7 +28,13 @@ fn gradient(v: f32, whole: f32, upstream: f32) -> f32 {
     if size == 0u {
         return 0.0;
     }
-    return lg_pow_times(lg_divide(abs(v), whole), bitcast<f32>(params.scalars.x), signed, 1.0);
+    let exponent = bitcast<f32>(params.scalars.x);
+    let share = lg_divide(abs(v), whole);
+    if bitcast<u32>(share) < 0x00800000u && is_finite(whole) {
+        // The share leaves the range, its power need not.
+        return lg_pow_times(abs(v), exponent, signed, lg_pow(whole, -exponent));
+    }
+    return lg_pow_times(share, exponent, signed, 1.0);
 }
 
 @compute @workgroup_size(WG)
