@@ -3,6 +3,7 @@
 mod optimizer;
 #[cfg(any(feature = "plot", feature = "tensorboard"))]
 mod picture;
+mod pytorch;
 mod safetensors;
 
 use std::fs::File;
@@ -12,6 +13,7 @@ use std::path::Path;
 pub use self::optimizer::{load_optimizer, save_optimizer};
 #[cfg(any(feature = "plot", feature = "tensorboard"))]
 pub(crate) use self::picture::encode_png;
+pub use self::pytorch::load_pt;
 pub use self::safetensors::{load_safetensors, save_safetensors};
 pub(crate) use self::safetensors::{read_checked, read_metadata_checked, write_atomically, write_checked};
 

@@ -168,6 +168,12 @@ fn content(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn parse<'a>(path: &Path, content: &'a [u8]) -> Result<(SafeTensors<'a>, HashMap<String, String>)> {
+    if content.starts_with(b"PK") {
+        return Err(Error::format(
+            path,
+            "is no safetensors file but an archive, such as torch.save writes; try `load_pt`",
+        ));
+    }
     let file = SafeTensors::deserialize(content).map_err(|e| damaged(path, e))?;
     let (_, header) = SafeTensors::read_metadata(content).map_err(|e| damaged(path, e))?;
     Ok((file, header.metadata().clone().unwrap_or_default()))
@@ -184,7 +190,7 @@ fn decode_all(path: &Path, file: &SafeTensors<'_>, device: &Device) -> Result<St
 }
 
 /// The tensor, or what is wrong with the content; inside, a failure of the device.
-fn decode(view: &TensorView<'_>, device: &Device) -> Result<Result<Tensor>, String> {
+pub(super) fn decode(view: &TensorView<'_>, device: &Device) -> Result<Result<Tensor>, String> {
     let (data, shape) = (view.data(), view.shape());
     let floats = |values: Vec<f32>| Tensor::try_from_slice_on(&values, shape, device);
     Ok(match view.dtype() {

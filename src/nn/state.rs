@@ -35,6 +35,22 @@ impl StateDict {
         self.0.iter().map(|(n, t)| (n.as_str(), t))
     }
 
+    /// The tensors whose names begin so, without that beginning: those of a part of a model, or of a wrapped one
+    /// (`"module."`).
+    ///
+    /// ```
+    /// use lumigrad::{nn, prelude::*};
+    /// let model = nn::Sequential::new().add(nn::Linear::new(3, 2)).add(nn::ReLU);
+    /// let head = nn::Linear::new(3, 2);
+    /// head.load_state_dict(&model.state_dict().strip_prefix("0."))?;
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    pub fn strip_prefix(&self, prefix: &str) -> StateDict {
+        let own =
+            self.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_string(), tensor.clone())));
+        own.collect()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
