@@ -147,7 +147,9 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
         let (x, target) = (call.input(0).shape(), call.input(1).shape());
         return Err(Error::shape(
             OP,
-            format!("logits of shape {x:?} need probabilities of that shape, not {target:?}"),
+            format!(
+                "logits of shape {x:?} need probabilities of that shape, not {target:?}; class numbers are i32 (`.long()`)"
+            ),
         ));
     }
     check_smoothing(OP, call.attrs())?;

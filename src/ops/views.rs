@@ -36,7 +36,7 @@ view_operation!(
     |call, x| {
         let shape = call.attrs().get_sizes("size");
         let strides = view_strides(x.shape(), x.strides(), &shape).ok_or_else(|| {
-            let detail = format!("a tensor of shape {:?} and strides {:?} can't be seen as {shape:?}", x.shape(), x.strides());
+            let detail = format!("a tensor of shape {:?} and strides {:?} can't be seen as {shape:?}; `reshape` copies", x.shape(), x.strides());
             Error::shape("view", detail)
         })?;
         Ok(Layout { shape, strides, offset: x.offset() })

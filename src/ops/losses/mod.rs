@@ -13,6 +13,9 @@ pub(crate) mod margins;
 pub(crate) mod mse_loss;
 pub(crate) mod smooth_l1_loss;
 
+use std::panic::Location;
+use std::sync::{Mutex, PoisonError};
+
 use smallvec::smallvec;
 
 use super::class_loss::Reduction;
@@ -21,6 +24,7 @@ use super::reduce::reduce;
 use super::reduce::sum::SUM_KERNELS;
 use super::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, cases, fill, single};
 use crate::dtype::DType;
+use crate::engine::fault;
 use crate::engine::kernel::params;
 use crate::engine::{Binding, Bound, Grid, HostCall, Kernel, Params, WORKGROUP};
 use crate::tensor::shape::{Walk, broadcast, broadcast_strides, numel, strided_offset};
@@ -414,6 +418,28 @@ pub(crate) fn vjp(v: &mut Vjp<'_>, loss: &'static Loss) -> Result<Gradients> {
     Ok(gradients)
 }
 
+/// Losses that broadcast, and warn of it.
+const DIFFERENCES: [&str; 4] = ["mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"];
+
+/// Warns once a line of the program, as PyTorch does: `[N, 1]` against `[N]` is hardly ever meant. Whether it did.
+#[track_caller]
+fn warn_of_broadcast(op: &'static str, x: &Tensor, target: &Tensor) -> bool {
+    static WARNED: Mutex<Vec<&Location<'_>>> = Mutex::new(Vec::new());
+    let line = fault::users_line();
+    let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
+    let new = !warned.contains(&line);
+    if new {
+        warned.push(line);
+        log::warn!(
+            "{op} at {line}: a target of shape {:?} is broadcast against an input of {:?}; give both one shape if that is \
+             not meant",
+            target.shape(),
+            x.shape()
+        );
+    }
+    new
+}
+
 /// Applies a loss to input, target and perhaps weights.
 pub(crate) fn loss_apply(
     operation: &'static Operation,
@@ -422,6 +448,9 @@ pub(crate) fn loss_apply(
     attrs: Attrs,
 ) -> Result<Tensor> {
     let attrs = attrs.bool("weight", weight.is_some()).bool("pos_weight", pos_weight.is_some());
+    if x.shape() != target.shape() && DIFFERENCES.contains(&operation.name) {
+        warn_of_broadcast(operation.name, x, target);
+    }
     let inputs: Vec<&Tensor> = [Some(x), Some(target), weight, pos_weight].into_iter().flatten().collect();
     single(apply(operation, &inputs, attrs))
 }
@@ -502,4 +531,21 @@ pub(crate) const WIDE: cases::Fill = cases::Fill::Values(&[
 pub(crate) fn extreme_case(x: cases::Fill, t: cases::Fill, attrs: Attrs) -> cases::Case {
     let inputs = vec![cases::Input::floats(&[17, 1]).fill(x), cases::Input::floats(&[1, 17]).fill(t)];
     cases::Case::new("extreme", inputs).attrs(attrs).no_gradcheck()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Device;
+
+    #[test]
+    fn a_line_that_broadcasts_a_target_is_named_once() {
+        Device::reference().scope(|| {
+            let (x, target) = (Tensor::ones(&[3, 1]), Tensor::ones(&[3]));
+            let warned: Vec<bool> = (0..2).map(|_| warn_of_broadcast("mse_loss", &x, &target)).collect();
+            assert_eq!(warned, [true, false]);
+            let loss = x.mse_loss(&target).item::<f32>().unwrap();
+            assert_eq!(loss, 0.0);
+        });
+    }
 }

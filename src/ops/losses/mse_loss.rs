@@ -30,6 +30,8 @@ loss! {
 methods! {
     /// The mean of the squared differences to `target`, broadcast.
     ///
+    /// A target of another shape is hardly ever meant: as in PyTorch a warning names it, in the log and once a line.
+    ///
     /// ```
     /// use lumigrad::prelude::*;
     /// let x = Tensor::from_slice(&[1.0f32, 2.0], &[2]);
