@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Gpu, Outcome, Test, same};
+use common::{Gpu, Outcome, Test, check, same};
+use lumigrad::autograd::{Backward, grad};
 use lumigrad::optim::SGD;
 use lumigrad::{BatchNormOptions, nn, prelude::*};
 
@@ -19,6 +20,7 @@ const TESTS: &[(&str, Test)] = &[
     ("instances", instances),
     ("rows_learn_in_an_optimisers_memory", rows_learn),
     ("gradients_at_the_edges", edges),
+    ("operands_begin_anywhere", anywhere),
 ];
 
 fn main() {
@@ -256,4 +258,43 @@ fn edges(device: &Device) -> Outcome {
         (Tensor::full_on(&[2], f64::NEG_INFINITY, DType::F32, device).logsumexp(&[], false), f32::NEG_INFINITY);
     same("the sum of nothing", log.item::<f32>()?, minus)?;
     same("its gradient", gradient(&[minus, minus], &|x| x.logsumexp(&[], false))?.to_vec::<f32>()?, [f32::NAN; 2])
+}
+
+/// Kernels that read vectors of four serve operands that begin with one, and no others.
+fn anywhere(device: &Device) -> Outcome {
+    type Norm = fn(&Tensor, &Tensor, &Tensor) -> Tensor;
+    let norms: [(&str, &[usize], usize, Norm); 4] = [
+        ("layer_norm", &[20, 8], 8, |x, w, b| x.layer_norm(&[8], Some(w), Some(b), 1e-5)),
+        ("group_norm", &[3, 8, 2, 4], 8, |x, w, b| x.group_norm(2, Some(w), Some(b), 1e-5)),
+        ("group_norm without places", &[20, 8], 8, |x, w, b| x.group_norm(2, Some(w), Some(b), 1e-5)),
+        ("batch_norm", &[3, 4, 6, 6], 4, |x, w, b| {
+            let options = BatchNormOptions { weight: Some(w), bias: Some(b), training: true, ..Default::default() };
+            x.batch_norm(&options)
+        }),
+    ];
+    for (name, shape, weights, norm) in norms {
+        let results = |starts: [usize; 4]| -> lumigrad::Result<Vec<f32>> {
+            // Numbers that are not of the operand lie before it and behind it.
+            let operand = |shape: &[usize], i: usize| {
+                let n: usize = shape.iter().product();
+                let number = |k: usize| ((k * 37 + i * 11) % 23) as f32 / 7.0 - 1.0;
+                let mut values = vec![1e3f32; starts[i] + n + 5];
+                (0..n).for_each(|k| values[starts[i] + k] = number(k));
+                let all = Tensor::from_slice_on(&values, &[values.len()], device);
+                all.narrow(0, starts[i] as i64, n).reshape(shape)
+            };
+            let inputs = [operand(shape, 0), operand(&[weights], 1), operand(&[weights], 2)].map(|t| t.requires_grad());
+            let [x, w, b] = &inputs;
+            let y = norm(x, w, b);
+            let gradients = grad(&y, &[x, w, b], Backward::new().gradient(&operand(shape, 3)))?;
+            let made = std::iter::once(&y).chain(&gradients).map(|t| t.detach().to_vec::<f32>());
+            Ok(made.collect::<lumigrad::Result<Vec<_>>>()?.concat())
+        };
+        let usual = results([0; 4])?;
+        for starts in [[1, 0, 0, 0], [0, 2, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1], [4, 8, 4, 8], [3, 3, 3, 3]] {
+            let far = usual.iter().zip(results(starts)?).position(|(a, b)| (a - b).abs() > 1e-4 * a.abs().max(1.0));
+            check(far.is_none(), format!("{name}, operands from {starts:?}: result {far:?} is another"))?;
+        }
+    }
+    Ok(())
 }

@@ -66,6 +66,8 @@ pub enum Arrangement {
     Expanded,
     /// What lies inside of a larger tensor, eight elements from its edges in the last two dims.
     Inner,
+    /// Row by row behind the first element of its memory, so that no vector of several is whole.
+    Behind,
 }
 
 /// Any float of moderate size.
@@ -169,6 +171,10 @@ impl Input {
                 let dims = rank - 2..rank;
                 dims.clone().for_each(|d| wide[d] += 16);
                 dims.fold(make(&wide, &mut random), |x, d| x.narrow(d as i64, 8, self.shape[d]))
+            }
+            Arrangement::Behind => {
+                let len: usize = self.shape.iter().product();
+                make(&[len + 1], &mut random).narrow(0, 1, len).reshape(&self.shape)
             }
             Arrangement::Expanded => {
                 let mut row = self.shape.clone();
@@ -307,6 +313,7 @@ pub fn unary(fill: Fill) -> Vec<Case> {
         Case::new("transposed", vec![input(&[5, 3]).arranged(Arrangement::Transposed)]),
         Case::new("strided", vec![input(&[2, 3, 4]).arranged(Arrangement::Strided)]),
         Case::new("expanded", vec![input(&[3, 4]).arranged(Arrangement::Expanded)]),
+        Case::new("from an odd place", vec![input(&[3, 8]).arranged(Arrangement::Behind)]).no_gradcheck(),
         Case::new("large", vec![input(&[257, 129])]).no_gradcheck(),
         Case::new("large in quads", vec![input(&[260, 129])]).no_gradcheck(),
         Case::new("extreme", vec![input(&[17]).fill(EXTREME)]).no_gradcheck(),
@@ -349,6 +356,8 @@ pub fn binary(fill: Fill) -> Vec<Case> {
         Case::new("empty", vec![input(&[0, 3]), input(&[3])]),
         Case::new("transposed", vec![input(&[5, 3]).arranged(Arrangement::Transposed), input(&[5, 3])]),
         Case::new("strided", vec![input(&[2, 3, 4]), input(&[3, 4]).arranged(Arrangement::Strided)]),
+        Case::new("from an odd place", vec![input(&[3, 8]), input(&[3, 8]).arranged(Arrangement::Behind)])
+            .no_gradcheck(),
         Case::new("large", vec![input(&[130, 65]), input(&[65])]).no_gradcheck(),
         Case::new("large in quads", vec![input(&[132, 65]), input(&[132, 65])]).no_gradcheck(),
         Case::new("extreme", vec![input(&[17, 1]).fill(EXTREME), input(&[1, 17]).fill(EXTREME)]).no_gradcheck(),

@@ -278,6 +278,7 @@ fn cases() -> Vec<cases::Case> {
         case("long", floats(&[2, 2, 70_001]), all, true, Some(0.1)).no_gradcheck(),
         case("many channels", floats(&[2, 1000, 3]), all, true, None).no_gradcheck(),
         case("rows", floats(&[700, 70]), all, true, Some(0.1)).no_gradcheck(),
+        case("from an odd place", floats(&[2, 3, 6, 6]).arranged(Arrangement::Behind), affine, true, Some(0.1)),
         case("far from zero", floats(&[4, 3, 600]).fill(far), all, true, Some(0.1)).no_gradcheck(),
         case("constant", floats(&[4, 3, 100]).fill(Fill::Values(&[0.1])), all, true, Some(0.1)).no_gradcheck(),
         case("not finite", floats(&[4, 3, 5]).fill(infinite), all, true, Some(0.1)).no_gradcheck(),
@@ -306,6 +307,9 @@ fn cases() -> Vec<cases::Case> {
         list.push(half("plain", &[4, 3], plain, true));
         list.push(half("large", &[5, 3, 29, 40], all, true));
         list.push(half("evaluation", &[3, 4, 6, 6], eval, false));
+        let mut behind = half("from an odd place", &[3, 4, 6, 6], all, true);
+        behind.inputs[0].arrangement = Arrangement::Behind;
+        list.push(behind);
         let mut weights = half("weights too", &[3, 4, 6, 6], affine, true);
         weights.inputs.iter_mut().for_each(|input| input.dtype = dtype);
         list.push(weights);

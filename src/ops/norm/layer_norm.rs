@@ -68,6 +68,7 @@ pub(super) fn last_dims_cases(with_bias: bool) -> Vec<cases::Case> {
         case("not finite", floats(&[4, 5]).fill(infinite), &[5], true, true).no_gradcheck(),
         case("not finite, in vectors", floats(&[7, 8]).fill(infinite), &[8], true, true).no_gradcheck(),
         case("rows in vectors", floats(&[19, 8]), &[8], true, true),
+        case("from an odd place", floats(&[19, 8]).arranged(Arrangement::Behind), &[8], true, true),
         case("weight only, in vectors", floats(&[5, 4]), &[4], true, false),
         case("tall, in vectors", floats(&[3000, 72]), &[72], true, true).no_gradcheck(),
         case("another shape", floats(&[3, 5]), &[4], false, false).fails(),

@@ -123,6 +123,10 @@ pub(super) fn dims(dims: &[i64], keepdim: bool) -> Attrs {
 pub(crate) fn reduction_cases() -> Vec<cases::Case> {
     use cases::{ANY, Arrangement, Case, EXTREME, Input};
     let case = |name: &str, shape: &[usize], attrs| Case::new(name, vec![Input::floats(shape).fill(ANY)]).attrs(attrs);
+    let behind = |name: &str, dim| {
+        let x = Input::floats(&[12, 8]).arranged(Arrangement::Behind);
+        Case::new(name, vec![x]).attrs(dims(&[dim], false)).no_gradcheck()
+    };
     vec![
         case("all", &[4, 6], dims(&[], false)),
         case("last", &[3, 5], dims(&[-1], false)),
@@ -160,6 +164,8 @@ pub(crate) fn reduction_cases() -> Vec<cases::Case> {
         Case::new("extreme columns by fours", vec![Input::floats(&[3, 20]).fill(EXTREME)])
             .attrs(dims(&[0], false))
             .no_gradcheck(),
+        behind("rows by fours from an odd place", 1),
+        behind("columns by fours from an odd place", 0),
         case("bad dim", &[2, 3], dims(&[2], false)).fails(),
         case("twice", &[2, 3], dims(&[1, -1], false)).fails(),
     ]
