@@ -105,6 +105,69 @@ fn replayed_step(c: &mut Criterion) {
     device.set_fusion(true);
 }
 
+/// As many dispatches as [`replayed_step`] has, with three buffers and params each, given to wgpu with nothing round them.
+fn bare_wgpu(c: &mut Criterion) {
+    const DISPATCHES: usize = 128;
+    let adapter = pollster::block_on(wgpu::Instance::default().request_adapter(&Default::default()));
+    let Ok(adapter) = adapter else { return println!("no GPU: no dispatches by wgpu alone") };
+    let (device, queue) = pollster::block_on(adapter.request_device(&Default::default())).expect("a device");
+    let pipelines: [_; 8] = std::array::from_fn(|number| {
+        let text = format!(
+            "@group(0) @binding(0) var<storage, read> a: array<f32>;
+             @group(0) @binding(1) var<storage, read> b: array<f32>;
+             @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+             @group(0) @binding(3) var<uniform> params: vec4<f32>;
+             @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
+                 y[id.x] = a[id.x] + b[id.x] + params.x + {number}.0;
+             }}"
+        );
+        let source = wgpu::ShaderSource::Wgsl(text.into());
+        device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: None,
+            layout: None,
+            module: &device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source }),
+            entry_point: None,
+            compilation_options: Default::default(),
+            cache: None,
+        })
+    });
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM;
+    let new = wgpu::BufferDescriptor { label: None, size: 256, usage, mapped_at_creation: false };
+    let buffers: Vec<_> = (0..DISPATCHES + 2).map(|_| device.create_buffer(&new)).collect();
+    let params = device.create_buffer(&new);
+    let dispatches = buffers.windows(3).zip(pipelines.iter().cycle()).map(|(operands, pipeline)| {
+        let bound = (0..).zip(operands.iter().chain([&params]));
+        let entries: Vec<_> = bound
+            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
+        let layout = &pipeline.get_bind_group_layout(0);
+        let group = wgpu::BindGroupDescriptor { label: None, layout, entries: &entries };
+        (pipeline, device.create_bind_group(&group))
+    });
+    let dispatches: Vec<_> = dispatches.collect();
+    let submitted = || {
+        let begun = Instant::now();
+        let mut encoder = device.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for (pipeline, group) in &dispatches {
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, group, &[]);
+            pass.dispatch_workgroups(1, 1, 1);
+        }
+        drop(pass);
+        queue.submit([encoder.finish()]);
+        let took = begun.elapsed();
+        device.poll(wgpu::PollType::wait_indefinitely()).expect("the device works");
+        took
+    };
+    let mut group = c.benchmark_group("host");
+    group.throughput(Throughput::Elements(DISPATCHES as u64));
+    group.bench_function(format!("{DISPATCHES} dispatches, by wgpu alone"), |b| {
+        b.iter_custom(|rounds| (0..rounds).map(|_| submitted()).sum());
+    });
+    group.finish();
+}
+
 /// Square products by each of the kernels that can serve; the throughput is in floating-point operations.
 fn matmul(c: &mut Criterion) {
     const N: usize = 512;
@@ -130,5 +193,5 @@ fn matmul(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, host_cost, replayed_step, matmul);
+criterion_group!(benches, host_cost, replayed_step, bare_wgpu, matmul);
 criterion_main!(benches);
