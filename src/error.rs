@@ -156,6 +156,14 @@ pub enum Error {
         /// The worst element, both values and the bound.
         detail: String,
     },
+    /// The sanitizer found that a kernel does what can give other results on other devices.
+    #[error("kernel {kernel}: {finding}")]
+    Sanitizer {
+        /// The kernel's name and variant.
+        kernel: String,
+        /// What it does, and the line of its text.
+        finding: String,
+    },
     /// A file that can't be read or written.
     #[error("{}: {source}", .path.display())]
     File {
@@ -213,6 +221,7 @@ impl Error {
             Error::Driver(text) => Error::Driver(with(text)),
             Error::Kernel { kernel, message } => Error::Kernel { kernel, message: with(message) },
             Error::Diverged { kernel, detail } => Error::Diverged { kernel, detail: with(detail) },
+            Error::Sanitizer { kernel, finding } => Error::Sanitizer { kernel, finding: with(finding) },
             other => other,
         }
     }

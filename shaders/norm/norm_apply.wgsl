@@ -78,8 +78,9 @@ fn forward(
         let shift = bias_of(segment.k);
         let end = min(segment.end, elements());
         for (var i = segment.first + PER_WORD * local; i < end; i += PER_WORD * WG) {
+            let last = i + PER_WORD - 1u;
             y[word_at(params.y_offset + i)] =
-                word_of((read_x(i) - center) * scale + shift, (read_x(i + 1u) - center) * scale + shift);
+                word_of((read_x(i) - center) * scale + shift, (read_x(last) - center) * scale + shift);
         }
     } else {
         let end = min((number + 1u) * CHUNK, elements());
@@ -141,9 +142,10 @@ fn backward(
         }
         let end = min(segment.end, elements());
         for (var i = segment.first + PER_WORD * local; i < end; i += PER_WORD * WG) {
+            let last = i + PER_WORD - 1u;
             dx[word_at(params.bias_offset + i)] = word_of(
                 scale * (read_g(i) - common_part - (read_input(i) - center) * slope),
-                scale * (read_g(i + 1u) - common_part - (read_input(i + 1u) - center) * slope),
+                scale * (read_g(last) - common_part - (read_input(last) - center) * slope),
             );
         }
     } else {

@@ -2,6 +2,7 @@
 
 mod replay;
 mod report;
+mod sanitizing;
 mod tuning;
 
 use std::cell::RefCell;
@@ -16,9 +17,10 @@ use super::gpu::Gpu;
 use super::host::{self, HostBuffer};
 use super::kernel::{Binding, Grid, Kernel, Operands, Params};
 use super::memory::Class;
-use super::pool::{Buffer, Memory};
+use super::pool::Buffer;
 use super::profile;
 use super::recording;
+use super::sanitizer::Sanitizer;
 use super::shadow::{self, Observer, Shadow};
 use super::tape;
 use super::tuner::{self, Tuner};
@@ -48,7 +50,12 @@ struct Inner {
 }
 
 enum Body {
-    Reference { rounding: bool, counters: Arc<AtomicCounters>, turn: Mutex<()> },
+    Reference {
+        rounding: bool,
+        sanitizer: Option<Box<(Sanitizer, Shadow)>>,
+        counters: Arc<AtomicCounters>,
+        turn: Mutex<()>,
+    },
     Gpu(Box<Gpu>),
     Shadow(Box<Gpu>, Shadow),
 }
@@ -92,7 +99,11 @@ impl Device {
 
     /// A reference device of its own, with its own counters and random numbers.
     pub fn new_reference(rounding: bool) -> Device {
-        Device::new(Body::Reference { rounding, counters: Arc::default(), turn: Mutex::default() })
+        Device::on_host(rounding, None)
+    }
+
+    fn on_host(rounding: bool, sanitizer: Option<Box<(Sanitizer, Shadow)>>) -> Device {
+        Device::new(Body::Reference { rounding, sanitizer, counters: Arc::default(), turn: Mutex::default() })
     }
 
     /// The best GPU: discrete before integrated before software.
@@ -139,7 +150,7 @@ impl Device {
         Ok(Device::new(Body::Shadow(Box::new(gpu), Shadow::default())))
     }
 
-    /// Opens a device by name: `reference` (or `cpu`), `gpu`, `shadow`, or a part of an adapter's name.
+    /// Opens a device by name: `reference` (or `cpu`), `gpu`, `shadow`, `sanitizer`, or a part of an adapter's name.
     ///
     /// # Errors
     /// As [`Device::gpu_with`].
@@ -148,6 +159,7 @@ impl Device {
             "reference" | "cpu" => Ok(Device::reference()),
             "gpu" => Device::gpu(),
             "shadow" => Device::shadow(),
+            "sanitizer" => Ok(Device::sanitizer()),
             other => Device::gpu_with(Some(other), &GpuOptions::default()),
         }
     }
@@ -210,12 +222,12 @@ impl Device {
 
     /// Whether this is a reference device.
     pub fn is_reference(&self) -> bool {
-        self.open_gpu().is_none()
+        matches!(self.0.body, Body::Reference { sanitizer: None, .. })
     }
 
     /// Whether every dispatch is compared with the reference.
     pub fn is_shadow(&self) -> bool {
-        matches!(self.0.body, Body::Shadow(..))
+        matches!(self.0.body, Body::Shadow(..) | Body::Reference { sanitizer: Some(_), .. })
     }
 
     /// The adapter, unless this is the reference.
@@ -226,16 +238,18 @@ impl Device {
     /// Whether this many neighbouring threads are sure to form (a part of) one subgroup: the adapter offers subgroup
     /// operations, the device was opened with them, and no subgroup is smaller.
     pub fn has_subgroups(&self, threads: u32) -> bool {
-        self.open_gpu().is_some_and(|gpu| {
-            gpu.device.features().contains(wgpu::Features::SUBGROUP) && gpu.facts.subgroup.0 >= threads
-        })
+        match self.open_gpu() {
+            Some(gpu) => gpu.device.features().contains(wgpu::Features::SUBGROUP) && gpu.facts.subgroup.0 >= threads,
+            None => self.sanitized_subgroup() >= threads,
+        }
     }
 
     /// Whether subgroups multiply square matrices of f16 of this many rows (8 or 16) as a whole, with sums in f32.
     pub fn has_matrices(&self, rows: u32) -> bool {
-        self.open_gpu().is_some_and(|gpu| {
-            gpu.device.features().contains(adapter::MATRIX_FEATURES) && gpu.facts.matrices.contains(&rows)
-        })
+        match self.open_gpu() {
+            Some(gpu) => gpu.device.features().contains(adapter::MATRIX_FEATURES) && gpu.facts.matrices.contains(&rows),
+            None => self.sanitized_subgroup() > 0,
+        }
     }
 
     /// The device's counters.
@@ -303,11 +317,13 @@ impl Device {
         })
     }
 
-    /// Receives every comparison of a shadow device; with an observer a divergence is reported and not an error.
-    /// Has no effect on other devices.
+    /// Receives every comparison of a shadow device or a sanitizer; with an observer a divergence is reported and not an
+    /// error. Has no effect on other devices.
     pub fn observe(&self, observer: Option<Observer>) {
-        if let Body::Shadow(_, shadow) = &self.0.body {
-            shadow.set_observer(observer);
+        match &self.0.body {
+            Body::Shadow(_, shadow) => shadow.set_observer(observer),
+            Body::Reference { sanitizer: Some(sanitizer), .. } => sanitizer.1.set_observer(observer),
+            Body::Reference { .. } | Body::Gpu(_) => {}
         }
     }
 
@@ -332,9 +348,13 @@ impl Device {
     /// The text gets the variant's prelude and may use `#import`. The reference is not affected. A text that does not
     /// compile is an error of the first dispatch; [`Device::replace_kernel_with`] checks it here and now.
     pub fn replace_kernel(&self, kernel: &'static Kernel, variant: usize, wgsl: Option<String>) {
-        if let Some(gpu) = self.open_gpu() {
-            gpu.replace(kernel, variant, wgsl);
-            self.changed();
+        match &self.0.body {
+            Body::Reference { sanitizer: Some(sanitizer), .. } => sanitizer.0.replace(kernel, variant, wgsl),
+            Body::Reference { .. } => {}
+            Body::Gpu(gpu) | Body::Shadow(gpu, _) => {
+                gpu.replace(kernel, variant, wgsl);
+                self.changed();
+            }
         }
     }
 
@@ -464,13 +484,16 @@ impl Device {
             return Ok(());
         }
         match &self.0.body {
-            Body::Reference { rounding, counters, turn } => {
+            Body::Reference { rounding, sanitizer, counters, turn } => {
                 AtomicCounters::add(&counters.dispatches, 1);
-                let buffers: Operands<&HostBuffer> = operands.iter().map(|b| host_memory(b)).collect();
+                let buffers: Operands<&HostBuffer> = operands.iter().map(|b| b.on_host()).collect();
                 let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
                 let heard = profile::hear(|| self.number(), kernel, variant, operands, &grid);
                 let start = if heard.is_some() { profile::now() } else { 0 };
-                let result = host::dispatch(kernel, variant, &buffers, params, *rounding);
+                let result = match sanitizer.as_deref() {
+                    Some((sanitizer, shadow)) => shadow.sanitize(sanitizer, kernel, variant, operands, params, grid),
+                    None => host::dispatch(kernel, variant, &buffers, params, *rounding),
+                };
                 if let Some(heard) = heard {
                     heard.ran(start);
                 }
@@ -495,18 +518,11 @@ fn elements(dtype: DType, bytes: &[u8], before: usize, len: usize) -> HostData {
     HostData::from_bytes(dtype, &bytes[before..before + len * dtype.size()])
 }
 
-fn host_memory(buffer: &Buffer) -> &HostBuffer {
-    match &buffer.memory {
-        Memory::Host(host) => host,
-        Memory::Gpu { .. } => unreachable!("`apply` refuses operands of different devices"),
-    }
-}
-
 /// A kernel that changes a buffer has its content out meanwhile: a read waits for its turn.
 fn host_range(turn: &Mutex<()>, buffer: &Buffer, start: usize, len: usize) -> HostData {
     let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
     let range = start..start + len;
-    match &*host_memory(buffer).snapshot() {
+    match &*buffer.on_host().snapshot() {
         HostData::F32(v) => HostData::F32(v[range].to_vec()),
         HostData::F16(v) => HostData::F16(v[range].to_vec()),
         HostData::BF16(v) => HostData::BF16(v[range].to_vec()),
@@ -538,6 +554,9 @@ impl Eq for Device {}
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.body {
+            Body::Reference { sanitizer: Some(_), .. } => {
+                write!(f, "sanitizer (subgroups of {})", self.sanitized_subgroup())
+            }
             Body::Reference { rounding: true, .. } => f.write_str("reference"),
             Body::Reference { rounding: false, .. } => f.write_str("reference (unrounded)"),
             Body::Gpu(gpu) => f.write_str(&gpu.facts.name),

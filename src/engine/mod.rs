@@ -22,6 +22,7 @@ mod pool;
 pub(crate) mod profile;
 pub(crate) mod recording;
 pub(crate) mod reflect;
+mod sanitizer;
 pub(crate) mod shader;
 pub(crate) mod shadow;
 mod stream;

@@ -78,6 +78,14 @@ impl Buffer {
         Buffer { memory, dtype, len, bytes: raw.bytes, counters: counters.clone(), label: AtomicU32::new(0) }
     }
 
+    /// The memory of a buffer of a device on the host.
+    pub fn on_host(&self) -> &HostBuffer {
+        match &self.memory {
+            Memory::Host(host) => host,
+            Memory::Gpu { .. } => unreachable!("`apply` refuses operands of different devices"),
+        }
+    }
+
     /// Says what the memory is for.
     pub fn set_label(&self, label: Label) {
         // Mostly it is labelled so already: a gradient in an optimiser's memory, say.

@@ -9,6 +9,7 @@ use super::compare::{self, Comparison};
 use super::gpu::Gpu;
 use super::kernel::{Grid, Kernel, Params};
 use super::pool::Buffer;
+use super::sanitizer::Sanitizer;
 use crate::dtype::HostData;
 use crate::{Error, Result, scoped};
 
@@ -39,7 +40,36 @@ impl Shadow {
         grid: Grid,
     ) -> Result<()> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let comparisons = both(gpu, kernel, variant, operands, params, grid)?;
+        self.tell(kernel, variant, both(gpu, kernel, variant, operands, params, grid)?)
+    }
+
+    /// A dispatch on a sanitizer's host buffers.
+    pub fn sanitize(
+        &self,
+        sanitizer: &Sanitizer,
+        kernel: &'static Kernel,
+        variant: usize,
+        operands: &[&Buffer],
+        params: Params<'_>,
+        grid: Grid,
+    ) -> Result<()> {
+        let start = Instant::now();
+        let before: Vec<HostData> = operands.iter().map(|buffer| (*buffer.on_host().snapshot()).clone()).collect();
+        let given: Vec<_> = operands.iter().map(|buffer| buffer.dtype).zip(&before).collect();
+        let after = sanitizer.run(kernel, variant, &given, params, grid)?;
+        let lens: Vec<usize> = operands.iter().map(|buffer| buffer.len).collect();
+        let mut comparisons = compare::check(kernel, variant, params, before, &after, &lens)?;
+        comparisons.iter_mut().for_each(|comparison| comparison.nanos = start.elapsed().as_nanos() as u64);
+        for (buffer, data) in operands.iter().zip(after) {
+            if let Some(data) = data {
+                buffer.on_host().put(data);
+            }
+        }
+        self.tell(kernel, variant, comparisons)
+    }
+
+    /// What was found goes to the observer; without one a divergence is an error.
+    fn tell(&self, kernel: &'static Kernel, variant: usize, comparisons: Vec<Comparison>) -> Result<()> {
         let observer = self.observer.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if is_comparing() {
             note(&comparisons);

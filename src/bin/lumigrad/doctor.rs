@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::ValueEnum;
 use lumigrad::Device;
 use lumigrad::doctor::{self, Filter, Report, Row};
-use lumigrad::engine::{AdapterFacts, DEVICE_VARIABLE, GpuOptions, Worst};
+use lumigrad::engine::{DEVICE_VARIABLE, GpuOptions, Worst};
 use serde_json::json;
 
 use super::text::{self, count, fit};
@@ -22,9 +22,16 @@ pub struct Doctor {
     /// Only operations whose name, or one of whose kernels' names, contains this
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
-    /// The adapter: a part of its name [default: LUMIGRAD_DEVICE, else the best]
+    /// The adapter: a part of its name; or `sanitizer`, which runs the kernels on the host and finds races, uninitialised
+    /// memory and indices out of bounds [default: LUMIGRAD_DEVICE, else the best]
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
+    /// Threads of the sanitizer's subgroups
+    #[arg(long, value_name = "THREADS", default_value = "32", value_parser = ["4", "8", "16", "32", "64", "128"])]
+    subgroup: String,
+    /// Leave out cases whose inputs have more elements together (the sanitizer takes minutes for large ones)
+    #[arg(long, value_name = "COUNT", default_value_t = usize::MAX, hide_default_value = true)]
+    elements: usize,
     /// How the adapter is opened
     #[arg(long, value_enum, default_value_t = Limits::Adapter)]
     limits: Limits,
@@ -44,9 +51,11 @@ enum Limits {
 impl Doctor {
     pub fn run(&self, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         let device = self.open()?;
-        let Some(adapter) = device.adapter().cloned() else { unreachable!("a shadow device has an adapter") };
         if !self.json {
-            writeln!(out, "{adapter}")?;
+            match device.adapter() {
+                Some(adapter) => writeln!(out, "{adapter}")?,
+                None => writeln!(out, "{device}")?,
+            }
             if self.limits == Limits::Webgpu {
                 writeln!(out, "opened with WebGPU's guaranteed limits and no optional feature")?;
             }
@@ -54,9 +63,9 @@ impl Doctor {
         }
         let filter = self.filter.as_deref().map_or(Filter::All, Filter::Containing);
         let start = Instant::now();
-        let report = doctor::run(&device, filter, &mut progress())?;
+        let report = doctor::run_up_to(&device, filter, self.elements, &mut progress())?;
         if self.json {
-            writeln!(out, "{:#}", self.json(&adapter, &report))?;
+            writeln!(out, "{:#}", self.json(&device, &report))?;
         } else {
             writeln!(out)?;
             table(out, &report)?;
@@ -73,6 +82,7 @@ impl Doctor {
         let name = self.device.clone().or_else(|| std::env::var(DEVICE_VARIABLE).ok()).unwrap_or_default();
         match name.trim().to_lowercase().as_str() {
             "" | "gpu" | "shadow" => Ok(Device::shadow_with(None, &options)?),
+            "sanitizer" => Ok(Device::sanitizer_with(self.subgroup.parse().expect("one of the possible values"))),
             "reference" | "cpu" => {
                 let message = "the doctor holds a GPU against the reference; name an adapter with --device";
                 Err(Failure::Message(message.into()))
@@ -81,14 +91,16 @@ impl Doctor {
         }
     }
 
-    fn json(&self, adapter: &AdapterFacts, report: &Report) -> serde_json::Value {
+    fn json(&self, device: &Device, report: &Report) -> serde_json::Value {
         json!({
-            "adapter": devices::facts(adapter),
+            "device": device.to_string(),
+            "adapter": device.adapter().map(devices::facts),
             "webgpu_minimum": self.limits == Limits::Webgpu,
             "passed": report.passed(),
             "kernels": report.kernels(),
             "variants": report.rows.len(),
             "cases": report.cases,
+            "left_out": report.left_out,
             "comparisons": report.comparisons(),
             "failures": report.failures().collect::<Vec<_>>(),
             "unreached": report.unreached,
@@ -178,6 +190,9 @@ fn summary(out: &mut dyn Write, report: &Report, nanos: u64) -> Result<(), Failu
     if let Some((row, worst, place)) = report.worst().filter(|(_, worst, _)| worst.ratio > 1.0) {
         let (label, place) = (row.label(), position(worst, place));
         writeln!(out, "worst: {label} at {place}: the shader gives {:?}, the reference {:?}", worst.got, worst.want)?;
+    }
+    if report.left_out > 0 {
+        writeln!(out, "{} with more elements left out", count(report.left_out, "case"))?;
     }
     writeln!(
         out,

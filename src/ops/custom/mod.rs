@@ -29,7 +29,8 @@ use crate::{Error, Result};
 /// offset is copied where it does not start its memory, as a parameter in its optimiser's. (`arrayLength` is the
 /// allocation's and can be larger.)
 ///
-/// `examples/custom_kernel.rs` is a whole program.
+/// `examples/custom_kernel.rs` is a whole program. On [`Device::sanitizer`] the shader is also searched for races and other
+/// mistakes that one driver hides and the next one shows.
 ///
 /// ```
 /// use lumigrad::engine::Bound;
@@ -184,7 +185,12 @@ impl CustomOp {
         let device = inputs.first().map_or_else(Device::current, |t| t.device().clone());
         self.check_inputs(inputs)?;
         if !parts.has_twin && (device.is_reference() || device.is_shadow()) {
-            return Err(without_twin(name, if device.is_shadow() { "a shadow device" } else { "the reference" }));
+            let body = match (device.is_reference(), device.adapter()) {
+                (true, _) => "the reference",
+                (false, Some(_)) => "a shadow device",
+                (false, None) => "the sanitizer",
+            };
+            return Err(without_twin(name, body));
         }
         let arranged = inputs.iter().zip(&parts.inputs).map(|(input, (binding, _))| {
             let knows_offset = parts.fields.iter().any(|f| f.name.strip_suffix("_offset") == Some(binding));

@@ -1,0 +1,154 @@
+//! The sanitizer: what it says of kernels with a mistake, and that lumigrad's own have none.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use lumigrad::doctor::{self, Filter};
+use lumigrad::engine::Bound;
+use lumigrad::ops::{Attrs, CustomOp, Operation, REGISTRY};
+use lumigrad::{Device, Tensor};
+
+/// Larger cases are left to the doctor: `lumigrad doctor --device sanitizer`.
+const MOST_ELEMENTS: usize = 1500;
+
+/// What the sanitizer says of a kernel of one thread an element of `y`, with these lines; `n` elements.
+fn run(n: usize, globals: &str, lines: &str) -> Result<Vec<f32>, String> {
+    let text = format!(
+        "#import common/index
+         struct Params {{ n: u32 }}
+         @group(0) @binding(0) var<storage, read> x: array<f32>;
+         @group(0) @binding(1) var<storage, read_write> y: array<f32>;
+         @group(0) @binding(8) var<uniform> params: Params;
+         {globals}
+         @compute @workgroup_size(64)
+         fn main(
+             @builtin(workgroup_id) group: vec3<u32>,
+             @builtin(num_workgroups) groups: vec3<u32>,
+             @builtin(local_invocation_index) local: u32,
+         ) {{
+             let i = linear_id(group, groups, local);
+             {lines}
+         }}"
+    );
+    let op = CustomOp::new("planted").wgsl(&text).input("x").output("y");
+    let op = op.reference(
+        |call| {
+            let (x, mut y) = (call.floats(0), call.floats_mut(1));
+            // Blocks of 64, each backwards.
+            (0..y.len()).for_each(|i| y[i] = x[(i / 64 * 64 + 63 - i % 64).min(x.len() - 1)]);
+            Ok(())
+        },
+        |_| Bound::Exact,
+    );
+    let device = Device::sanitizer();
+    let values: Vec<f32> = (0..n).map(|i| i as f32).collect();
+    let x = Tensor::from_slice(&values, &[n]).to(&device);
+    let outputs = op.build().and_then(|op| op.try_call(&[&x], Attrs::new()));
+    let read = outputs.and_then(|outputs| outputs[0].to_vec::<f32>());
+    read.map_err(|error| error.to_string())
+}
+
+#[track_caller]
+fn finds(result: Result<Vec<f32>, String>, parts: &[&str]) {
+    let message = result.expect_err("there is something to find");
+    for part in parts {
+        assert!(message.contains(part), "{part:?} is not in: {message}");
+    }
+}
+
+const TILE: &str = "var<workgroup> tile: array<f32, 64>;";
+
+#[test]
+fn a_barrier_makes_the_difference() {
+    let turned = run(128, TILE, "tile[local] = x[i]; workgroupBarrier(); y[i] = tile[63u - local];").unwrap();
+    assert_eq!((turned[0], turned[63], turned[64]), (63.0, 0.0, 127.0));
+    let parts = [
+        "planted",
+        "a race",
+        "`tile`",
+        "put a barrier",
+        "y[i] = tile[63u - local]",
+        "and before",
+        "tile[local] = x[i]",
+    ];
+    finds(run(128, TILE, "tile[local] = x[i];\n y[i] = tile[63u - local];"), &parts);
+    // One for another kind of memory orders nothing.
+    finds(run(128, TILE, "tile[local] = x[i]; storageBarrier(); y[i] = tile[63u - local];"), &["a race"]);
+}
+
+#[test]
+fn workgroups_share_nothing() {
+    let lines = "y[i] = 0.0; y[local] = x[i];";
+    finds(run(128, "", lines), &["a race", "thread 0 of workgroup 1", "no barrier orders workgroups"]);
+    run(64, "", "y[i] = x[63u - local];").unwrap();
+}
+
+#[test]
+fn elements_outside_of_an_array() {
+    let lines = "y[i] = x[i + 1u];";
+    finds(run(128, "", lines), &["thread 63 takes element 128 of `x`, which has 128", lines]);
+    finds(run(64, TILE, "tile[local + i] = 1.0; y[i] = 0.0;"), &["of `tile`, which has 64"]);
+}
+
+#[test]
+fn memory_behind_the_end_of_a_tensor() {
+    finds(run(126, "", "y[i] = 1.0;"), &["byte 504 of `y` was changed, behind its 504 bytes"]);
+}
+
+#[test]
+fn memory_that_nobody_has_written() {
+    finds(run(64, TILE, "y[i] = tile[local];"), &["reads byte 0 of `tile`, which nobody has written"]);
+    finds(run(64, "", "y[i] = y[i] + x[i];"), &["of `y`, which nobody has written"]);
+}
+
+#[test]
+fn barriers_are_for_all_threads() {
+    let lines = "if x[i] < 8.0 { workgroupBarrier(); } y[i] = x[i];";
+    finds(run(64, TILE, lines), &["barrier"]);
+}
+
+#[test]
+fn loops_that_do_not_end() {
+    finds(run(64, "", "var k = 1u; while k != 0u { k |= params.n; } y[i] = x[i];"), &["has not ended"]);
+}
+
+#[test]
+fn subgroups_have_a_power_of_two_of_threads() {
+    assert_eq!(Device::sanitizer_with(8).to_string(), "sanitizer (subgroups of 8)");
+    assert!(Device::sanitizer().has_subgroups(32) && !Device::sanitizer().has_subgroups(64));
+    assert!(std::panic::catch_unwind(|| Device::sanitizer_with(24)).is_err());
+}
+
+/// What the doctor finds in operations, on a sanitizer with subgroups of this many threads.
+fn findings(operations: &[&'static Operation], subgroup: u32) -> Vec<String> {
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        let device = Device::sanitizer_with(subgroup);
+        while let Some(operation) = operations.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let report =
+                doctor::run_up_to(&device, Filter::Operation(operation.name), MOST_ELEMENTS, &mut |_, _, _| ());
+            let report = report.expect("a sanitizer compares");
+            found.lock().unwrap().extend(report.failures().cloned());
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..std::thread::available_parallelism().map_or(1, usize::from)).for_each(|_| drop(scope.spawn(work)));
+    });
+    found.into_inner().unwrap()
+}
+
+#[test]
+fn lumigrads_own_kernels_are_free_of_them() {
+    let found = findings(REGISTRY, 32);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Subgroups of another size than any software driver has.
+#[test]
+fn subgroups_may_be_larger() {
+    let has_subgroups = |op: &&&Operation| op.kernels.iter().any(|k| k.variants.iter().any(|v| v.min_subgroup > 0));
+    let operations: Vec<&'static Operation> = REGISTRY.iter().filter(has_subgroups).copied().collect();
+    assert!(!operations.is_empty());
+    let found = findings(&operations, 64);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
