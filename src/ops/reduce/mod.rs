@@ -86,12 +86,13 @@ impl ReduceParams {
 
     /// Whether the elements of every output lie in whole vectors of four.
     pub fn is_in_quads(&self) -> bool {
-        let (kept, rank) = (self.kept_rank as usize, self.rank as usize);
-        let last = rank.wrapping_sub(1);
-        rank > kept
-            && self.strides[last] == 1
-            && are_quads(&[self.shape[last], self.offset])
-            && are_quads(&self.strides[..last])
+        let last = (self.rank as usize).wrapping_sub(1);
+        self.has_lines() && are_quads(&[self.shape[last], self.offset]) && are_quads(&self.strides[..last])
+    }
+
+    /// Whether neighbouring elements of an output are neighbours in memory.
+    fn has_lines(&self) -> bool {
+        self.rank > self.kept_rank && self.strides[self.rank as usize - 1] == 1
     }
 
     /// Whether the elements of four neighbouring outputs lie in whole vectors.
@@ -202,12 +203,21 @@ const SPREAD: u32 = 256;
 
 /// Whether a thread or a workgroup should reduce each output.
 pub(crate) fn by_thread(run: &Run<'_>, params: &ReduceParams) -> bool {
-    let busy = if run.is_software() { BUSY.0 } else { BUSY.1 };
     match run.device().forced_choice(FAMILY.0) {
         Some("by_thread") => true,
         Some("by_group") => false,
-        _ => params.r <= SHORT || params.n >= busy,
+        _ => suits_a_thread(run.is_software(), params),
     }
+}
+
+/// [`by_thread`] where nobody says. Neighbouring threads of a GPU should read neighbouring elements: where those of an output
+/// are neighbours, a workgroup takes them.
+fn suits_a_thread(is_software: bool, params: &ReduceParams) -> bool {
+    params.r <= SHORT
+        || match is_software {
+            true => params.n >= BUSY.0,
+            false => params.n >= BUSY.1 && !params.has_lines(),
+        }
 }
 
 /// Splits long outputs into parts; gives whether a thread each reduces them, and not a workgroup, whose barriers are dear on
@@ -484,5 +494,25 @@ pub(crate) fn refuse_empty(op: &'static str, shape: &[usize], dims: &[usize]) ->
             Err(Error::shape(op, format!("dim {d} of shape {shape:?} has no elements, and there is no identity")))
         }
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Device;
+
+    #[test]
+    fn threads_of_a_gpu_read_neighbours() {
+        let params = |shape: &[usize], dim: usize| {
+            let x = Tensor::full_on(shape, 0.0, DType::F32, &Device::reference());
+            let y = Tensor::full_on(&[shape[1 - dim]], 0.0, DType::F32, &Device::reference());
+            ReduceParams::new("sum", &x, &[dim], &y).unwrap()
+        };
+        let (rows, columns) = (params(&[16_384, 65], 1), params(&[65, 16_384], 0));
+        assert!(!suits_a_thread(false, &rows) && suits_a_thread(false, &columns));
+        assert!(suits_a_thread(true, &rows) && suits_a_thread(true, &columns));
+        assert!(suits_a_thread(false, &params(&[3, 64], 1)), "short rows");
+        assert!(!suits_a_thread(false, &params(&[65, 100], 0)), "few columns");
     }
 }
