@@ -116,6 +116,7 @@ fn loops_that_do_not_end() {
 fn subgroups_have_a_power_of_two_of_threads() {
     assert_eq!(Device::sanitizer_with(8).to_string(), "sanitizer (subgroups of 8)");
     assert!(Device::sanitizer().has_subgroups(32) && !Device::sanitizer().has_subgroups(64));
+    assert!(Device::sanitizer().has_matrices(16) && Device::sanitizer_with(8).has_matrices(8));
     assert!(std::panic::catch_unwind(|| Device::sanitizer_with(24)).is_err());
 }
 
@@ -143,12 +144,14 @@ fn lumigrads_own_kernels_are_free_of_them() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// Subgroups of another size than any software driver has.
+/// Subgroups and matrices of both sizes that GPUs have.
 #[test]
-fn subgroups_may_be_larger() {
+fn subgroups_have_any_size() {
     let has_subgroups = |op: &&&Operation| op.kernels.iter().any(|k| k.variants.iter().any(|v| v.min_subgroup > 0));
     let operations: Vec<&'static Operation> = REGISTRY.iter().filter(has_subgroups).copied().collect();
     assert!(!operations.is_empty());
-    let found = findings(&operations, 64);
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    for subgroup in [8, 64] {
+        let found = findings(&operations, subgroup);
+        assert!(found.is_empty(), "subgroups of {subgroup}: {}", found.join("\n"));
+    }
 }

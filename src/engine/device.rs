@@ -248,7 +248,7 @@ impl Device {
     pub fn has_matrices(&self, rows: u32) -> bool {
         match self.open_gpu() {
             Some(gpu) => gpu.device.features().contains(adapter::MATRIX_FEATURES) && gpu.facts.matrices.contains(&rows),
-            None => self.sanitized_subgroup() > 0,
+            None => self.sanitized_matrices() == rows,
         }
     }
 

@@ -21,7 +21,8 @@ impl Device {
         Device::sanitizer_with(SUBGROUP)
     }
 
-    /// [`Device::sanitizer`] with subgroups of this many threads.
+    /// [`Device::sanitizer`] with subgroups of this many threads, which multiply matrices of 16 rows as a whole, those of up
+    /// to 8 threads matrices of 8.
     ///
     /// # Panics
     /// When that is no power of two from 4 to 128, the sizes that WebGPU allows.
@@ -31,6 +32,15 @@ impl Device {
             "subgroups of {subgroup} threads: there are 4, 8, 16, 32, 64 or 128"
         );
         Device::on_host(true, Some(Box::new((Sanitizer::new(subgroup), Shadow::default()))))
+    }
+
+    /// Rows of the matrices that subgroups of a sanitizer multiply; 0 on other devices.
+    pub(super) fn sanitized_matrices(&self) -> u32 {
+        match self.sanitized_subgroup() {
+            0 => 0,
+            1..=8 => 8,
+            _ => 16,
+        }
     }
 
     /// Threads of a subgroup of a sanitizer; 0 on other devices.
