@@ -15,7 +15,8 @@ impl Device {
     /// use lumigrad::prelude::*;
     /// let sanitizer = Device::sanitizer();
     /// let x = Tensor::from_slice(&[1.0f32, 2.0, 3.0], &[3]).to(&sanitizer);
-    /// assert_eq!(x.sum().item(), 6.0);
+    /// assert_eq!(x.sum().item::<f32>()?, 6.0);
+    /// # Ok::<(), lumigrad::Error>(())
     /// ```
     pub fn sanitizer() -> Device {
         Device::sanitizer_with(SUBGROUP)
