@@ -77,6 +77,13 @@ fn a_barrier_makes_the_difference() {
 }
 
 #[test]
+fn private_variables_are_each_threads_own() {
+    let globals = "var<private> kept: array<f32, 2> = array(0.5, 2.0); fn keep(v: f32) { kept[0] += v; }";
+    let lines = "keep(x[i / 64u * 64u + 63u - local]); keep(kept[1] - 2.0); y[i] = kept[0] - 0.5;";
+    assert_eq!(run(128, globals, lines).unwrap()[63..65], [0.0, 127.0]);
+}
+
+#[test]
 fn workgroups_share_nothing() {
     let lines = "y[i] = 0.0; y[local] = x[i];";
     finds(run(128, "", lines), &["a race", "thread 0 of workgroup 1", "no barrier orders workgroups"]);

@@ -81,7 +81,13 @@ impl<'m> Machine<'m> {
             Expression::AccessIndex { base, index } => self.access_index(base, index, mask)?,
             Expression::FunctionArgument(index) => self.frame().arguments[index as usize].clone(),
             Expression::GlobalVariable(variable) => {
-                Value::Pointer(Rc::new(Pointer { root: Root::Shared(variable.index()), at: vec![0; lanes] }))
+                let root = match self.space(variable.index()) {
+                    AddressSpace::Private => {
+                        Root::Own(0, self.frames[0].function.local_variables.len() + variable.index())
+                    }
+                    _ => Root::Shared(variable.index()),
+                };
+                Value::Pointer(Rc::new(Pointer { root, at: vec![0; lanes] }))
             }
             Expression::LocalVariable(variable) => {
                 let root = Root::Own(self.frames.len() - 1, variable.index());
@@ -131,7 +137,7 @@ impl<'m> Machine<'m> {
     }
 
     /// A constant of the module, number by number.
-    fn constant(&self, handle: Expr) -> Found<Vec<u32>> {
+    pub fn constant(&self, handle: Expr) -> Found<Vec<u32>> {
         match &self.module.global_expressions[handle] {
             Expression::Literal(literal) => numbers::literal(*literal).map(|word| vec![word]),
             Expression::Constant(constant) => return self.constant(self.module.constants[*constant].init),

@@ -147,6 +147,19 @@ impl<'m> Machine<'m> {
         Ok(())
     }
 
+    /// The module's variables of each thread, which lie behind those of the entry point; none for those that are shared.
+    fn private(&self) -> Found<Vec<Vec<u32>>> {
+        let of = |variable: &&naga::GlobalVariable| -> Found<Vec<u32>> {
+            let words = match (variable.space, variable.init) {
+                (AddressSpace::Private, Some(init)) => self.constant(init)?,
+                (AddressSpace::Private, None) => vec![0; self.types.leaves(variable.ty).len()],
+                _ => Vec::new(),
+            };
+            Ok(words.iter().flat_map(|word| std::iter::repeat_n(*word, self.lanes)).collect())
+        };
+        self.variables.iter().map(of).collect()
+    }
+
     fn builtin(&self, binding: Option<&naga::Binding>) -> Found<Value> {
         let Some(naga::Binding::BuiltIn(builtin)) = binding else {
             return Err(self.finding("an argument of the entry point is no builtin of its own"));
@@ -205,7 +218,11 @@ impl<'m> Machine<'m> {
     ) -> Found<Value> {
         let numbers = |ty| self.types.leaves(ty).len();
         let result = vec![0; function.result.as_ref().map_or(0, |result| numbers(result.ty)) * self.lanes];
-        let variables = function.local_variables.iter().map(|(_, v)| vec![0; numbers(v.ty) * self.lanes]).collect();
+        let own = function.local_variables.iter().map(|(_, v)| vec![0; numbers(v.ty) * self.lanes]);
+        let mut variables: Vec<Vec<u32>> = own.collect();
+        if self.frames.is_empty() {
+            variables.extend(self.private()?);
+        }
         let values = vec![None; function.expressions.len()];
         self.frames.push(Frame { function, info, values, arguments, variables, result, exits: Vec::new() });
         for (handle, variable) in function.local_variables.iter() {
