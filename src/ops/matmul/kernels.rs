@@ -271,14 +271,25 @@ mod tests {
     /// many, or more. The counts are those of subgroups of eight.
     #[test]
     fn any_number_of_subgroups_makes_the_tile() {
-        let device = Device::sanitizer_with(8);
+        let suits =
+            |device: &Device| device.has_matrices(8) && device.adapter().is_some_and(|facts| facts.subgroup == (8, 8));
+        let gpu = Device::gpu().ok().filter(suits);
+        if gpu.is_none() {
+            eprintln!("no GPU with subgroups of eight and matrices: the kernel runs on the sanitizer alone");
+        }
+        for device in gpu.into_iter().chain([Device::sanitizer_with(8)]) {
+            make_the_tile(&device);
+        }
+    }
+
+    fn make_the_tile(device: &Device) {
         let (m, n, k) = (41, 40, 72);
         // Whole numbers so small that every sum is exact.
         let numbers = |len: usize, step: usize| (0..len).map(|i| (i * step % 7) as f32 - 3.0).collect::<Vec<_>>();
         let (a, b) = (numbers(m * k, 5), numbers(k * n, 3));
         let want: Vec<f32> = (0..m * n).map(|i| (0..k).map(|l| a[i / n * k + l] * b[l * n + i % n]).sum()).collect();
         let halves =
-            |values: &[f32], shape: &[usize]| Tensor::from_slice_on(values, shape, &device).to_dtype(DType::F16);
+            |values: &[f32], shape: &[usize]| Tensor::from_slice_on(values, shape, device).to_dtype(DType::F16);
         let (a, b) = (halves(&a, &[m, k]), halves(&b, &[k, n]));
         let params = MatmulParams {
             m: m as u32,
@@ -290,7 +301,7 @@ mod tests {
             ..bytemuck::Zeroable::zeroed()
         };
         for kernel in [&ONE_SUBGROUP, &TWO_SUBGROUPS, &FOUR_SUBGROUPS, &COOPERATIVE_8] {
-            let mut run = Run::new(&device);
+            let mut run = Run::new(device);
             let c = run.output(DType::F16, &[m, n]);
             run.dispatch(kernel, 2, &[&a, &b, &a, &c], &params);
             assert_eq!(c.to_dtype(DType::F32).to_vec::<f32>().unwrap(), want, "{}", kernel.source[0]);
