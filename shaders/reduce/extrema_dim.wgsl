@@ -2,7 +2,7 @@
 // `best_of`, is in `extrema_dim_each` or `extrema_dim_quads`, with LANES, the elements that it reads at a time, and
 // `element`, which reads one.
 #import common/index
-#import common/reduce
+#import common/parts
 #import common/order
 
 // While merging: the positions of the elements of x in the whole row, lying as x does.
@@ -51,10 +51,8 @@ fn by_thread(
     if i >= params.n * params.splits {
         return;
     }
-    let base = output_base(i / params.splits);
-    let first = i % params.splits * params.part;
-    let end = min(first + params.part, params.r);
-    store(i, base, best_of(base, first, end, LANES).place);
+    let part = part_of(i);
+    store(i, part.base, best_of(part.base, part.first, part.end, LANES).place);
 }
 
 // A workgroup for every output and part.
@@ -69,10 +67,8 @@ fn by_group(
     if i >= params.n * params.splits {
         return;
     }
-    let base = output_base(i / params.splits);
-    let first = i % params.splits * params.part;
-    let end = min(first + params.part, params.r);
-    partial[local] = best_of(base, first + LANES * local, end, LANES * WG);
+    let part = part_of(i);
+    partial[local] = best_of(part.base, part.first + LANES * local, part.end, LANES * WG);
     workgroupBarrier();
     for (var half = WG / 2u; half > 0u; half /= 2u) {
         if local < half {
@@ -81,6 +77,6 @@ fn by_group(
         workgroupBarrier();
     }
     if local == 0u {
-        store(i, base, partial[0].place);
+        store(i, part.base, partial[0].place);
     }
 }

@@ -44,39 +44,33 @@ fn best_of(base: u32, first: u32, end: u32, step: u32) -> Best {
     );
 }
 
-// A thread for four outputs, whose elements lie side by side, and a part. Parts lie one behind the other, each with all
-// outputs.
+// A thread for a part of four outputs.
 @compute @workgroup_size(WG)
 fn by_columns(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let quads = params.n / 4u;
     let i = linear_id(group, groups, local);
-    if i >= quads * params.splits {
+    if i >= params.n / 4u * params.splits {
         return;
     }
-    let part = i / quads;
-    let output = 4u * (i - part * quads);
-    let base = output_base(output);
-    let first = part * params.part;
-    let end = min(first + params.part, params.r);
-    let none = start(first, end);
+    let columns = columns_of(i);
+    let part = columns.part;
+    let none = start(part.first, part.end);
     var best = Best4(vec4(none.rank), vec4(none.place));
     if in_one_dim() {
         let apart = element_step() >> 2u;
-        for (var j = first; j < end; j += 1u) {
-            best = later4(best, read_quad((base >> 2u) + j * apart), j);
+        for (var j = part.first; j < part.end; j += 1u) {
+            best = later4(best, read_quad((part.base >> 2u) + j * apart), j);
         }
     } else {
-        for (var j = first; j < end; j += 1u) {
-            best = later4(best, read_quad((base + element_offset(j)) >> 2u), j);
+        for (var j = part.first; j < part.end; j += 1u) {
+            best = later4(best, read_quad((part.base + element_offset(j)) >> 2u), j);
         }
     }
-    let at = part * params.n + output;
-    store(at, base, best.places.x);
-    store(at + 1u, base + 1u, best.places.y);
-    store(at + 2u, base + 2u, best.places.z);
-    store(at + 3u, base + 3u, best.places.w);
+    store(columns.at, part.base, best.places.x);
+    store(columns.at + 1u, part.base + 1u, best.places.y);
+    store(columns.at + 2u, part.base + 2u, best.places.z);
+    store(columns.at + 3u, part.base + 3u, best.places.w);
 }

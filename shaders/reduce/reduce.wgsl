@@ -3,7 +3,7 @@
 // elements, is in `reduce_each` or `reduce_quads`, with LANES, the elements that it reads at a time. The order in which
 // elements are combined depends on their number and on how they lie alone.
 #import common/index
-#import common/reduce
+#import common/parts
 
 @group(0) @binding(1) var<storage, read_write> y: array<elem>;
 
@@ -20,10 +20,8 @@ fn by_thread(
     if i >= params.n * params.splits {
         return;
     }
-    let base = output_base(i / params.splits);
-    let first = i % params.splits * params.part;
-    let end = min(first + params.part, params.r);
-    y[params.result_offset + i] = finish(fold(base, first, end, LANES));
+    let part = part_of(i);
+    y[params.result_offset + i] = finish(fold(part.base, part.first, part.end, LANES));
 }
 
 // A workgroup for every output and part.
@@ -38,10 +36,8 @@ fn by_group(
     if i >= params.n * params.splits {
         return;
     }
-    let base = output_base(i / params.splits);
-    let first = i % params.splits * params.part;
-    let end = min(first + params.part, params.r);
-    partial[local] = fold(base, first + LANES * local, end, LANES * WG);
+    let part = part_of(i);
+    partial[local] = fold(part.base, part.first + LANES * local, part.end, LANES * WG);
     workgroupBarrier();
     for (var half = WG / 2u; half > 0u; half /= 2u) {
         if local < half {

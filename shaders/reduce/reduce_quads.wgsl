@@ -24,36 +24,31 @@ fn fold(base: u32, first: u32, end: u32, step: u32) -> folded {
     return combine(combine(four.x, four.y), combine(four.z, four.w));
 }
 
-// A thread for four outputs, whose elements lie side by side, and a part. Parts lie one behind the other, each with all
-// outputs.
+// A thread for a part of four outputs.
 @compute @workgroup_size(WG)
 fn by_columns(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let quads = params.n / 4u;
     let i = linear_id(group, groups, local);
-    if i >= quads * params.splits {
+    if i >= params.n / 4u * params.splits {
         return;
     }
-    let part = i / quads;
-    let output = 4u * (i - part * quads);
-    let base = output_base(output);
-    let first = part * params.part;
-    let end = min(first + params.part, params.r);
+    let columns = columns_of(i);
+    let part = columns.part;
     var four = vec4<folded>(identity());
     if in_one_dim() {
         let step = element_step() >> 2u;
-        for (var j = first; j < end; j += 1u) {
-            four = combine4(four, read_quad((base >> 2u) + j * step));
+        for (var j = part.first; j < part.end; j += 1u) {
+            four = combine4(four, read_quad((part.base >> 2u) + j * step));
         }
     } else {
-        for (var j = first; j < end; j += 1u) {
-            four = combine4(four, read_quad((base + element_offset(j)) >> 2u));
+        for (var j = part.first; j < part.end; j += 1u) {
+            four = combine4(four, read_quad((part.base + element_offset(j)) >> 2u));
         }
     }
-    let at = params.result_offset + part * params.n + output;
+    let at = params.result_offset + columns.at;
     y[at] = finish(four.x);
     y[at + 1u] = finish(four.y);
     y[at + 2u] = finish(four.z);

@@ -3,7 +3,7 @@
 // compared as, `see`, LEAST_SEEN, `unit_of`, `term` and `finish`, and whether it has either walk (LOOKS, ADDS). The walks,
 // `look` and `add`, are in `reduce_twice_each` or `reduce_twice_quads`, with LANES, the elements that they read at a time.
 #import common/index
-#import common/reduce
+#import common/parts
 #import common/group
 
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
@@ -21,12 +21,10 @@ fn by_thread(
     if i >= params.n * params.splits {
         return;
     }
-    let base = output_base(i / params.splits);
-    let first = i % params.splits * params.part;
-    let end = min(first + params.part, params.r);
-    let found = look(base, first, end, LANES);
+    let part = part_of(i);
+    let found = look(part.base, part.first, part.end, LANES);
     let unit = unit_of(found);
-    y[params.result_offset + i] = finish(found, unit, add(base, first, end, LANES, unit));
+    y[params.result_offset + i] = finish(found, unit, add(part.base, part.first, part.end, LANES, unit));
 }
 
 // A workgroup for every output and part.
@@ -41,10 +39,8 @@ fn by_group(
     if i >= params.n * params.splits {
         return;
     }
-    let base = output_base(i / params.splits);
-    let first = i % params.splits * params.part;
-    let end = min(first + params.part, params.r);
-    seen_by[local] = look(base, first + LANES * local, end, LANES * WG);
+    let part = part_of(i);
+    seen_by[local] = look(part.base, part.first + LANES * local, part.end, LANES * WG);
     workgroupBarrier();
     for (var half = WG / 2u; half > 0u; half /= 2u) {
         if local < half {
@@ -54,7 +50,7 @@ fn by_group(
     }
     let found = seen_by[0];
     let unit = unit_of(found);
-    let sum = group_sum(local, add(base, first + LANES * local, end, LANES * WG, unit));
+    let sum = group_sum(local, add(part.base, part.first + LANES * local, part.end, LANES * WG, unit));
     if local == 0u {
         y[params.result_offset + i] = finish(found, unit, sum);
     }

@@ -86,28 +86,23 @@ fn add_four(base: u32, first: u32, end: u32, units: vec4<f32>) -> vec4<f32> {
     return sums;
 }
 
-// A thread for four outputs, whose elements lie side by side, and a part. Parts lie one behind the other, each with all
-// outputs.
+// A thread for a part of four outputs.
 @compute @workgroup_size(WG)
 fn by_columns(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let quads = params.n / 4u;
     let i = linear_id(group, groups, local);
-    if i >= quads * params.splits {
+    if i >= params.n / 4u * params.splits {
         return;
     }
-    let part = i / quads;
-    let output = 4u * (i - part * quads);
-    let base = output_base(output);
-    let first = part * params.part;
-    let end = min(first + params.part, params.r);
-    let found = look_at_four(base, first, end);
+    let columns = columns_of(i);
+    let part = columns.part;
+    let found = look_at_four(part.base, part.first, part.end);
     let units = vec4(unit_of(found.x), unit_of(found.y), unit_of(found.z), unit_of(found.w));
-    let sums = add_four(base, first, end, units);
-    let at = params.result_offset + part * params.n + output;
+    let sums = add_four(part.base, part.first, part.end, units);
+    let at = params.result_offset + columns.at;
     y[at] = finish(found.x, units.x, sums.x);
     y[at + 1u] = finish(found.y, units.y, sums.y);
     y[at + 2u] = finish(found.z, units.z, sums.z);

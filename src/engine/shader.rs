@@ -27,6 +27,7 @@ const COMMON: &[(&str, &str)] = &[
     ("common/matmul_params", include_str!("../../shaders/common/matmul_params.wgsl")),
     ("common/norm", include_str!("../../shaders/common/norm.wgsl")),
     ("common/order", include_str!("../../shaders/common/order.wgsl")),
+    ("common/parts", include_str!("../../shaders/common/parts.wgsl")),
     ("common/pool", include_str!("../../shaders/common/pool.wgsl")),
     ("common/quads", include_str!("../../shaders/common/quads.wgsl")),
     ("common/quads_half", include_str!("../../shaders/common/quads_half.wgsl")),
