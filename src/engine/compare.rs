@@ -1,7 +1,7 @@
 //! Holding a kernel's two bodies against each other.
 
 use super::host::run_copy;
-use super::kernel::{Bound, Kernel, Params};
+use super::kernel::{Bound, Dispatch};
 use crate::Result;
 use crate::dtype::HostData;
 
@@ -52,15 +52,13 @@ impl Comparison {
 
 /// Runs the twin on the inputs of a dispatch and compares what the shader wrote.
 ///
-/// `before` and `after` hold the operands' whole allocations; `lens` how many elements of each belong to the tensor.
+/// `before` and `after` hold the operands' whole allocations.
 pub(crate) fn check(
-    kernel: &'static Kernel,
-    variant: usize,
-    params: Params<'_>,
+    dispatch: &Dispatch<'_>,
     before: Vec<HostData>,
     after: &[Option<HostData>],
-    lens: &[usize],
 ) -> Result<Vec<Comparison>> {
+    let &Dispatch { kernel, variant, params, .. } = dispatch;
     let bound = (kernel.bound)(&params);
     let magnitudes = match bound {
         Bound::Magnitude { .. } => {
@@ -83,7 +81,7 @@ pub(crate) fn check(
             binding: binding.name(),
             output: written,
             elements: got.len(),
-            worst: worst(got, &twin[written], scale, bound, lens[operand]),
+            worst: worst(got, &twin[written], scale, bound, dispatch.operands[operand].len),
             nanos: 0,
         });
     }

@@ -147,7 +147,7 @@ pub(crate) fn processors() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::kernel::{Binding, Bound, Grid, Kernel, Params, ParamsLayout, Variant, params};
+    use crate::engine::kernel::{Binding, Bound, Dispatch, Grid, Kernel, Params, ParamsLayout, Variant, params};
     use crate::engine::{Buffer, gpu_if_any};
     use crate::{DType, Error};
 
@@ -175,7 +175,10 @@ mod tests {
         let Some(device) = gpu_if_any() else { return };
         let y = device.alloc(DType::F32, 4).unwrap();
         let params = Nothing { n: [0; 4] };
-        let run = || device.dispatch(&REFUSED, 0, &[&y], Params(bytemuck::bytes_of(&params)), Grid::groups(1));
+        let run = || {
+            let params = Params(bytemuck::bytes_of(&params));
+            device.dispatch(Dispatch { kernel: &REFUSED, variant: 0, operands: &[&y], params, grid: Grid::groups(1) })
+        };
         let read = |y: &Buffer| device.read(y, 0, 4);
         let is_refused = |error: Error| matches!(error, Error::Kernel { kernel, .. } if kernel == "refused");
         run().unwrap();

@@ -15,7 +15,7 @@ use super::compare::Comparison;
 use super::counters::{AtomicCounters, Counters};
 use super::gpu::Gpu;
 use super::host::{self, HostBuffer};
-use super::kernel::{Binding, Grid, Kernel, Operands, Params};
+use super::kernel::{Binding, Dispatch, Kernel, Operands};
 use super::memory::Class;
 use super::pool::Buffer;
 use super::profile;
@@ -466,14 +466,8 @@ impl Device {
     ///
     /// # Panics
     /// When the operands break the rules of the engine (a bug in an operation, not in the user's program).
-    pub(crate) fn dispatch(
-        &self,
-        kernel: &'static Kernel,
-        variant: usize,
-        operands: &[&Buffer],
-        params: Params<'_>,
-        grid: Grid,
-    ) -> Result<()> {
+    pub(crate) fn dispatch(&self, dispatch: Dispatch<'_>) -> Result<()> {
+        let Dispatch { kernel, variant, operands, params, grid } = dispatch;
         debug_assert_eq!(params.0.len(), kernel.params.size, "{}: another params struct than declared", kernel.name);
         check_aliasing(kernel, operands);
         if grid.is_empty() {
@@ -488,10 +482,10 @@ impl Device {
                 AtomicCounters::add(&counters.dispatches, 1);
                 let buffers: Operands<&HostBuffer> = operands.iter().map(|b| b.on_host()).collect();
                 let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-                let heard = profile::hear(|| self.number(), kernel, variant, operands, &grid);
+                let heard = profile::hear(|| self.number(), &dispatch);
                 let start = if heard.is_some() { profile::now() } else { 0 };
                 let result = match sanitizer.as_deref() {
-                    Some((sanitizer, shadow)) => shadow.sanitize(sanitizer, kernel, variant, operands, params, grid),
+                    Some((sanitizer, shadow)) => shadow.sanitize(sanitizer, &dispatch),
                     None => host::dispatch(kernel, variant, &buffers, params, *rounding),
                 };
                 if let Some(heard) = heard {
@@ -499,9 +493,9 @@ impl Device {
                 }
                 result
             }
-            Body::Gpu(gpu) if shadow::is_comparing() => shadow::compare(gpu, kernel, variant, operands, params, grid),
-            Body::Gpu(gpu) => gpu.dispatch(kernel, variant, operands, params, grid),
-            Body::Shadow(gpu, shadow) => shadow.dispatch(gpu, kernel, variant, operands, params, grid),
+            Body::Gpu(gpu) if shadow::is_comparing() => shadow::compare(gpu, &dispatch),
+            Body::Gpu(gpu) => gpu.dispatch(&dispatch),
+            Body::Shadow(gpu, shadow) => shadow.dispatch(gpu, &dispatch),
         }
     }
 }

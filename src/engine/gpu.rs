@@ -14,7 +14,7 @@ use super::counters::AtomicCounters;
 use super::device::RandomState;
 use super::fault;
 use super::helper::Helper;
-use super::kernel::{Grid, Kernel, Params};
+use super::kernel::{Dispatch, Kernel};
 use super::pool::{Buffer, Memory, RawBuffer, size_class};
 use super::profile::{self, Heard, SpanKind};
 use super::recording::{Live, Recorder, Recording};
@@ -280,15 +280,9 @@ impl Gpu {
     }
 
     /// Records one kernel.
-    pub fn dispatch(
-        &self,
-        kernel: &'static Kernel,
-        variant: usize,
-        operands: &[&Buffer],
-        params: Params<'_>,
-        grid: Grid,
-    ) -> Result<()> {
-        let heard = profile::hear(|| self.number(), kernel, variant, operands, &grid);
+    pub fn dispatch(&self, dispatch: &Dispatch<'_>) -> Result<()> {
+        let &Dispatch { kernel, variant, operands, params, grid } = dispatch;
+        let heard = profile::hear(|| self.number(), dispatch);
         let start = match &heard {
             Some(heard) => self.start_clock(heard.session.is_some(), (kernel, variant))?,
             None => None,

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::device::Device;
 use super::fusion::ChainStep;
 use super::host::HostCall;
+use super::pool::Buffer;
 use crate::Result;
 use crate::dtype::DType;
 
@@ -317,6 +318,18 @@ impl<'a> Params<'a> {
 pub trait ParamsBlock: bytemuck::Pod {
     /// Name, byte offset and size of every field.
     const FIELDS: &'static [(&'static str, usize, usize)];
+}
+
+/// One launch of a kernel.
+#[derive(Clone, Copy)]
+pub(crate) struct Dispatch<'a> {
+    pub kernel: &'static Kernel,
+    /// The position among the kernel's variants.
+    pub variant: usize,
+    /// Memory for the bindings that are operands, in their order.
+    pub operands: &'a [&'a Buffer],
+    pub params: Params<'a>,
+    pub grid: Grid,
 }
 
 /// The layout of a params block, for the test that compares it with the shader's.

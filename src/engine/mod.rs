@@ -43,6 +43,7 @@ pub use shader::{assemble, imports};
 pub use shadow::Observer;
 pub use timer::Timing;
 
+pub(crate) use kernel::Dispatch;
 pub(crate) use pool::Buffer;
 
 /// The GPU that unit tests run on, if there is one.

@@ -11,9 +11,8 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use web_time::Instant;
 
-use super::kernel::{Grid, Kernel};
+use super::kernel::{Dispatch, Kernel};
 use super::place::{self, Identity};
-use super::pool::Buffer;
 use crate::scoped;
 
 /// A thread has a session.
@@ -311,21 +310,16 @@ impl Heard {
 
 /// What a dispatch on this device is, when somebody listens. In a box, so that without a listener it is one word.
 #[inline]
-pub(crate) fn hear(
-    device: impl FnOnce() -> usize,
-    kernel: &'static Kernel,
-    variant: usize,
-    operands: &[&Buffer],
-    grid: &Grid,
-) -> Option<Box<Heard>> {
+pub(crate) fn hear(device: impl FnOnce() -> usize, dispatch: &Dispatch<'_>) -> Option<Box<Heard>> {
     if !is_on() {
         return None;
     }
-    Some(Box::new(Heard { work: describe(kernel, variant, operands, grid), session: session(device()) }))
+    Some(Box::new(Heard { work: describe(dispatch), session: session(device()) }))
 }
 
 #[cold]
-fn describe(kernel: &'static Kernel, variant: usize, operands: &[&Buffer], grid: &Grid) -> Work {
+fn describe(dispatch: &Dispatch<'_>) -> Work {
+    let &Dispatch { kernel, variant, operands, grid, .. } = dispatch;
     LOCAL.with_borrow_mut(|local| {
         let whole = || operands.iter().map(|b| (b.len * b.dtype.size()) as u64).sum();
         let bytes = local.bytes.take();

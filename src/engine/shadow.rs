@@ -7,7 +7,7 @@ use web_time::Instant;
 
 use super::compare::{self, Comparison};
 use super::gpu::Gpu;
-use super::kernel::{Grid, Kernel, Params};
+use super::kernel::Dispatch;
 use super::pool::Buffer;
 use super::sanitizer::Sanitizer;
 use crate::dtype::HostData;
@@ -30,46 +30,30 @@ impl Shadow {
         *self.observer.lock().unwrap_or_else(PoisonError::into_inner) = observer;
     }
 
-    pub fn dispatch(
-        &self,
-        gpu: &Gpu,
-        kernel: &'static Kernel,
-        variant: usize,
-        operands: &[&Buffer],
-        params: Params<'_>,
-        grid: Grid,
-    ) -> Result<()> {
+    pub fn dispatch(&self, gpu: &Gpu, dispatch: &Dispatch<'_>) -> Result<()> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.tell(kernel, variant, both(gpu, kernel, variant, operands, params, grid)?)
+        self.tell(dispatch, both(gpu, dispatch)?)
     }
 
     /// A dispatch on a sanitizer's host buffers.
-    pub fn sanitize(
-        &self,
-        sanitizer: &Sanitizer,
-        kernel: &'static Kernel,
-        variant: usize,
-        operands: &[&Buffer],
-        params: Params<'_>,
-        grid: Grid,
-    ) -> Result<()> {
+    pub fn sanitize(&self, sanitizer: &Sanitizer, dispatch: &Dispatch<'_>) -> Result<()> {
+        let operands = dispatch.operands;
         let start = Instant::now();
         let before: Vec<HostData> = operands.iter().map(|buffer| (*buffer.on_host().snapshot()).clone()).collect();
         let given: Vec<_> = operands.iter().map(|buffer| buffer.dtype).zip(&before).collect();
-        let after = sanitizer.run(kernel, variant, &given, params, grid)?;
-        let lens: Vec<usize> = operands.iter().map(|buffer| buffer.len).collect();
-        let mut comparisons = compare::check(kernel, variant, params, before, &after, &lens)?;
+        let after = sanitizer.run(dispatch, &given)?;
+        let mut comparisons = compare::check(dispatch, before, &after)?;
         comparisons.iter_mut().for_each(|comparison| comparison.nanos = start.elapsed().as_nanos() as u64);
         for (buffer, data) in operands.iter().zip(after) {
             if let Some(data) = data {
                 buffer.on_host().put(data);
             }
         }
-        self.tell(kernel, variant, comparisons)
+        self.tell(dispatch, comparisons)
     }
 
     /// What was found goes to the observer; without one a divergence is an error.
-    fn tell(&self, kernel: &'static Kernel, variant: usize, comparisons: Vec<Comparison>) -> Result<()> {
+    fn tell(&self, dispatch: &Dispatch<'_>, comparisons: Vec<Comparison>) -> Result<()> {
         let observer = self.observer.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if is_comparing() {
             note(&comparisons);
@@ -78,7 +62,7 @@ impl Shadow {
             match &observer {
                 Some(observe) => observe(&comparison),
                 None if comparison.passed() => {}
-                None => return Err(diverged(kernel.label(variant), &comparison)),
+                None => return Err(diverged(dispatch.kernel.label(dispatch.variant), &comparison)),
             }
         }
         Ok(())
@@ -86,18 +70,12 @@ impl Shadow {
 }
 
 /// Runs a dispatch on the GPU and in the twin.
-fn both(
-    gpu: &Gpu,
-    kernel: &'static Kernel,
-    variant: usize,
-    operands: &[&Buffer],
-    params: Params<'_>,
-    grid: Grid,
-) -> Result<Vec<Comparison>> {
+fn both(gpu: &Gpu, dispatch: &Dispatch<'_>) -> Result<Vec<Comparison>> {
+    let &Dispatch { kernel, variant, operands, .. } = dispatch;
     let before = operands.iter().map(|b| read(gpu, b)).collect::<Result<Vec<_>>>()?;
     gpu.prepare(kernel, variant)?;
     let start = Instant::now();
-    gpu.dispatch(kernel, variant, operands, params, grid)?;
+    gpu.dispatch(dispatch)?;
     gpu.synchronize()?;
     let nanos = start.elapsed().as_nanos() as u64;
     let bindings = kernel.bindings.iter().filter(|b| b.is_operand());
@@ -105,8 +83,7 @@ fn both(
         .zip(operands)
         .map(|(binding, b)| binding.is_written().then(|| read(gpu, b)).transpose())
         .collect::<Result<Vec<_>>>()?;
-    let lens: Vec<usize> = operands.iter().map(|b| b.len).collect();
-    let mut comparisons = compare::check(kernel, variant, params, before, &after, &lens)?;
+    let mut comparisons = compare::check(dispatch, before, &after)?;
     comparisons.iter_mut().for_each(|comparison| comparison.nanos = nanos);
     Ok(comparisons)
 }
@@ -132,15 +109,8 @@ pub(crate) fn comparing<R>(body: impl FnOnce() -> R) -> (R, Vec<Comparison>) {
 }
 
 /// One dispatch on a GPU that is no shadow, compared.
-pub(crate) fn compare(
-    gpu: &Gpu,
-    kernel: &'static Kernel,
-    variant: usize,
-    operands: &[&Buffer],
-    params: Params<'_>,
-    grid: Grid,
-) -> Result<()> {
-    note(&both(gpu, kernel, variant, operands, params, grid)?);
+pub(crate) fn compare(gpu: &Gpu, dispatch: &Dispatch<'_>) -> Result<()> {
+    note(&both(gpu, dispatch)?);
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use crate::amp;
 use crate::autograd::{self, Edge, Leaf, Node, SavedTensor, Step, Target};
 use crate::dtype::DType;
 use crate::engine::fusion::ChainStep;
-use crate::engine::{Binding, Buffer, Device, Grid, Kernel, ParamsBlock, place, profile};
+use crate::engine::{Binding, Buffer, Device, Dispatch, Grid, Kernel, ParamsBlock, place, profile};
 use crate::tensor::{Gradient, Shape, Tensor};
 use crate::{Error, Result};
 
@@ -82,16 +82,18 @@ impl<'a> Run<'a> {
     ) {
         let (device, params) = (self.device, crate::engine::Params(bytemuck::bytes_of(params)));
         let grid = (kernel.grid)(&params).step(step);
-        self.with_buffers(kernel, operands, |buffers| device.dispatch(kernel, variant, buffers, params, grid));
+        self.with_buffers(kernel, operands, |operands| {
+            device.dispatch(Dispatch { kernel, variant, operands, params, grid })
+        });
     }
 
     /// [`Self::dispatch`] of a user's kernel: params that have no Rust type, a grid of the caller's, and what the driver
     /// does not take is an error here and not at the next read.
     pub(crate) fn dispatch_grid(&mut self, kernel: &'static Kernel, operands: &[&Tensor], params: &[u8], grid: Grid) {
         let (device, params) = (self.device, crate::engine::Params(params));
-        self.with_buffers(kernel, operands, |buffers| {
+        self.with_buffers(kernel, operands, |operands| {
             device.prepare(kernel, 0)?;
-            device.dispatch(kernel, 0, buffers, params, grid)
+            device.dispatch(Dispatch { kernel, variant: 0, operands, params, grid })
         });
     }
 

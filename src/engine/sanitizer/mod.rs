@@ -25,7 +25,7 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module};
 
 use super::fault;
-use super::kernel::{Binding, Grid, Kernel, Params};
+use super::kernel::{Binding, Dispatch, Kernel};
 use super::pipelines::PARAMS_BINDING;
 use super::shader;
 use crate::dtype::{DType, HostData};
@@ -83,14 +83,8 @@ impl Sanitizer {
     ///
     /// # Errors
     /// [`Error::Sanitizer`] with what the kernel does wrong; [`Error::Index`] for a bad index that it reports.
-    pub fn run(
-        &self,
-        kernel: &'static Kernel,
-        variant: usize,
-        operands: &[(DType, &HostData)],
-        params: Params<'_>,
-        grid: Grid,
-    ) -> Result<Vec<Option<HostData>>> {
+    pub fn run(&self, dispatch: &Dispatch<'_>, operands: &[(DType, &HostData)]) -> Result<Vec<Option<HostData>>> {
+        let &Dispatch { kernel, variant, params, grid, .. } = dispatch;
         let program = self.program(kernel, variant)?;
         let (module, mut given) = (&program.module, operands.iter());
         let contents: Vec<(Vec<u8>, bool)> = (kernel.bindings.iter())
