@@ -205,7 +205,8 @@ fn refused(result: Result<()>) -> Result<()> {
     match result {
         Ok(()) => Err(Error::argument("doctor", "the operation must refuse this case, and ran")),
         Err(Error::Shape { .. } | Error::Dim { .. } | Error::DType { .. } | Error::Argument { .. }) => Ok(()),
-        Err(Error::Index { .. } | Error::Weights { .. } | Error::Limit { .. } | Error::Autograd(_)) => Ok(()),
+        Err(Error::Index { .. } | Error::Weights { .. } | Error::ZeroDivision { .. }) => Ok(()),
+        Err(Error::Limit { .. } | Error::Autograd(_)) => Ok(()),
         Err(other) => Err(other),
     }
 }

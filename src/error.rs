@@ -80,6 +80,14 @@ pub enum Error {
         /// The caller's file and line.
         at: String,
     },
+    /// A whole number divided by 0, found while the operation ran.
+    #[error("{op}: a whole number is divided by 0{}; nothing was updated since", place(.at))]
+    ZeroDivision {
+        /// The operation.
+        op: &'static str,
+        /// The caller's file and line.
+        at: String,
+    },
     /// Automatic differentiation was asked for something it can't do exactly.
     #[error("autograd: {0}")]
     Autograd(String),

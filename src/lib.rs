@@ -54,6 +54,7 @@ pub use ops::convolution::options::{
     Padding, PerDim,
 };
 pub use ops::cross_entropy::{CrossEntropyOptions, Reduction};
+pub use ops::elementwise::div_trunc::RoundingMode;
 pub use ops::interpolate::{InterpolateMode, InterpolateOptions, PerSpatialDim};
 pub use ops::losses::binary_cross_entropy::BinaryCrossEntropyOptions;
 pub use ops::losses::binary_cross_entropy_with_logits::BinaryCrossEntropyWithLogitsOptions;

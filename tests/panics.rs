@@ -23,6 +23,8 @@ fn mistakes_panic_at_the_users_line() {
     check("an operator", line!(), &|| drop(&a + &b));
     let whole = Device::reference().scope(|| Tensor::from_slice(&[1, 2], &[2]));
     check("an operator with a number", line!(), &|| drop(&whole * 0.5));
+    check("a number with an operator", line!(), &|| drop(0.5 % &whole));
+    check("a number that the type does not hold", line!(), &|| drop(3e9 % &whole));
     check("an operator on truth values", line!(), &|| drop(&whole & &whole));
     check("a layer", line!(), &|| drop(layer.call(&a)));
     check("a layer's own method", line!(), &|| drop(layer.forward(&a)));

@@ -41,6 +41,7 @@ fn every_common_file_is_valid_on_its_own() {
         ("common/convolution", "#import common/words\n"),
         ("common/convolution_quads", "#import common/words\n"),
         ("common/convolution_weight", "#import common/words\n"),
+        ("common/division", "const IS_FLOAT: u32 = 1u;\n"),
         ("common/fault", "@group(0) @binding(0) var<storage, read_write> faults: array<atomic<u32>, 4>;\n"),
         ("common/half_words", "const KIND: u32 = 3u;\n"),
         ("common/log_sum", "@group(0) @binding(0) var<storage, read> x: array<f32>;\n"),

@@ -1,8 +1,9 @@
-//! Bad indices: where an index kernel was called from, and the error that a fault becomes.
+//! Bad indices and whole numbers divided by 0: where a kernel that looks for them was called from, and the error that a fault
+//! becomes.
 //!
 //! A kernel's params carry a *site*, a small number that stands for the operation and the caller's line. When a shader
-//! meets an index outside its range it stores site, value and bound in the device's fault buffer; the next read-back
-//! brings them to the host.
+//! meets an index outside its range it stores site, value and bound in the device's fault buffer, of a division the site alone;
+//! the next read-back brings them to the host.
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -91,11 +92,12 @@ pub(crate) fn error(site: u32, value: i64, bound: i64) -> Error {
     };
     let path = path.as_ref().map(|path| format!(" in {path}")).unwrap_or_default();
     let at = format!("{}:{}{path}", line.file(), line.line());
-    // No index fits a bound of 0: the value is the row of an operation that draws from weights.
-    if bound == 0 && *op == "multinomial" {
-        Error::Weights { op, row: value, at }
-    } else {
-        Error::Index { op, value, bound, at }
+    // No index fits a bound of 0: the fault is another one.
+    match *op {
+        // The value is the row of weights.
+        "multinomial" if bound == 0 => Error::Weights { op, row: value, at },
+        "div_trunc" | "floor_divide" | "fmod" | "remainder" => Error::ZeroDivision { op, at },
+        _ => Error::Index { op, value, bound, at },
     }
 }
 
@@ -116,6 +118,8 @@ mod tests {
         assert!(text.contains("gather") && text.contains("-3") && text.contains("0 to 6"), "{text}");
         assert!(text.contains("fault.rs"), "{text}");
         assert!(decode([0; 4]).is_none());
+        let text = decode([site("remainder"), 0, 0, 0]).unwrap().to_string();
+        assert!(text.contains("remainder") && text.contains("divided by 0") && text.contains("fault.rs"), "{text}");
     }
 
     fn site_again(n: u32) -> u32 {

@@ -13,6 +13,7 @@ const COMMON: &[(&str, &str)] = &[
     ("common/convolution_weight_params", include_str!("../../shaders/common/convolution_weight_params.wgsl")),
     ("common/index", include_str!("../../shaders/common/index.wgsl")),
     ("common/compare", include_str!("../../shaders/common/compare.wgsl")),
+    ("common/division", include_str!("../../shaders/common/division.wgsl")),
     ("common/elementwise", include_str!("../../shaders/common/elementwise.wgsl")),
     ("common/fault", include_str!("../../shaders/common/fault.wgsl")),
     ("common/group", include_str!("../../shaders/common/group.wgsl")),

@@ -115,6 +115,7 @@ pub(crate) fn is_failure(error: &Error) -> bool {
             | Error::Driver(_)
             | Error::Index { .. }
             | Error::Weights { .. }
+            | Error::ZeroDivision { .. }
             | Error::Anomaly { .. }
             | Error::Diverged { .. }
             | Error::Kernel { .. }

@@ -3,7 +3,7 @@
 use super::{Tensor, Value};
 use crate::autograd::{is_grad_enabled, no_grad};
 use crate::ops::{self, Attrs, apply};
-use crate::{Error, Result};
+use crate::{Error, Result, RoundingMode};
 
 impl Tensor {
     /// Whether one element of the storage may show in several places, as after `expand` or `unfold`.
@@ -122,6 +122,58 @@ impl Tensor {
         match other.into() {
             Value::Tensor(other) => self.change("div_", Some(&other), |x| x.try_div(&other)),
             Value::Number(other) => self.change("div_", None, |x| x.try_div_scalar(other)),
+        }
+    }
+
+    /// [`Tensor::div_rounding`] of this tensor's elements, in their place.
+    ///
+    /// # Errors
+    /// As [`Tensor::copy_`]; for a tensor of integers when a number is 0 or not whole.
+    pub fn div_rounding_(&self, other: impl Into<Value>, mode: RoundingMode) -> Result<()> {
+        match other.into() {
+            Value::Tensor(other) => self.change("div_rounding_", Some(&other), |x| x.try_div_rounding(&other, mode)),
+            Value::Number(other) => self.change("div_rounding_", None, |x| x.try_div_rounding_scalar(other, mode)),
+        }
+    }
+
+    /// [`Tensor::floor_divide`] of this tensor's elements, in their place.
+    ///
+    /// # Errors
+    /// As [`Tensor::div_rounding_`].
+    pub fn floor_divide_(&self, other: impl Into<Value>) -> Result<()> {
+        match other.into() {
+            Value::Tensor(other) => self.change("floor_divide_", Some(&other), |x| x.try_floor_divide(&other)),
+            Value::Number(other) => self.change("floor_divide_", None, |x| x.try_floor_divide_scalar(other)),
+        }
+    }
+
+    /// [`Tensor::fmod`] of this tensor's elements, in their place.
+    ///
+    /// # Errors
+    /// As [`Tensor::div_rounding_`].
+    pub fn fmod_(&self, other: impl Into<Value>) -> Result<()> {
+        match other.into() {
+            Value::Tensor(other) => self.change("fmod_", Some(&other), |x| x.try_fmod(&other)),
+            Value::Number(other) => self.change("fmod_", None, |x| x.try_fmod_scalar(other)),
+        }
+    }
+
+    /// [`Tensor::remainder`] of this tensor's elements, in their place.
+    ///
+    /// ```
+    /// use lumigrad::prelude::*;
+    /// let hours = Tensor::from_slice(&[23, 24, -1], &[3]);
+    /// hours.remainder_(24.0)?;
+    /// assert_eq!(hours.to_vec::<i32>()?, [23, 0, 23]);
+    /// # Ok::<(), lumigrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tensor::div_rounding_`].
+    pub fn remainder_(&self, other: impl Into<Value>) -> Result<()> {
+        match other.into() {
+            Value::Tensor(other) => self.change("remainder_", Some(&other), |x| x.try_remainder(&other)),
+            Value::Number(other) => self.change("remainder_", None, |x| x.try_remainder_scalar(other)),
         }
     }
 

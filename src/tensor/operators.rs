@@ -1,43 +1,46 @@
-//! `+`, `-`, `*`, `/` and their friends, between tensors and with numbers; `&`, `|`, `^` and `!` of truth values. They panic as the methods do.
+//! `+`, `-`, `*`, `/`, `%` and their friends, between tensors and with numbers; `&`, `|`, `^` and `!` of truth values. They panic as the methods do.
 
-use std::ops::{Add, AddAssign, BitAnd, BitOr, BitXor, Div, DivAssign, Mul, MulAssign, Neg, Not, Sub, SubAssign};
+use std::ops::{
+    Add, AddAssign, BitAnd, BitOr, BitXor, Div, DivAssign, Mul, MulAssign, Neg, Not, Rem, RemAssign, Sub, SubAssign,
+};
 
 use super::Tensor;
 use crate::dtype::DType;
+use crate::ops::elementwise::number_like;
 use crate::ops::or_panic;
 use crate::{Error, Result};
 
 macro_rules! operator {
     (
-        $trait:ident, $fn:ident, $assign:ident, $assign_fn:ident,
+        $trait:ident, $fn:ident, $assign:ident, $assign_fn:ident, $method:ident,
         |$x:ident, $c:ident| $scalar:expr, |$left:ident, $right:ident| $reversed:expr
     ) => {
         impl $trait<&Tensor> for &Tensor {
             type Output = Tensor;
             #[track_caller]
             fn $fn(self, other: &Tensor) -> Tensor {
-                Tensor::$fn(self, other)
+                Tensor::$method(self, other)
             }
         }
         impl $trait<Tensor> for &Tensor {
             type Output = Tensor;
             #[track_caller]
             fn $fn(self, other: Tensor) -> Tensor {
-                Tensor::$fn(self, &other)
+                Tensor::$method(self, &other)
             }
         }
         impl $trait<&Tensor> for Tensor {
             type Output = Tensor;
             #[track_caller]
             fn $fn(self, other: &Tensor) -> Tensor {
-                Tensor::$fn(&self, other)
+                Tensor::$method(&self, other)
             }
         }
         impl $trait<Tensor> for Tensor {
             type Output = Tensor;
             #[track_caller]
             fn $fn(self, other: Tensor) -> Tensor {
-                Tensor::$fn(&self, &other)
+                Tensor::$method(&self, &other)
             }
         }
         impl $trait<f64> for &Tensor {
@@ -75,14 +78,14 @@ macro_rules! operator {
         impl $assign<&Tensor> for Tensor {
             #[track_caller]
             fn $assign_fn(&mut self, other: &Tensor) {
-                *self = Tensor::$fn(self, other);
+                *self = Tensor::$method(self, other);
             }
         }
         /// Rebinds: the tensor becomes the result, and what shared its elements stays as it was.
         impl $assign<Tensor> for Tensor {
             #[track_caller]
             fn $assign_fn(&mut self, other: Tensor) {
-                *self = Tensor::$fn(self, &other);
+                *self = Tensor::$method(self, &other);
             }
         }
         /// Rebinds: the tensor becomes the result, and what shared its elements stays as it was.
@@ -94,10 +97,13 @@ macro_rules! operator {
         }
     };
 }
-operator!(Add, add, AddAssign, add_assign, |x, c| x.add_scalar(c), |c, x| x.add_scalar(c));
-operator!(Mul, mul, MulAssign, mul_assign, |x, c| x.mul_scalar(c), |c, x| x.mul_scalar(c));
-operator!(Sub, sub, SubAssign, sub_assign, |x, c| x.add_scalar(-c), |c, x| x.neg().add_scalar(c));
-operator!(Div, div, DivAssign, div_assign, |x, c| x.div_scalar(c), |c, x| x.reciprocal().mul_scalar(c));
+operator!(Add, add, AddAssign, add_assign, add, |x, c| x.add_scalar(c), |c, x| x.add_scalar(c));
+operator!(Mul, mul, MulAssign, mul_assign, mul, |x, c| x.mul_scalar(c), |c, x| x.mul_scalar(c));
+operator!(Sub, sub, SubAssign, sub_assign, sub, |x, c| x.add_scalar(-c), |c, x| x.neg().add_scalar(c));
+operator!(Div, div, DivAssign, div_assign, div, |x, c| x.div_scalar(c), |c, x| x.reciprocal().mul_scalar(c));
+operator!(Rem, rem, RemAssign, rem_assign, remainder, |x, c| x.remainder_scalar(c), |c, x| {
+    or_panic(number_like("remainder", c, x)).remainder(x)
+});
 
 impl Neg for &Tensor {
     type Output = Tensor;

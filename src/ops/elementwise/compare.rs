@@ -74,14 +74,19 @@ fn number(bits: u32, variant: usize) -> f64 {
     }
 }
 
+/// Whether a number of this type is this one; floats take any.
+pub(super) fn holds(dtype: DType, value: f64) -> bool {
+    dtype.is_float() || number(scalar_bits([value, 0.0, 0.0, 0.0], dtype)[0], dtype.storage_variant()) == value
+}
+
 /// Compares with a number. One that the tensor's type cannot hold is compared in floats, as in PyTorch.
 fn with_number(operation: &'static Operation, x: &Tensor, other: f64) -> Result<Tensor> {
     let attrs = Attrs::new().float("other", other);
-    let held = x.dtype().is_float() || {
-        let bits = scalar_bits([other, 0.0, 0.0, 0.0], x.dtype())[0];
-        number(bits, x.dtype().storage_variant()) == other
-    };
-    if held { unary_apply(operation, x, attrs) } else { unary_apply(operation, &as_float(x)?, attrs) }
+    if holds(x.dtype(), other) {
+        unary_apply(operation, x, attrs)
+    } else {
+        unary_apply(operation, &as_float(x)?, attrs)
+    }
 }
 
 fn cases_of_tensors() -> Vec<cases::Case> {

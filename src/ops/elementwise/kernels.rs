@@ -4,7 +4,7 @@ use super::chain::{ChainOp, ChainRule};
 use super::params::{Arrangement, ElementwiseParams};
 use crate::dtype::DType;
 use crate::engine::fusion::ChainStep;
-use crate::engine::{Grid, Item, Kernel, Params, Variant};
+use crate::engine::{Binding, Grid, Item, Kernel, Params, Variant};
 use crate::{Error, Result};
 
 /// One computation as four kernels, with the same bindings and params; three have the same variants.
@@ -93,6 +93,11 @@ impl Elementwise {
             Arrangement::Rows => &self.rows,
             Arrangement::Any => &self.each,
         }
+    }
+
+    /// Whether the kernels note faults; where they can is for `extra[0]` of the params.
+    pub fn has_faults(&self) -> bool {
+        self.each.bindings.last() == Some(&Binding::Faults)
     }
 
     /// Which variant serves a dtype; for halves one of the kernel for them.

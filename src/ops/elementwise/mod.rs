@@ -13,12 +13,15 @@ pub(crate) mod compare;
 pub(crate) mod cos;
 pub(crate) mod div;
 pub(crate) mod div_scalar;
+pub(crate) mod div_trunc;
 pub(crate) mod dropout;
 pub(crate) mod elu;
 pub(crate) mod erf;
 pub(crate) mod exp;
 pub(crate) mod expm1;
 pub(crate) mod floor;
+pub(crate) mod floor_divide;
+pub(crate) mod fmod;
 pub(crate) mod gelu;
 pub(crate) mod gelu_tanh;
 pub(crate) mod hardshrink;
@@ -47,6 +50,7 @@ pub(crate) mod powi;
 pub(crate) mod prelu;
 pub(crate) mod reciprocal;
 pub(crate) mod relu;
+pub(crate) mod remainder;
 pub(crate) mod round;
 pub(crate) mod rsqrt;
 pub(crate) mod selu;
@@ -67,6 +71,7 @@ pub(crate) mod trunc;
 pub(crate) mod where_;
 
 pub(crate) mod chain;
+mod division;
 mod kernels;
 mod params;
 mod twins;
@@ -80,9 +85,10 @@ pub(crate) use kernels::{
 };
 pub(crate) use params::{Arrangement, ElementwiseParams, scalar_bits};
 pub(crate) use twins::{binary_backward_twin, binary_twin, unary_backward_twin, unary_twin};
-pub(crate) use types::{as_float, common_type, with_floats};
+pub(crate) use types::{as_float, check_number, common_type, number_like, with_floats};
 
 use crate::dtype::DType;
+use crate::engine::fault;
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, halves, single};
 use crate::tensor::Tensor;
 use crate::tensor::shape::broadcast;
@@ -130,7 +136,8 @@ fn unary_dispatch(
 
 /// The gradient of what is constant between its jumps: 0, as in PyTorch.
 pub(crate) fn zero_vjp(v: &mut Vjp<'_>) -> Result<Gradients> {
-    Ok(smallvec::smallvec![Some(Tensor::try_full_on(v.input_shape(0), 0.0, DType::F32, v.device())?)])
+    let zeros = |i| Tensor::try_full_on(v.input_shape(i), 0.0, DType::F32, v.device());
+    (0..v.inputs_len()).map(|i| v.needs(i).then(|| zeros(i)).transpose()).collect()
 }
 
 pub(crate) fn unary_vjp(
@@ -162,7 +169,10 @@ pub(crate) fn binary_forward(
     let variant = kernels.variant(call.op(), x.dtype())?;
     let shape = broadcast(call.op(), x.shape(), y.shape())?;
     let z = call.output(result(x.dtype()), &shape);
-    let params = ElementwiseParams::new(call.op(), &shape, &[x, y], &z)?;
+    let mut params = ElementwiseParams::new(call.op(), &shape, &[x, y], &z)?;
+    if kernels.has_faults() && !x.dtype().is_float() {
+        params.extra[0] = fault::site(call.op());
+    }
     call.dispatch_elementwise(kernels, variant, &[x, y, &z], &params)?;
     if save {
         call.save(x);
@@ -209,11 +219,16 @@ pub(crate) fn float_apply(operation: &'static Operation, x: &Tensor) -> Result<T
 
 /// Applies a binary operation after bringing both operands to one type.
 pub(crate) fn binary_apply(operation: &'static Operation, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    binary_apply_with(operation, x, y, Attrs::new())
+}
+
+/// [`binary_apply`] with arguments.
+fn binary_apply_with(operation: &'static Operation, x: &Tensor, y: &Tensor, attrs: Attrs) -> Result<Tensor> {
     if x.dtype() == y.dtype() {
-        return single(apply(operation, &[x, y], Attrs::new()));
+        return single(apply(operation, &[x, y], attrs));
     }
     let dtype = common_type(x, y);
-    single(apply(operation, &[&x.try_to_dtype(dtype)?, &y.try_to_dtype(dtype)?], Attrs::new()))
+    single(apply(operation, &[&x.try_to_dtype(dtype)?, &y.try_to_dtype(dtype)?], attrs))
 }
 
 /// The scalar of `x + 2.0`, `x * 3.0`: exact for integers, refused where it would be cut.

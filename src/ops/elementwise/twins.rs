@@ -11,7 +11,7 @@ pub(crate) type UnaryFn = fn(f64, [f64; 4]) -> f64;
 pub(crate) type UnaryIntFn = fn(i64, [i64; 4]) -> i64;
 
 /// What a variant computes with: 0 floats, 1 i32, 2 u32, as [`DType::storage_variant`]; halves are floats.
-fn computes_with(call: &HostCall<'_>) -> usize {
+pub(super) fn computes_with(call: &HostCall<'_>) -> usize {
     if call.kernel().variants == HALVES { DType::F32.storage_variant() } else { call.variant() }
 }
 

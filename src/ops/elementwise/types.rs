@@ -1,8 +1,10 @@
 //! The types that operands are brought to.
 
-use crate::Result;
+use super::compare::holds;
+use super::scalar_attr;
 use crate::dtype::DType;
 use crate::tensor::Tensor;
+use crate::{Error, Result};
 
 /// The tensor itself when it holds floats, else as f32.
 pub(crate) fn as_float(x: &Tensor) -> Result<Tensor> {
@@ -15,6 +17,22 @@ pub(crate) fn with_floats(x: &Tensor, y: &Tensor) -> Result<(Tensor, Tensor)> {
         return Ok((x.clone(), y.clone()));
     }
     Ok((as_float(x)?, as_float(y)?))
+}
+
+/// Refuses a number that elements of this tensor can't be.
+pub(crate) fn check_number(op: &'static str, x: &Tensor, value: f64) -> Result<()> {
+    scalar_attr(op, x, value)?;
+    if holds(x.dtype(), value) {
+        return Ok(());
+    }
+    let detail = format!("the tensor's type, {}, does not hold {value}; convert it first", x.dtype());
+    Err(Error::dtype(op, detail))
+}
+
+/// A number as a tensor of the other operand's type.
+pub(crate) fn number_like(op: &'static str, number: f64, other: &Tensor) -> Result<Tensor> {
+    check_number(op, other, number)?;
+    Tensor::try_full_on(&[], number, other.dtype(), other.device())
 }
 
 /// [`promoted`], where a number without dims does not widen a tensor of floats.
