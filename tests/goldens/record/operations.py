@@ -367,11 +367,47 @@ def products():
     r.case(input=floats(3), other=floats(2, 2))
 
 
+def divisions():
+    inf, nan = float("inf"), float("nan")
+    calls = {
+        "fmod": ("torch.fmod", torch.fmod),
+        "remainder": ("torch.remainder", torch.remainder),
+        "floor_divide": ("torch.floor_divide", torch.floor_divide),
+        "div_trunc": ("torch.div(rounding_mode='trunc')", lambda input, other: torch.div(input, other, rounding_mode="trunc")),
+        "div_floor": ("torch.div(rounding_mode='floor')", lambda input, other: torch.div(input, other, rounding_mode="floor")),
+    }
+    for name, (torch_name, call) in calls.items():
+        r = Recorder(name, torch_name, lambda input, other, call=call: call(input, other), EXACT)
+        # PyTorch has no gradient of it.
+        constants = {"nondiff": ["input", "other"] if name == "floor_divide" else []}
+        away = lambda *shape: (torch.randint(1, 65, shape) * (2 * torch.randint(0, 2, shape) - 1)).float() / 16
+        r.case(input=floats(3, 5), other=away(3, 5), **constants)
+        r.case(input=floats(3, 5), other=away(5), tags=["broadcast"], **constants)
+        r.case(input=floats(3, 1), other=away(2, 1, 4), tags=["broadcast"], **constants)
+        r.case(input=floats(7) * 100, other=-0.75, **constants)
+        r.case(input=floats(0, 3), other=away(3), tags=["empty"], **constants)
+        # Whole quotients, and decimal fractions whose quotients round to whole numbers.
+        r.case(input=torch.tensor([6.0, -6.0, 0.7, 0.3, 1.0, -4.5, 0.0]),
+               other=torch.tensor([3.0, 3.0, 0.1, 0.1, 0.1, 1.5, -2.0]), **constants)
+        large = torch.tensor([1e30, -3e38, 7.5e9, -12345.678, 16777215.0]).reshape(5, 1)
+        r.case(input=large, other=torch.tensor([0.3, -1e-20, 3.0, -0.7]), nondiff=["input", "other"], tags=["large"])
+        special = torch.tensor([inf, -inf, nan, 0.0, -0.0, 1.5, -1.5])
+        r.case(input=special.reshape(7, 1), other=special, nondiff=["input", "other"], tags=["nonfinite", "broadcast"])
+        whole = torch.tensor([-7, 7, -6, 0, 2147483647, -2147483647], dtype=torch.int32)
+        r.case(input=whole.reshape(6, 1), other=torch.tensor([3, -3, 1, -7, 2147483647], dtype=torch.int32))
+        r.case(input=whole, other=-4)
+        r.case(input=whole, other=torch.tensor([3, 2, 0, 1, 1, 1], dtype=torch.int32))
+        r.case(input=whole, other=0)
+        r.case(input=whole[:4], other=torch.tensor([2.5, -2.5, 0.5, 4.0]), **constants)
+        r.case(input=floats(2, 3), other=away(2), **constants)
+
+
 arrangements()
 order()
 by_index()
 python_index()
 products()
+divisions()
 folder = sys.argv[1]
 for name, operation in OPERATIONS.items():
     save_file(operation.pop("tensors"), f"{folder}/ops/{name}.safetensors")
