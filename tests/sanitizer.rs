@@ -77,6 +77,38 @@ fn a_barrier_makes_the_difference() {
 }
 
 #[test]
+fn threads_that_write_the_same_race_with_one_that_then_writes_another() {
+    let lines = "tile[0] = 1.0; if local == 0u { tile[0] = 2.0; } workgroupBarrier(); y[i] = tile[0];";
+    finds(run(64, TILE, lines), &["thread 0 of workgroup 0 writes", "which thread 63 of workgroup 0 writes"]);
+    let lines = "tile[0] = 1.0; workgroupBarrier(); let t = tile[0]; if local == 0u { tile[0] = t + 1.0; } y[i] = t;";
+    finds(run(64, TILE, lines), &["thread 0 of workgroup 0 writes", "which thread 63 of workgroup 0 reads"]);
+}
+
+#[test]
+fn numbers_of_one_vector_are_written_together() {
+    let globals = "var<workgroup> tile: array<vec4<f32>, 16>;";
+    let read = "workgroupBarrier(); y[i] = tile[(63u - local) / 4u][(63u - local) & 3u];";
+    let message = ["a race", "byte 4 of `tile`", "may write back with another number of its vector"];
+    finds(run(64, globals, &format!("tile[local / 4u][local & 3u] = x[i]; {read}")), &message);
+    let whole = "if (local & 3u) == 0u { tile[local / 4u] = vec4<f32>(x[i], x[i + 1u], x[i + 2u], x[i + 3u]); }";
+    run(64, globals, &format!("{whole} {read}")).unwrap();
+    let one = "if (local & 3u) == 0u { for (var k = 0u; k < 4u; k += 1u) { tile[local / 4u][k] = x[i + k]; } }";
+    run(64, globals, &format!("{one} {read}")).unwrap();
+}
+
+#[test]
+fn neighbouring_truth_values_are_apart() {
+    let lines = "flags[local] = x[i] > 8.0; workgroupBarrier(); let z = x[i / 64u * 64u + 63u - local];
+                 y[i] = select(-1.0, z, flags[63u - local] == (z > 8.0));";
+    run(128, "var<workgroup> flags: array<bool, 64>;", lines).unwrap();
+    let lines = "if local != 2u { flags[local] = true; } workgroupBarrier(); y[i] = select(0.0, 1.0, flags[local]);";
+    finds(
+        run(64, "var<workgroup> flags: array<bool, 64>;", lines),
+        &["reads byte 2 of `flags`, which nobody has written"],
+    );
+}
+
+#[test]
 fn private_variables_are_each_threads_own() {
     let globals = "var<private> kept: array<f32, 2> = array(0.5, 2.0); fn keep(v: f32) { kept[0] += v; }";
     let lines = "keep(x[i / 64u * 64u + 63u - local]); keep(kept[1] - 2.0); y[i] = kept[0] - 0.5;";
@@ -95,6 +127,12 @@ fn elements_outside_of_an_array() {
     let lines = "y[i] = x[i + 1u];";
     finds(run(128, "", lines), &["thread 63 takes element 128 of `x`, which has 128", lines]);
     finds(run(64, TILE, "tile[local + i] = 1.0; y[i] = 0.0;"), &["of `tile`, which has 64"]);
+    // Lines are the text's own, as in messages of the compiler.
+    finds(run(128, "", "\ny[i + 1u] = 1.0;"), &["element 128 of `y`", "here, in line 15: y[i + 1u] = 1.0;"]);
+    finds(
+        run(128, "fn at(i: u32) -> u32 { return u32(sqrt(-1.0 - f32(i))); }", "y[i] = x[128u + at(i)];"),
+        &["line 14: y"],
+    );
 }
 
 #[test]
@@ -106,6 +144,23 @@ fn memory_behind_the_end_of_a_tensor() {
 fn memory_that_nobody_has_written() {
     finds(run(64, TILE, "y[i] = tile[local];"), &["reads byte 0 of `tile`, which nobody has written"]);
     finds(run(64, "", "y[i] = y[i] + x[i];"), &["of `y`, which nobody has written"]);
+}
+
+#[test]
+fn elements_that_a_kernel_leaves_out() {
+    // What it has to be is 0 there, which fresh memory need not hold.
+    finds(run(64, "", "if local < 63u { y[i] = x[63u - local]; }"), &["`y` element 63", "NaN"]);
+}
+
+#[test]
+fn a_text_that_is_bound_otherwise_is_an_error() {
+    let device = Device::sanitizer();
+    let kernel = lumigrad::ops::kernel("mul.forward").unwrap();
+    let text = kernel.source.concat().replace("@binding(2)", "@binding(7)").replace("@binding(1)", "@binding(6)");
+    device.replace_kernel(kernel, 0, Some(text));
+    let x = Tensor::ones(&[3]).to(&device);
+    let message = x.try_mul(&x).unwrap_err().to_string();
+    assert!(message.contains("mul.forward") && message.contains("bindings"), "{message}");
 }
 
 #[test]

@@ -395,8 +395,12 @@ impl Device {
 
     pub(crate) fn alloc(&self, dtype: DType, len: usize) -> Result<Buffer> {
         let buffer = match &self.0.body {
-            Body::Reference { counters, .. } => {
-                Buffer::host(dtype, HostBuffer::new(HostData::zeros(dtype, len)), len, counters)
+            Body::Reference { sanitizer, counters, .. } => {
+                let content = match sanitizer {
+                    Some(_) => sanitizing::fresh(dtype, len),
+                    None => HostData::zeros(dtype, len),
+                };
+                Buffer::host(dtype, HostBuffer::new(content), len, counters)
             }
             Body::Gpu(gpu) | Body::Shadow(gpu, _) => gpu.alloc(dtype, len, false)?,
         };

@@ -1,15 +1,28 @@
 //! Devices that run kernels' texts on the host: see `src/engine/sanitizer`.
 
+use crate::dtype::{DType, HostData};
 use crate::engine::device::{Body, Device};
 use crate::engine::sanitizer::{SUBGROUP, Sanitizer};
 use crate::engine::shadow::Shadow;
+
+/// An element of fresh memory, so that one that a kernel forgot to write shows.
+const FRESH: u32 = 0x7fc5_0000;
+
+/// What memory holds that nobody has written: NaN, and words that look like one.
+pub(super) fn fresh(dtype: DType, len: usize) -> HostData {
+    match dtype {
+        DType::I32 => HostData::I32(vec![FRESH.cast_signed(); len]),
+        DType::U32 | DType::Bool => HostData::U32(vec![FRESH; len]),
+        _ => HostData::floats(dtype, vec![f64::NAN; len]),
+    }
+}
 
 impl Device {
     /// A device that needs no GPU: it runs the WGSL text of every kernel on the host, thread by thread, and holds what it
     /// gives against the kernel's scalar twin. What could give other results on another driver is an error that names the
     /// kernel and the line: two threads that touch the same word with no barrier between them, elements outside of an
-    /// array, memory that nobody has written, a barrier that only some threads come to. A test for one's own kernels, and
-    /// thousands of times slower than a GPU. Subgroups have 32 threads.
+    /// array, memory that nobody has written, a barrier that only some threads come to, or an operation of a subgroup that
+    /// only some of it do. A test for one's own kernels, and thousands of times slower than a GPU. Subgroups have 32 threads.
     ///
     /// ```
     /// use lumigrad::prelude::*;

@@ -258,7 +258,7 @@ impl<'m> Machine<'m> {
         if !memory.has(at, scalar.width) {
             return Err(self.outside(variable, at, lane));
         }
-        match memory.visit(at, visit, visitor) {
+        match memory.visit(at, scalar.width, visit, visitor) {
             Err(race) => Err(self.race(variable, at, &race)),
             Ok(false) => Err(self.finding(format!(
                 "thread {lane} reads byte {at} of `{}`, which nobody has written",
@@ -312,14 +312,43 @@ impl<'m> Machine<'m> {
             Root::Shared(variable) => variable,
         };
         let visit = self.visit(pointer, Visit::Write);
+        let vector = self.vector_of(pointer, mask)?;
         let leaves = self.types.leaves_of(self.inner(pointer));
         for lane in (0..lanes).filter(|&lane| mask[lane]) {
             for (number, leaf) in leaves.iter().enumerate() {
                 let word = words[number * lanes + lane];
                 self.put(variable, (to.at[lane] + leaf.at, leaf.scalar), word, lane, visit)?;
             }
+            // A write of one number of a vector may be one of the whole vector, as it is on Metal and D3D:
+            // https://www.w3.org/TR/WGSL/#component-reference-from-vector-reference
+            let Some((vector, size, scalar)) = &vector else { continue };
+            let places = (0..*size).map(|i| vector.at[lane] + i * u32::from(scalar.width));
+            for place in places.filter(|place| *place != to.at[lane]) {
+                let visitor = self.visitor(variable, lane);
+                let visited = self.shared[variable].visit(place, scalar.width, Visit::Beside, visitor);
+                visited.map_err(|race| self.race(variable, place, &race))?;
+            }
         }
         Ok(())
+    }
+
+    /// The vector that a pointer leads to one number of: where it begins and what it holds.
+    fn vector_of(&mut self, pointer: Expr, mask: &[bool]) -> Found<Option<(Rc<Pointer>, u32, Scalar)>> {
+        let (Expression::Access { base, .. } | Expression::AccessIndex { base, .. }) =
+            self.frame().function.expressions[pointer]
+        else {
+            return Ok(None);
+        };
+        let vector = match *self.inner(base) {
+            TypeInner::Pointer { base, .. } => self.types.of(base),
+            ref other => other,
+        };
+        Ok(match *vector {
+            TypeInner::Vector { size, scalar } | TypeInner::ValuePointer { size: Some(size), scalar, .. } => {
+                Some((self.pointer(base, mask)?, size as u32, scalar))
+            }
+            _ => None,
+        })
     }
 
     fn binary(&mut self, op: naga::BinaryOperator, left: Expr, right: Expr, mask: &[bool]) -> Found<Value> {

@@ -418,6 +418,7 @@ impl<'m> Machine<'m> {
             Visit::Read => "reads",
             Visit::Write => "writes",
             Visit::Atomic => "changes with an atomic",
+            Visit::Beside => "may write back with another number of its vector",
         };
         let who = |v: &Visitor| format!("thread {} of workgroup {}", v.lane, v.group);
         let (how, earlier) = &race.earlier;

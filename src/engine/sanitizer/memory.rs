@@ -20,6 +20,8 @@ pub(super) enum Visit {
     Write,
     /// Reads and writes at once.
     Atomic,
+    /// Writes another number of the same vector, and may write this one back with it.
+    Beside,
 }
 
 /// A word that two threads touch with nothing between them that would order it.
@@ -37,12 +39,16 @@ impl Race {
 #[derive(Clone, Copy, Default)]
 struct Word {
     written: Option<(Visit, Visitor)>,
+    /// Another thread of that workgroup, which wrote the same since its last barrier.
+    written_too: Option<Visitor>,
     /// The first of the last workgroup that read since its last barrier.
     read: Option<Visitor>,
-    /// Whether other threads of that workgroup did too.
-    read_by_others: bool,
+    /// Another thread of that workgroup, which did too.
+    read_too: Option<Visitor>,
     /// A reader of another workgroup than the one in `read`.
     read_elsewhere: Option<Visitor>,
+    /// The first that wrote beside it since the last barrier, and another thread that did.
+    beside: [Option<Visitor>; 2],
     is_written: bool,
 }
 
@@ -51,49 +57,71 @@ fn is_unordered(a: &Visitor, b: &Visitor) -> bool {
     a.group != b.group || (a.lane != b.lane && a.epoch == b.epoch)
 }
 
+/// The first of two visitors that nothing orders against a third.
+fn first_unordered(earlier: [Option<Visitor>; 2], now: &Visitor) -> Option<Visitor> {
+    earlier.into_iter().flatten().find(|earlier| is_unordered(earlier, now))
+}
+
 impl Word {
     fn visit(&mut self, visit: Visit, now: Visitor) -> Result<(), Race> {
         let race = |earlier| Err(Race { earlier, now: (visit, now) });
-        if visit != Visit::Read
-            && let Some(earlier) = self.reader(&now)
-        {
+        let changes = matches!(visit, Visit::Write | Visit::Atomic);
+        if let Some(earlier) = self.reader(&now).filter(|_| changes) {
             return race((Visit::Read, earlier));
         }
+        if let Some(earlier) = first_unordered(self.beside, &now).filter(|_| changes) {
+            return race((Visit::Beside, earlier));
+        }
         if let Some((how, earlier)) = self.written
-            && is_unordered(&earlier, &now)
             && (how, visit) != (Visit::Atomic, Visit::Atomic)
+            && let Some(earlier) = first_unordered([Some(earlier), self.written_too], &now)
         {
             return race((how, earlier));
         }
         match visit {
             Visit::Read => self.note_reader(now),
+            Visit::Beside => match &mut self.beside {
+                [Some(first), other] if first.group == now.group && first.epoch == now.epoch => {
+                    if first.lane != now.lane {
+                        *other = Some(now);
+                    }
+                }
+                beside => *beside = [Some(now), None],
+            },
             Visit::Write | Visit::Atomic => {
                 self.written = Some((visit, now));
+                self.written_too = None;
                 self.is_written = true;
             }
         }
         Ok(())
     }
 
+    /// A thread writes what another one has written, with nothing between them.
+    fn note_same(&mut self, now: Visitor) {
+        let is_other = |(_, known): (Visit, Visitor)| known.group == now.group && known.lane != now.lane;
+        if self.written.is_some_and(is_other) {
+            self.written_too = Some(now);
+        }
+    }
+
     /// A reader that nothing orders against this visitor.
     fn reader(&self, now: &Visitor) -> Option<Visitor> {
         let elsewhere = self.read_elsewhere.filter(|earlier| earlier.group != now.group);
-        let here = self.read.filter(|earlier| {
-            let is_same_stretch = earlier.group == now.group && earlier.epoch == now.epoch;
-            is_unordered(earlier, now) || (is_same_stretch && self.read_by_others)
-        });
-        elsewhere.or(here)
+        elsewhere.or(first_unordered([self.read, self.read_too], now))
     }
 
     fn note_reader(&mut self, now: Visitor) {
         match &self.read {
             Some(known) if known.group == now.group && known.epoch == now.epoch => {
-                self.read_by_others |= known.lane != now.lane;
+                if known.lane != now.lane {
+                    self.read_too = Some(now);
+                }
             }
             known => {
                 self.read_elsewhere = known.filter(|known| known.group != now.group).or(self.read_elsewhere);
                 self.read = Some(now);
-                self.read_by_others = false;
+                self.read_too = None;
             }
         }
     }
@@ -102,15 +130,18 @@ impl Word {
 /// A variable that threads share.
 pub(super) struct Memory {
     pub bytes: Vec<u8>,
+    /// For each piece of `grain` bytes.
     words: Vec<Word>,
+    grain: usize,
 }
 
 impl Memory {
-    /// Memory whose content is known when `is_written`.
-    pub fn new(mut bytes: Vec<u8>, is_written: bool) -> Memory {
+    /// Memory whose content is known when `is_written`, of numbers of `grain` bytes or more.
+    pub fn new(mut bytes: Vec<u8>, is_written: bool, grain: u8) -> Memory {
+        let grain = usize::from(grain);
         bytes.resize(bytes.len().next_multiple_of(4), 0);
-        let words = vec![Word { is_written, ..Word::default() }; bytes.len() / 4];
-        Memory { bytes, words }
+        let words = vec![Word { is_written, ..Word::default() }; bytes.len() / grain];
+        Memory { bytes, words, grain }
     }
 
     /// Nobody has written or touched it.
@@ -123,19 +154,27 @@ impl Memory {
         at as usize + usize::from(width) <= self.bytes.len()
     }
 
-    /// A thread comes to the word at `at` to read it, alone or with an atomic. Whether anybody has written it before.
-    pub fn visit(&mut self, at: u32, visit: Visit, visitor: Visitor) -> Result<bool, Race> {
-        let word = &mut self.words[at as usize / 4];
-        let was_written = word.is_written;
-        word.visit(visit, visitor).map(|()| was_written)
+    /// What is known of a number.
+    fn of(&mut self, at: u32, width: u8) -> &mut [Word] {
+        let at = at as usize;
+        &mut self.words[at / self.grain..(at + usize::from(width)) / self.grain]
+    }
+
+    /// A thread comes to the number at `at` and does not change it, or with an atomic. Whether anybody has written it before.
+    pub fn visit(&mut self, at: u32, width: u8, visit: Visit, visitor: Visitor) -> Result<bool, Race> {
+        let words = self.of(at, width);
+        let was_written = words.iter().all(|word| word.is_written);
+        words.iter_mut().try_for_each(|word| word.visit(visit, visitor)).map(|()| was_written)
     }
 
     /// Writes. That two threads write the same bits is no race: whatever their order, the outcome is the same.
     pub fn write(&mut self, at: u32, width: u8, bits: u32, visit: Visit, visitor: Visitor) -> Result<(), Race> {
         let is_same = self.bits(at, width) == bits;
-        match self.visit(at, visit, visitor) {
-            Err(race) if !(is_same && race.is_of_writes()) => return Err(race),
-            _ => {}
+        for word in self.of(at, width) {
+            match word.visit(visit, visitor) {
+                Err(race) if is_same && race.is_of_writes() => word.note_same(visitor),
+                result => result?,
+            }
         }
         let at = at as usize;
         self.bytes[at..at + usize::from(width)].copy_from_slice(&bits.to_le_bytes()[..usize::from(width)]);
@@ -179,8 +218,19 @@ mod tests {
     }
 
     #[test]
+    fn a_write_races_with_those_beside_it_and_those_with_each_other_not() {
+        use Visit::{Beside, Read, Write};
+        let (a, b, later) = (visitor(0, 0, 0), visitor(0, 1, 0), visitor(0, 1, 1));
+        assert!(!is_fine(&[(Beside, a), (Write, b)]) && !is_fine(&[(Write, a), (Beside, b)]));
+        assert!(!is_fine(&[(Beside, a), (Beside, b), (Write, a)]), "the second one beside it");
+        assert!(is_fine(&[(Beside, a), (Beside, b), (Read, b), (Beside, a)]));
+        assert!(is_fine(&[(Write, a), (Beside, a), (Beside, later), (Write, later)]));
+        assert!(!is_fine(&[(Write, a), (Beside, a), (Read, b)]));
+    }
+
+    #[test]
     fn two_threads_may_write_the_same() {
-        let mut memory = Memory::new(vec![0; 8], true);
+        let mut memory = Memory::new(vec![0; 8], true, 4);
         let write =
             |memory: &mut Memory, bits, lane| memory.write(4, 4, bits, Visit::Write, visitor(0, lane, 0)).is_ok();
         assert!(write(&mut memory, 7, 0) && write(&mut memory, 7, 1));

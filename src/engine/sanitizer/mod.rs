@@ -27,11 +27,13 @@ use naga::{AddressSpace, Module};
 use super::fault;
 use super::kernel::{Binding, Dispatch, Kernel};
 use super::pipelines::PARAMS_BINDING;
-use super::shader;
+use super::reflect::check_replacement;
+use super::shader::{self, Text};
 use crate::dtype::{DType, HostData};
 use crate::{Error, Result};
 use machine::{Finding, Launch, Machine};
 use memory::Memory;
+use types::Types;
 
 /// Threads of a subgroup unless somebody says another number; most GPUs have so many.
 pub(crate) const SUBGROUP: u32 = 32;
@@ -45,6 +47,8 @@ const BEHIND: u8 = 0xff;
 /// A parsed text.
 struct Program {
     text: String,
+    /// How many of its lines are the prelude and imports.
+    lines_before: usize,
     module: Module,
     info: ModuleInfo,
     entry: usize,
@@ -106,16 +110,21 @@ impl Sanitizer {
                 let mut content = content.clone();
                 content.resize(content.len().next_multiple_of(4), 0);
                 content.resize(content.len().next_multiple_of(GRANULE).max(GRANULE), BEHIND);
-                Memory::new(content, *is_written)
+                (content, *is_written)
             }
-            (AddressSpace::Uniform, Some(PARAMS_BINDING)) => Memory::new(params.0.to_vec(), true),
-            (AddressSpace::Storage { .. } | AddressSpace::Uniform, _) => Memory::new(Vec::new(), true),
+            (AddressSpace::Uniform, Some(PARAMS_BINDING)) => (params.0.to_vec(), true),
+            (AddressSpace::Storage { .. } | AddressSpace::Uniform, _) => (Vec::new(), true),
             _ => {
                 let bytes = module.types[variable.ty].inner.size(module.to_ctx());
-                Memory::new(vec![0; bytes as usize], variable.space != AddressSpace::WorkGroup)
+                (vec![0; bytes as usize], variable.space != AddressSpace::WorkGroup)
             }
         };
-        let shared = module.global_variables.iter().map(|(handle, variable)| of(handle, variable)).collect();
+        let types = Types::new(module);
+        let memory = |(handle, variable): (_, &naga::GlobalVariable)| {
+            let (content, is_written) = of(handle, variable);
+            Memory::new(content, is_written, types.grain(variable.ty))
+        };
+        let shared = module.global_variables.iter().map(memory).collect();
         let size = module.entry_points[program.entry].workgroup_size;
         let launch = Launch { groups: grid.groups, size, subgroup: self.subgroup };
         let mut machine = Machine::new(module, &program.info, shared, launch);
@@ -134,16 +143,19 @@ impl Sanitizer {
         }
         let refused = |message: String| Error::Kernel { kernel: kernel.label(variant), message };
         let text = match replacement {
-            Some(text) => shader::replacement_text(kernel, variant, &text).map(|text| text.text),
-            None => shader::assemble(kernel, variant),
+            Some(text) => {
+                check_replacement(kernel, variant, &text)?;
+                shader::replacement_text(kernel, variant, &text)
+            }
+            None => shader::assemble_text(kernel, variant),
         };
-        let text = text.map_err(refused)?;
+        let Text { text, lines_before } = text.map_err(refused)?;
         let module = naga::front::wgsl::parse_str(&text).map_err(|e| refused(e.emit_to_string(&text)))?;
         let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
         let info = validator.validate(&module).map_err(|e| refused(e.emit_to_string(&text)))?;
         let entry = module.entry_points.iter().position(|entry| entry.name == kernel.entry);
         let entry = entry.ok_or_else(|| refused(format!("there is no `@compute fn {}`", kernel.entry)))?;
-        let program = Arc::new(Program { text, module, info, entry });
+        let program = Arc::new(Program { text, lines_before, module, info, entry });
         programs.insert(key, program.clone());
         Ok(program)
     }
@@ -201,7 +213,12 @@ impl Program {
         let mut quote = |what: &str, start: usize| {
             let before = &self.text[..start];
             let line = self.text[before.rfind('\n').map_or(0, |i| i + 1)..].lines().next().unwrap_or_default();
-            message.push_str(&format!("\n  {what} line {}: {}", before.lines().count(), line.trim()));
+            let number = before.matches('\n').count() + 1;
+            let place = match number.checked_sub(self.lines_before) {
+                Some(own) if own > 0 => format!("line {own}"),
+                _ => format!("line {number} of the prelude and imports"),
+            };
+            message.push_str(&format!("\n  {what} {place}: {}", line.trim()));
         };
         if let Some(range) = finding.place.to_range() {
             quote("here, in", range.start);

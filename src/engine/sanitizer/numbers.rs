@@ -136,12 +136,17 @@ fn bits_binary(op: BinaryOperator) -> fn(u32, u32) -> u32 {
     }
 }
 
-/// A conversion by value.
+/// A conversion by value; what an integer can't hold becomes the last number of that side that both types have.
 pub(super) fn convert(from: Scalar, to: Scalar, a: u32) -> u32 {
+    let within = |most: f32| {
+        let most = if from.width == 2 { f16::MAX.to_f32() } else { most };
+        float(a).clamp(-most, most)
+    };
     match (from.kind, to.kind) {
         (ScalarKind::Float, ScalarKind::Float) => rounded(to, float(a)),
-        (ScalarKind::Float, ScalarKind::Sint) => (float(a) as i32).cast_unsigned(),
-        (ScalarKind::Float, ScalarKind::Uint) => float(a) as u32,
+        (ScalarKind::Float, ScalarKind::Sint) if float(a) < 0.0 => (within(2147483648.0) as i32).cast_unsigned(),
+        (ScalarKind::Float, ScalarKind::Sint) => (within(2147483520.0) as i32).cast_unsigned(),
+        (ScalarKind::Float, ScalarKind::Uint) => within(4294967040.0) as u32,
         (ScalarKind::Float, ScalarKind::Bool) => u32::from(float(a) != 0.0),
         (ScalarKind::Sint, ScalarKind::Float) => rounded(to, int(a) as f32),
         (_, ScalarKind::Float) => rounded(to, a as f32),
@@ -190,6 +195,8 @@ fn float_math(fun: MathFunction, [x, y, z]: [f32; 3]) -> Option<f32> {
         F::Exp2 => x.exp2(),
         F::Log => x.ln(),
         F::Log2 => x.log2(),
+        // As `exp2(y * log2(x))`, which some drivers compute.
+        F::Pow if x < 0.0 || (x == 0.0 && y <= 0.0) => f32::NAN,
         F::Pow => x.powf(y),
         F::Sign if x == 0.0 => 0.0,
         F::Sign => x.signum(),
@@ -261,9 +268,18 @@ mod tests {
         let to = |x: f32, kind| convert(F32, Scalar { kind, width: 4 }, x.to_bits());
         assert_eq!(int(to(-3.7, ScalarKind::Sint)), -3);
         assert_eq!(to(-3.7, ScalarKind::Uint), 0);
-        assert_eq!(int(to(1e20, ScalarKind::Sint)), i32::MAX);
+        // The last below 2³¹ and 2³² that f32 has: https://www.w3.org/TR/WGSL/#floating-point-conversion
+        assert_eq!((int(to(1e20, ScalarKind::Sint)), int(to(-1e20, ScalarKind::Sint))), (2147483520, i32::MIN));
+        assert_eq!(to(1e20, ScalarKind::Uint), 4294967040);
         assert_eq!(float(convert(Scalar::I32, F32, (-5i32) as u32)), -5.0);
         assert_eq!(float(convert(F32, Scalar::F16, 1.0001f32.to_bits())), 1.0);
+    }
+
+    #[test]
+    fn powers_are_those_of_positive_numbers() {
+        let pow = |x: f32, y: f32| float(math(MathFunction::Pow, F32, [x.to_bits(), y.to_bits(), 0]).unwrap());
+        assert_eq!((pow(2.0, -1.0), pow(0.0, 2.0)), (0.5, 0.0));
+        assert!(pow(-2.0, 2.0).is_nan() && pow(0.0, 0.0).is_nan());
     }
 
     #[test]

@@ -72,7 +72,21 @@ impl Machine<'_> {
         (0..lanes).step_by(size).map(move |first| first..(first + size).min(lanes))
     }
 
+    /// A subgroup acts as a whole: which of its threads go together where their ways have parted is each device's own affair.
+    fn together(&self, mask: &[bool]) -> Found<()> {
+        for subgroup in self.subgroups() {
+            let thread = |runs: bool| subgroup.clone().find(|&lane| mask[lane] == runs);
+            if let (Some(there), Some(absent)) = (thread(true), thread(false)) {
+                return Err(self.finding(format!(
+                    "an operation of a subgroup that thread {there} comes to and thread {absent} of the same one does not"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     pub fn ballot(&mut self, result: Expr, predicate: Option<Expr>, mask: &[bool]) -> Found<()> {
+        self.together(mask)?;
         let holds = match predicate {
             Some(predicate) => Some(self.number(predicate, mask)?),
             None => None,
@@ -89,6 +103,7 @@ impl Machine<'_> {
     }
 
     pub fn gather(&mut self, mode: GatherMode, argument: Expr, result: Expr, mask: &[bool]) -> Found<()> {
+        self.together(mask)?;
         let words = self.number(argument, mask)?;
         let index = match mode {
             GatherMode::BroadcastFirst | GatherMode::QuadSwap(_) => None,
@@ -136,6 +151,7 @@ impl Machine<'_> {
         result: Expr,
         mask: &[bool],
     ) -> Found<()> {
+        self.together(mask)?;
         let words = self.number(argument, mask)?;
         let scalar = self.inner(argument).scalar().unwrap_or(Scalar::U32);
         let both = |a: u32, b: u32| match op {
@@ -249,5 +265,49 @@ impl Machine<'_> {
         let Value::Words(product) = self.product((&a, &b), (rows, inner, columns)) else { unreachable!("a product") };
         let sum = |(x, y): (&u32, &u32)| (numbers::float(*x) + numbers::float(*y)).to_bits();
         Ok(Value::of(product.iter().zip(c.iter()).map(sum).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dtype::{DType, HostData};
+    use crate::engine::kernel::{Binding, Bound, Dispatch, Grid, Kernel, Params, ParamsLayout, Variant};
+    use crate::engine::sanitizer::Sanitizer;
+
+    /// What 16 threads leave in `y`, in subgroups of this size.
+    fn run(subgroup: u32, line: &str) -> Result<Vec<f64>, String> {
+        let text = format!(
+            "@group(0) @binding(0) var<storage, read_write> y: array<f32>;
+             @compute @workgroup_size(16)
+             fn main(@builtin(local_invocation_index) local: u32) {{ {line} }}"
+        );
+        let kernel: &'static Kernel = Box::leak(Box::new(Kernel {
+            name: "planted",
+            source: Box::leak(Box::new([&*text.leak()])),
+            entry: "main",
+            bindings: &[Binding::Write("y")],
+            params: ParamsLayout { size: 0, fields: &[] },
+            variants: Variant::ONLY,
+            grid: |_| Grid::groups(1),
+            reference: |_| Ok(()),
+            bound: |_| Bound::Exact,
+        }));
+        let y = HostData::zeros(DType::F32, 16);
+        let dispatch = Dispatch { kernel, variant: 0, operands: &[], params: Params(&[]), grid: Grid::groups(1) };
+        let after = Sanitizer::new(subgroup).run(&dispatch, &[(DType::F32, &y)]);
+        let after = after.map_err(|error| error.to_string())?;
+        let y = after[0].as_ref().expect("it is written");
+        Ok((0..16).map(|i| y.get_f64(i)).collect())
+    }
+
+    #[test]
+    fn subgroups_add_up_as_a_whole() {
+        let line = "if local < 8u { y[local] = subgroupAdd(f32(local)); } else { y[local] = -1.0; }";
+        assert_eq!(run(8, line).unwrap()[6..10], [28.0, 28.0, -1.0, -1.0]);
+        let message = run(16, line).unwrap_err();
+        assert!(message.contains("subgroup") && message.contains("thread 0 comes to and thread 8"), "{message}");
+        let message = run(8, "if local != 9u { y[local] = subgroupShuffle(1.0, 0u); }").unwrap_err();
+        assert!(message.contains("thread 8 comes to and thread 9"), "{message}");
+        assert_eq!(run(8, "y[local] = subgroupExclusiveAdd(f32(local));").unwrap()[9..11], [8.0, 17.0]);
     }
 }

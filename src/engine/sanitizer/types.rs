@@ -89,6 +89,15 @@ impl<'m> Types<'m> {
         }
     }
 
+    /// Bytes of the smallest number that memory of a type holds.
+    pub fn grain(&self, ty: Handle<Type>) -> u8 {
+        match *self.of(ty) {
+            TypeInner::Array { base, .. } => self.grain(base),
+            TypeInner::Struct { ref members, .. } => members.iter().map(|m| self.grain(m.ty)).min().unwrap_or(4),
+            ref inner => inner.scalar().map_or(4, |scalar| scalar.width),
+        }
+    }
+
     /// From an element of a type, or of what a pointer leads to, to the next.
     pub fn step(&self, inner: &TypeInner) -> Option<Step> {
         match *inner {
