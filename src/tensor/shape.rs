@@ -18,8 +18,12 @@ pub(crate) fn numel(shape: &[usize]) -> usize {
 
 /// The number of elements, unless it overflows.
 pub(crate) fn checked_numel(op: &'static str, shape: &[usize]) -> Result<usize> {
-    let product = shape.iter().try_fold(1usize, |acc, &d| acc.checked_mul(d));
-    product.filter(|&n| n <= 1 << 31).ok_or_else(|| Error::Limit {
+    let product = |least: usize| shape.iter().try_fold(1usize, |acc, &d| acc.checked_mul(d.max(least)));
+    // Strides are products of sizes too, also where there is not one element.
+    if shape.contains(&0) && product(1).is_none() {
+        return Err(Error::Limit { op, detail: format!("the strides of a tensor of shape {shape:?} overflow") });
+    }
+    product(0).filter(|&n| n <= 1 << 31).ok_or_else(|| Error::Limit {
         op,
         detail: format!("a tensor of shape {shape:?} has more than 2^31 elements, the most that shaders index"),
     })
@@ -212,6 +216,12 @@ mod tests {
         assert!(!is_contiguous(&[3, 2], &[1, 3]));
         assert!(is_contiguous(&[0, 5], &[7, 7]));
         assert!(is_contiguous(&[], &[]));
+    }
+
+    #[test]
+    fn strides_of_no_elements_are_counted_too() {
+        assert!(checked_numel("zeros", &[0, 1 << 40]).is_ok_and(|n| n == 0));
+        assert!(checked_numel("zeros", &[0, 1 << 40, 1 << 40]).is_err());
     }
 
     #[test]

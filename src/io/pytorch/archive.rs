@@ -26,7 +26,7 @@ impl<'a> Archive<'a> {
         if !content.starts_with(b"PK") {
             // The number that older files begin with, as a pickle.
             return Err(if content.starts_with(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19") {
-                "was written by a PyTorch before 1.6; load it there and save it again".into()
+                "has the format of PyTorch before 1.6; load it in PyTorch and save it again".into()
             } else {
                 "is no file of torch.save".into()
             });

@@ -7,6 +7,7 @@ mod archive;
 mod pickle;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::path::Path;
 
@@ -25,18 +26,26 @@ const DEPTH: usize = 32;
 /// Things in them, at most.
 const MOST: usize = 1 << 20;
 
+/// Bytes of their names, at most.
+const LETTERS: usize = 1 << 26;
+
 /// Elements of an expanded tensor, at most, where its storage has not as many.
 const EXPANDED: usize = 1 << 26;
+
+/// Elements of all tensors for a byte of the file, at most, besides [`EXPANDED`]: several can show one storage.
+const REPEATED: usize = 8;
 
 /// Reads the tensors of a file that PyTorch's `torch.save` wrote (`.pt`, `.pth`, `.ckpt`, `.bin`) onto a device.
 ///
 /// A `state_dict` keeps its names and their order. Of a dictionary that holds others, such as a checkpoint with
 /// `"model_state_dict"` and `"epoch"`, tensors have the names of all dictionaries that they are in, joined by dots;
-/// [`StateDict::strip_prefix`] gives those of one. What is no tensor is left out, and no code in the file is run. Types are
-/// those of [`load_safetensors`](super::load_safetensors).
+/// [`StateDict::strip_prefix`] gives those of one. In a list the names are numbers, and a tensor alone has the name `""`. What
+/// is no tensor is left out, with what stands under keys that are neither texts nor whole numbers and with objects of the
+/// program's own; no code in the file is run. Types are those of [`load_safetensors`](super::load_safetensors).
 ///
 /// # Errors
-/// When the file can't be read, is none of PyTorch 1.6 or later, is damaged, or holds a tensor that lumigrad has no type for.
+/// When the file can't be read, is none of PyTorch 1.6 or later, is damaged, holds a tensor that lumigrad has no type for (or a
+/// sparse, quantised or negated one), or two of one name.
 ///
 /// ```no_run
 /// use lumigrad::{io, nn, prelude::*};
@@ -54,14 +63,15 @@ pub fn load_pt(path: impl AsRef<Path>, device: &Device) -> Result<StateDict> {
     let wrong = |detail: String| Error::format(path, detail);
     let archive = Archive::open(&content).map_err(wrong)?;
     let (item, pickle) = pickle::read(archive.file("data.pkl").map_err(wrong)?).map_err(wrong)?;
-    let mut found = Found { pickle, list: Vec::new(), left: MOST };
+    let mut found = Found { pickle, list: Vec::new(), names: HashSet::new(), left: MOST, letters: LETTERS };
     found.collect(item, "", DEPTH).map_err(wrong)?;
     if found.list.is_empty() {
         return Err(wrong("holds no tensors by name; in PyTorch, save `model.state_dict()`".into()));
     }
+    let mut left = content.len().saturating_mul(REPEATED).saturating_add(EXPANDED);
     let load = |(name, place): (String, usize)| {
         let stored = &found.pickle.tensors[place];
-        let bytes = elements(&archive, stored).map_err(|e| wrong(format!("{name:?}: {e}")))?;
+        let bytes = elements(&archive, stored, &mut left).map_err(|e| wrong(format!("{name:?}: {e}")))?;
         let view = TensorView::new(stored.dtype, stored.shape.clone(), &bytes).map_err(|e| wrong(e.to_string()))?;
         let tensor = decode(&view, device).map_err(|e| wrong(format!("{name:?}: {e}")))?;
         Ok((name, tensor?))
@@ -73,18 +83,27 @@ pub fn load_pt(path: impl AsRef<Path>, device: &Device) -> Result<StateDict> {
 struct Found<'a> {
     pickle: Pickle<'a>,
     list: Vec<(String, usize)>,
+    names: HashSet<String>,
     /// How many more things are looked at: few bytes can stand for endless ones.
     left: usize,
+    /// Bytes that their names may still have.
+    letters: usize,
 }
 
 impl Found<'_> {
     fn collect(&mut self, item: Item<'_>, name: &str, depth: usize) -> Result<(), String> {
-        if depth == 0 || self.left == 0 {
-            return Err(format!("holds more than {MOST} things, or more than {DEPTH} in each other"));
+        if depth == 0 || self.left == 0 || self.letters < name.len() {
+            return Err(format!(
+                "holds more than {MOST} things, with names of more than {LETTERS} bytes, or more than {DEPTH} in each other"
+            ));
         }
         self.left -= 1;
+        self.letters -= name.len();
         let below = |key: &dyn Display| if name.is_empty() { key.to_string() } else { format!("{name}.{key}") };
         match item {
+            Item::Tensor(_) if !self.names.insert(name.to_string()) => {
+                return Err(format!("holds two tensors of the name {name:?}"));
+            }
             Item::Tensor(place) => self.list.push((name.to_string(), place)),
             Item::Dict(place) => {
                 for i in (0..self.pickle.holders[place].len()).step_by(2) {
@@ -107,8 +126,8 @@ impl Found<'_> {
     }
 }
 
-/// The bytes of a tensor's elements, row by row.
-fn elements<'a>(archive: &Archive<'a>, stored: &Stored<'_>) -> Result<Cow<'a, [u8]>, String> {
+/// The bytes of a tensor's elements, row by row; of all tensors together `left` more elements.
+fn elements<'a>(archive: &Archive<'a>, stored: &Stored<'_>, left: &mut usize) -> Result<Cow<'a, [u8]>, String> {
     let data = archive.file(&format!("data/{}", stored.key))?;
     let size = stored.dtype.bitsize() / 8;
     let outside = || format!("its elements reach beyond the {} bytes of its storage", data.len());
@@ -119,14 +138,16 @@ fn elements<'a>(archive: &Archive<'a>, stored: &Stored<'_>) -> Result<Cow<'a, [u
     }
     let reach = |n: usize, (&s, &stride): (&usize, &usize)| (s - 1).checked_mul(stride).and_then(|r| r.checked_add(n));
     let last = dims().try_fold(stored.offset, reach).ok_or_else(outside)?;
-    if last >= data.len() / size || u32::try_from(count).is_err() {
+    if last >= data.len() / size {
         return Err(outside());
     }
-    if contiguous(stored) {
-        return Ok(data[stored.offset * size..][..count * size].into());
-    }
-    if count > EXPANDED.max(data.len() / size) {
+    let contiguous = contiguous(stored);
+    if !contiguous && count > EXPANDED.max(data.len() / size) {
         return Err(format!("it shows the {} bytes of its storage as {count} elements", data.len()));
+    }
+    *left = left.checked_sub(count).ok_or("with the tensors before it, it shows the bytes of the file too often")?;
+    if contiguous {
+        return Ok(data[stored.offset * size..][..count * size].into());
     }
     let mut bytes = Vec::with_capacity(count * size);
     let mut place = vec![0; stored.shape.len()];
@@ -156,6 +177,8 @@ fn contiguous(stored: &Stored<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use ::safetensors::tensor::Dtype;
+
     use super::*;
     use crate::dtype::DType;
 
@@ -194,6 +217,87 @@ mod tests {
         assert_eq!(model.get("bias").unwrap().to_vec::<f32>()?, [0.25, -0.25]);
         assert_eq!(state.get("optimizer.state.0.exp_avg").unwrap().shape(), [2, 3]);
         Ok(())
+    }
+
+    /// Written by `tests/goldens/record/pt.py`.
+    #[test]
+    fn tensors_that_are_made_otherwise_are_read_or_refused_and_never_left_out() -> Result<()> {
+        let state = load("attributes.pt")?;
+        let values = |name: &str| state.get(name).unwrap().to_vec::<f32>();
+        assert_eq!((values("parameter")?, values("plain")?, values("rest.a")?), (vec![1.0, 2.0], vec![3.0], vec![4.0]));
+        assert!(load("negated.pt").unwrap_err().to_string().contains("resolve_neg"));
+        assert!(load("sparse.pt").unwrap_err().to_string().contains("_rebuild_sparse_tensor"));
+        Ok(())
+    }
+
+    /// An archive of files that are not compressed.
+    fn archive_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let (mut content, mut list) = (Vec::new(), Vec::new());
+        for (name, file) in files {
+            let number = |n: usize| (n as u32).to_le_bytes();
+            let name = format!("a/{name}");
+            let sizes = [number(file.len()), number(file.len()), number(name.len())].concat();
+            list.extend(
+                [&b"PK\x01\x02"[..], &[0; 16], &sizes, &[0; 10], &number(content.len()), name.as_bytes()].concat(),
+            );
+            content.extend([&b"PK\x03\x04"[..], &[0; 14], &sizes, name.as_bytes(), file].concat());
+        }
+        let (count, start) = ((files.len() as u16).to_le_bytes(), (content.len() as u32).to_le_bytes());
+        let end = [&b"PK\x05\x06"[..], &[0; 4], &count, &count, &[0; 4], &start, &[0; 2]].concat();
+        [content, list, end].concat()
+    }
+
+    /// A pickle's words for a tensor of the file `data/0`.
+    fn tensor(sizes: &[u64], strides: &[u64]) -> Vec<u8> {
+        let tuple = |numbers: &[u64]| {
+            let each = numbers.iter().flat_map(|n| [&b"\x8a\x08"[..], &n.to_le_bytes()].concat());
+            [b"(".to_vec(), each.collect(), b"t".to_vec()].concat()
+        };
+        let storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQK\0";
+        let call = b"ctorch._utils\n_rebuild_tensor_v2\n(";
+        [&call[..], storage, &tuple(sizes), &tuple(strides), b"\x89NtR"].concat()
+    }
+
+    /// What loading a pickle with one float beside it gives.
+    fn load_pickle(parts: &[&[u8]]) -> Result<StateDict> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("made.pt");
+        let pickle = [b"\x80\x02", &parts.concat()[..], b"."].concat();
+        std::fs::write(&path, archive_of(&[("data.pkl", &pickle), ("data/0", &1f32.to_le_bytes())])).unwrap();
+        load_pt(&path, &Device::reference())
+    }
+
+    #[test]
+    fn a_file_that_means_harm_is_an_error() {
+        let refuse = |parts: &[&[u8]], why: &str| {
+            let text = load_pickle(parts).unwrap_err().to_string();
+            assert!(text.contains(why), "{text}");
+        };
+        let one = tensor(&[1], &[1]);
+        assert_eq!(load_pickle(&[b"}X\x01\0\0\0x", &one, b"s"]).unwrap().get("x").unwrap().shape(), [1]);
+        refuse(
+            &[b"}(X\x03\0\0\0a.b", &one, b"X\x01\0\0\0a}X\x01\0\0\0b", &one, b"su"],
+            "two tensors of the name \"a.b\"",
+        );
+        refuse(&[b"}X\x01\0\0\0x", &tensor(&[1; 65], &[1; 65]), b"s"], "65 dims");
+        refuse(&[b"}X\x01\0\0\0x", &tensor(&[0, 1 << 40, 1 << 40], &[1, 1, 1]), b"s"], "strides");
+        refuse(&[b"}X\x01\0\0\0x", &tensor(&[1 << 40, 1 << 40], &[0, 0]), b"s"], "reach beyond");
+        refuse(&[b"}X\x01\0\0\0x", &tensor(&[2], &[1]), b"s"], "reach beyond");
+        refuse(&[b"}X\x01\0\0\0x", &tensor(&[2, 1 << 26], &[0, 0]), b"s"], "as 134217728 elements");
+        // A list of one tensor, thousands of times, under a long name.
+        let name = [b"}X\0\0\x10\0".to_vec(), vec![b'x'; 1 << 20]].concat();
+        refuse(&[&name, b"](", &one, b"q\0", &b"h\0".repeat(1000), b"es"], "names");
+    }
+
+    #[test]
+    fn one_storage_is_not_shown_endlessly() {
+        let files = archive_of(&[("data/0", &1f32.to_le_bytes())]);
+        let archive = Archive::open(&files).unwrap();
+        let stored = Stored { key: "0", dtype: Dtype::F32, offset: 0, shape: vec![100], strides: vec![0] };
+        let mut left = 250;
+        assert_eq!(elements(&archive, &stored, &mut left).unwrap().len(), 400);
+        assert_eq!(elements(&archive, &stored, &mut left).unwrap().len(), 400);
+        assert!(elements(&archive, &stored, &mut left).unwrap_err().contains("too often"));
     }
 
     #[test]

@@ -6,6 +6,9 @@ use std::collections::HashMap;
 
 use ::safetensors::tensor::Dtype;
 
+/// Dims of a tensor, at most: as many as PyTorch computes with.
+const MOST_DIMS: usize = 64;
+
 /// A thing in a pickle. What holds others is a place in [`Pickle::holders`], so that neither depth nor rings do harm.
 #[derive(Clone, Copy)]
 pub(super) enum Item<'a> {
@@ -246,18 +249,30 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// What a call would give, for the three that `state_dict`s are made with.
+    /// What a call would give, for those that `state_dict`s are made with.
     fn made(&mut self, function: Item<'a>, arguments: Item<'a>) -> Outcome<Item<'a>> {
         let Item::Global(module, name) = function else { return Ok(Item::Other) };
         let arguments = self.tuple_of(arguments)?;
+        // A tensor that somebody gave attributes: a function, a type, and what the function is called with.
+        let (module, name, arguments) = match (module, name, arguments) {
+            ("torch._tensor", "_rebuild_from_type_v2", [Item::Global(module, name), _, arguments, ..]) => {
+                (*module, *name, self.tuple_of(*arguments)?)
+            }
+            call => call,
+        };
         Ok(match (module, name, arguments) {
-            ("collections", "OrderedDict", []) => Item::Dict(self.hold(Vec::new())),
-            ("torch._utils", "_rebuild_parameter", [tensor, ..]) => *tensor,
+            ("collections", "OrderedDict", []) | ("collections", "defaultdict", _) => Item::Dict(self.hold(Vec::new())),
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state", [tensor, ..]) => *tensor,
             (
                 "torch._utils",
                 "_rebuild_tensor_v2",
-                [Item::Storage(key, dtype), Item::Int(offset), shape, strides, ..],
+                [Item::Storage(key, dtype), Item::Int(offset), shape, strides, others @ ..],
             ) => {
+                if let [_, _, Item::Dict(flags), ..] = others
+                    && !self.pickle.holders[*flags].is_empty()
+                {
+                    return Err("holds a tensor of negated elements; save what `resolve_neg()` gives".into());
+                }
                 let offset = usize::try_from(*offset).map_err(|_| damaged())?;
                 let (shape, strides) = (self.sizes(*shape)?, self.sizes(*strides)?);
                 let stored = Stored { key, dtype: *dtype, offset, shape, strides };
@@ -265,6 +280,9 @@ impl<'a> Machine<'a> {
                 Item::Tensor(self.pickle.tensors.len() - 1)
             }
             ("torch._utils", "_rebuild_tensor_v2", _) => return Err(damaged()),
+            ("torch._utils" | "torch._tensor", name, _) if name.starts_with("_rebuild") => {
+                return Err(format!("holds a tensor that PyTorch makes with `{name}`, which is not supported"));
+            }
             _ => Item::Other,
         })
     }
@@ -274,7 +292,11 @@ impl<'a> Machine<'a> {
             Item::Int(n) => usize::try_from(*n).map_err(|_| damaged()),
             _ => Err(damaged()),
         };
-        self.tuple_of(item)?.iter().map(size).collect()
+        let sizes = self.tuple_of(item)?;
+        if sizes.len() > MOST_DIMS {
+            return Err(format!("holds a tensor of {} dims", sizes.len()));
+        }
+        sizes.iter().map(size).collect()
     }
 }
 

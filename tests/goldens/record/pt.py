@@ -1,6 +1,7 @@
 """Records files of torch.save: `python pt.py ../data/pt`."""
 
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import torch
@@ -33,3 +34,11 @@ torch.save({
     "epoch": 3, "loss": 0.125, "done": False, "name": "linear", "big": 1 << 80, "history": [0.5, None, {"lr": 1e-3}],
     "model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state(),
 }, folder / "checkpoint.pt")
+
+# Tensors with attributes of the program's own are made by other functions.
+parameter, plain = torch.nn.Parameter(torch.tensor([1.0, 2.0])), torch.tensor([3.0])
+parameter.tag, plain.tag = "own", "own"
+torch.save({"parameter": parameter, "plain": plain, "rest": defaultdict(list, {"a": torch.tensor([4.0])})},
+           folder / "attributes.pt")
+torch.save({"negated": torch.tensor([1 - 2j]).conj().imag}, folder / "negated.pt")
+torch.save({"sparse": torch.eye(2).to_sparse(), "dense": torch.ones(1)}, folder / "sparse.pt")
