@@ -218,7 +218,9 @@ methods! {
         // The uniform number is never 0, so that the exponential one is not either.
         let uniform = random::uniform(x.shape(), 2f64.powi(-25), 1.0, x.device())?;
         let exponential = uniform.try_neg()?.try_log1p()?.try_neg()?;
-        let keys = x.try_to_dtype(DType::F32)?.try_log()?.try_sub(&exponential.try_log()?)?;
+        // What is above 0 by less than devices hold is 0 in a draw, so what is below by as little is too.
+        let weights = x.try_to_dtype(DType::F32)?.try_clamp_min(0.0)?;
+        let keys = weights.try_log()?.try_sub(&exponential.try_log()?)?;
         Ok(keys.try_topk(num_samples, -1, true)?.1)
     }
 }
@@ -263,6 +265,17 @@ mod tests {
                 let seen = counts(&draws, 3)[0];
                 assert!((seen - share * 5000.0).abs() < 5.0 * (share * 5000.0f64).sqrt(), "{seen}");
             }
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_weight_that_devices_hold_as_zero_is_not_drawn() -> Result<()> {
+        Device::reference().scope(|| {
+            let x = Tensor::from_slice(&[1.0f32, -1e-42, 2.0], &[3]);
+            let mut both = x.multinomial(2, false).to_vec::<i32>()?;
+            both.sort_unstable();
+            assert_eq!(both, [0, 2]);
             Ok(())
         })
     }

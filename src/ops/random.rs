@@ -197,6 +197,18 @@ pub(crate) fn uniform(shape: &[usize], low: f64, high: f64, device: &Device) -> 
     draw(&RAND, "uniform", shape, device, |attrs| attrs.float("low", low).float("high", high))
 }
 
+/// Numbers evenly spread over `[0, 1)` in a type. Halves are those with a fixed step, as PyTorch's: rounding others to the
+/// nearest could give 1.
+pub(crate) fn uniform_of(dtype: DType, shape: &[usize], device: &Device) -> Result<Tensor> {
+    let x = uniform(shape, 0.0, 1.0, device)?;
+    let steps = match dtype {
+        DType::F16 => 2048.0,
+        DType::BF16 => 256.0,
+        _ => return Ok(x),
+    };
+    x.try_mul_scalar(steps)?.try_floor()?.try_mul_scalar(1.0 / steps)?.try_to_dtype(dtype)
+}
+
 /// Normally distributed numbers.
 pub(crate) fn normal(shape: &[usize], mean: f64, std: f64, device: &Device) -> Result<Tensor> {
     if std.is_nan() || std < 0.0 {
@@ -279,6 +291,18 @@ mod tests {
             assert!((shares[1] - 0.25).abs() < 0.022, "{shares:?}");
             let halves = p.half().bernoulli();
             assert_eq!(halves.dtype(), DType::F16);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn halves_stay_below_one() -> Result<()> {
+        Device::reference().scope(|| {
+            for (dtype, last) in [(DType::F16, 1.0 - 1.0 / 2048.0), (DType::BF16, 1.0 - 1.0 / 256.0)] {
+                let x = Tensor::zeros(&[50_000]).to_dtype(dtype).rand_like();
+                assert_eq!((x.dtype(), x.max().item::<f32>()?), (dtype, last));
+                assert!((x.float().mean().item::<f32>()? - 0.5 * last).abs() < 0.01);
+            }
             Ok(())
         })
     }

@@ -3,8 +3,8 @@
 //! <https://pytorch.org/docs/stable/torch.html#comparison-ops>
 
 use super::methods;
-use crate::Result;
 use crate::tensor::Tensor;
+use crate::{Error, Result};
 
 /// The arguments of [`Tensor::isclose_with`] and [`Tensor::allclose_with`]; the defaults are PyTorch's.
 #[derive(Clone, Copy, Debug)]
@@ -85,15 +85,20 @@ methods! {
     /// Where `|x − y| ≤ atol + rtol·|y|`. Infinities are close to themselves alone. Other types are compared as f32.
     ///
     /// # Panics
-    /// When the shapes can't be broadcast.
+    /// When the shapes can't be broadcast, or a tolerance is negative.
     pub fn isclose_with / try_isclose_with (&self, other: &Tensor, options: &CloseOptions) -> Tensor {
+        let CloseOptions { rtol, atol, .. } = *options;
+        if [rtol, atol].iter().any(|x| x.is_nan() || *x < 0.0) {
+            let detail = format!("tolerances must not be negative; rtol is {rtol} and atol is {atol}");
+            return Err(Error::argument("isclose", detail));
+        }
         let (x, y) = (self.detach().try_float()?, other.detach().try_float()?);
         let mut close = x.try_eq(&y)?;
         if options.equal_nan {
             close = close.try_logical_or(&x.try_isnan()?.try_logical_and(&y.try_isnan()?)?)?;
         }
         let distance = x.try_sub(&y)?.try_abs()?;
-        let allowed = y.try_abs()?.try_mul_scalar(options.rtol)?.try_add_scalar(options.atol)?;
+        let allowed = y.try_abs()?.try_mul_scalar(rtol)?.try_add_scalar(atol)?;
         let near = distance.try_isfinite()?.try_logical_and(&distance.try_le(&allowed)?)?;
         close.try_logical_or(&near)
     }
@@ -121,7 +126,7 @@ impl Tensor {
     /// Whether [`Tensor::isclose_with`] holds everywhere.
     ///
     /// # Errors
-    /// As [`Tensor::allclose`].
+    /// As [`Tensor::allclose`], and when a tolerance is negative.
     #[track_caller]
     pub fn allclose_with(&self, other: &Tensor, options: &CloseOptions) -> Result<bool> {
         self.try_isclose_with(other, options)?.try_all()?.item()
@@ -173,6 +178,8 @@ mod tests {
             assert_eq!(x.isclose(&y).to_vec::<bool>()?, [true, false, false, false, false, true]);
             let options = CloseOptions { rtol: 1e-4, equal_nan: true, ..Default::default() };
             assert_eq!(x.isclose_with(&y, &options).to_vec::<bool>()?, [true, false, false, true, true, true]);
+            let negative = CloseOptions { atol: -1.0, ..Default::default() };
+            assert!(x.allclose_with(&y, &negative).unwrap_err().to_string().contains("atol is -1"));
             assert!(!x.equal(&x)? && x.i(4..).equal(&x.i(4..))? && !x.equal(&x.i(4..))?);
             Ok(())
         })

@@ -169,7 +169,7 @@ impl Tensor {
     /// When the tensor has no floats.
     #[track_caller]
     pub fn rand_like(&self) -> Tensor {
-        or_panic(self.drawn_like("rand_like", |shape, device| ops::random::uniform(shape, 0.0, 1.0, device)))
+        or_panic(self.drawn_like("rand_like", ops::random::uniform_of))
     }
 
     /// Random floats from the standard normal distribution with the shape, type and device of this tensor.
@@ -187,14 +187,16 @@ impl Tensor {
     /// When the tensor has no floats.
     #[track_caller]
     pub fn randn_like(&self) -> Tensor {
-        or_panic(self.drawn_like("randn_like", |shape, device| ops::random::normal(shape, 0.0, 1.0, device)))
+        or_panic(self.drawn_like("randn_like", |dtype, shape, device| {
+            ops::random::normal(shape, 0.0, 1.0, device)?.try_to_dtype(dtype)
+        }))
     }
 
-    fn drawn_like(&self, op: &'static str, draw: fn(&[usize], &Device) -> Result<Tensor>) -> Result<Tensor> {
+    fn drawn_like(&self, op: &'static str, draw: fn(DType, &[usize], &Device) -> Result<Tensor>) -> Result<Tensor> {
         if !self.dtype().is_float() {
             return Err(Error::dtype(op, format!("draws floats, not {}; use `randint`", self.dtype())));
         }
-        draw(self.shape(), self.device())?.try_to_dtype(self.dtype())
+        draw(self.dtype(), self.shape(), self.device())
     }
 
     /// The floats `start`, `start + step`, … below `end` (above it for a negative step).
