@@ -77,6 +77,9 @@ impl Tensor {
         match other.into() {
             Value::Tensor(other) => {
                 self.check_in_place("add_", Some(&other))?;
+                // As in a sum of both.
+                let joins = self.dtype().is_float() && !other.dtype().is_float();
+                let other = if joins { other.try_to_dtype(self.dtype())? } else { other };
                 apply(&ops::assign::ADD_IN_PLACE, &[self, &other], Attrs::new()).map(|_| ())
             }
             Value::Number(other) => self.change("add_", None, |x| x.try_add_scalar(other)),
@@ -214,7 +217,10 @@ impl Tensor {
     ) -> Result<()> {
         self.check_in_place(op, source)?;
         no_grad(|| {
-            let made = made(self)?;
+            let mut made = made(self)?;
+            if made.dtype().is_float() && self.dtype().is_float() {
+                made = made.try_to_dtype(self.dtype())?;
+            }
             if made.shape() != self.shape() {
                 let detail = format!("a tensor of shape {:?} can't take values of {:?}", self.shape(), made.shape());
                 return Err(Error::shape(op, detail));
@@ -264,6 +270,14 @@ mod tests {
             x.clamp_(Some(15.0), None)?;
             x.lerp_(&Tensor::zeros(&[2]), 0.5)?;
             assert_eq!(x.to_vec::<f32>()?, [7.5, 10.0, 10.0, 10.0]);
+
+            let halves = Tensor::ones(&[2]).half();
+            halves.add_(&row)?;
+            halves.mul_(&row)?;
+            assert_eq!(halves.to_vec::<f32>()?, [110.0, 110.0]);
+            row.add_(Tensor::from_slice(&[1, 2], &[2]))?;
+            row.sub_(Tensor::from_slice(&[1, 2], &[2]))?;
+            assert_eq!(row.to_vec::<f32>()?, [10.0, 10.0]);
 
             let text = row.mul_(&x).unwrap_err().to_string();
             assert!(text.contains("mul_") && text.contains("[2, 2]"), "{text}");
