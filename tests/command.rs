@@ -70,4 +70,5 @@ fn doctor_reports_what_it_ran() {
 fn unknown_devices_are_named() {
     assert!(error(&["doctor", "--device", "no such adapter"]).contains("reference, gpu, shadow"));
     assert!(error(&["doctor", "--device", "reference"]).contains("name an adapter"));
+    assert!(error(&["doctor", "--device", "sanitizer", "--limits", "webgpu"]).contains("has no adapter"));
 }

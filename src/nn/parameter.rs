@@ -107,7 +107,8 @@ impl Parameter {
         self.get().dim()
     }
 
-    /// Its elements outside of any graph: the same memory, so they change with it. `detach().copy()` keeps them.
+    /// Its elements outside of any graph: the same memory, so they change with it, until they are moved (see [`Self::get`]).
+    /// `detach().copy()` keeps them.
     pub fn detach(&self) -> Tensor {
         self.get().detach()
     }

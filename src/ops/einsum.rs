@@ -7,7 +7,6 @@
 //! <https://pytorch.org/docs/stable/generated/torch.einsum.html>
 
 use std::borrow::Borrow;
-
 use std::collections::BTreeMap;
 
 use super::cat::borrowed;

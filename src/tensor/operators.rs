@@ -1,4 +1,5 @@
-//! `+`, `-`, `*`, `/`, `%` and their friends, between tensors and with numbers; `&`, `|`, `^` and `!` of truth values. They panic as the methods do.
+//! `+`, `-`, `*`, `/`, `%` and their friends, between tensors and with numbers; `&`, `|`, `^` and `!` of truth values. They
+//! panic as the methods do.
 
 use std::ops::{
     Add, AddAssign, BitAnd, BitOr, BitXor, Div, DivAssign, Mul, MulAssign, Neg, Not, Rem, RemAssign, Sub, SubAssign,

@@ -82,6 +82,9 @@ impl Doctor {
         let name = self.device.clone().or_else(|| std::env::var(DEVICE_VARIABLE).ok()).unwrap_or_default();
         match name.trim().to_lowercase().as_str() {
             "" | "gpu" | "shadow" => Ok(Device::shadow_with(None, &options)?),
+            "sanitizer" if self.limits == Limits::Webgpu => {
+                Err(Failure::Message("the sanitizer has no adapter that `--limits` could be for".into()))
+            }
             "sanitizer" => Ok(Device::sanitizer_with(self.subgroup.parse().expect("one of the possible values"))),
             "reference" | "cpu" => {
                 let message = "the doctor holds a GPU against the reference; name an adapter with --device";
