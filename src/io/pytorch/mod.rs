@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_means_harm_is_an_error() {
+    fn what_is_no_state_or_means_harm_is_an_error() {
         let refuse = |parts: &[&[u8]], why: &str| {
             let text = load_pickle(parts).unwrap_err().to_string();
             assert!(text.contains(why), "{text}");
@@ -284,6 +284,8 @@ mod tests {
         refuse(&[b"}X\x01\0\0\0x", &tensor(&[1 << 40, 1 << 40], &[0, 0]), b"s"], "reach beyond");
         refuse(&[b"}X\x01\0\0\0x", &tensor(&[2], &[1]), b"s"], "reach beyond");
         refuse(&[b"}X\x01\0\0\0x", &tensor(&[2, 1 << 26], &[0, 0]), b"s"], "as 134217728 elements");
+        let untyped = b"(X\x07\0\0\0storagectorch.storage\nUntypedStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQ";
+        refuse(&[untyped], "uint16");
         // A list of one tensor, thousands of times, under a long name.
         let name = [b"}X\0\0\x10\0".to_vec(), vec![b'x'; 1 << 20]].concat();
         refuse(&[&name, b"](", &one, b"q\0", &b"h\0".repeat(1000), b"es"], "names");

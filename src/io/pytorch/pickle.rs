@@ -314,6 +314,10 @@ fn storage<'a>(id: &[Item<'a>]) -> Outcome<Item<'a>> {
         "CharStorage" => Dtype::I8,
         "ByteStorage" => Dtype::U8,
         "BoolStorage" => Dtype::BOOL,
+        // The type stands in the call that makes the tensor.
+        "UntypedStorage" => {
+            return Err("holds a tensor of a type such as uint16 or float8, which is not supported".into());
+        }
         other => return Err(format!("holds a {other}, which is not supported")),
     };
     Ok(Item::Storage(key, dtype))
