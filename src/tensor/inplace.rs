@@ -91,10 +91,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::copy_`].
     pub fn sub_(&self, other: impl Into<Value>) -> Result<()> {
-        match other.into() {
-            Value::Tensor(other) => self.change("sub_", Some(&other), |x| x.try_sub(&other)),
-            Value::Number(other) => self.change("sub_", None, |x| x.try_add_scalar(-other)),
-        }
+        self.change_by("sub_", other, Tensor::try_sub, |x, y| x.try_add_scalar(-y))
     }
 
     /// Multiplies this tensor's elements by a number or by those of a tensor, broadcast.
@@ -111,10 +108,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::copy_`].
     pub fn mul_(&self, other: impl Into<Value>) -> Result<()> {
-        match other.into() {
-            Value::Tensor(other) => self.change("mul_", Some(&other), |x| x.try_mul(&other)),
-            Value::Number(other) => self.change("mul_", None, |x| x.try_mul_scalar(other)),
-        }
+        self.change_by("mul_", other, Tensor::try_mul, Tensor::try_mul_scalar)
     }
 
     /// Divides this tensor's elements by a number or by those of a tensor, broadcast.
@@ -122,10 +116,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::copy_`].
     pub fn div_(&self, other: impl Into<Value>) -> Result<()> {
-        match other.into() {
-            Value::Tensor(other) => self.change("div_", Some(&other), |x| x.try_div(&other)),
-            Value::Number(other) => self.change("div_", None, |x| x.try_div_scalar(other)),
-        }
+        self.change_by("div_", other, Tensor::try_div, Tensor::try_div_scalar)
     }
 
     /// [`Tensor::div_rounding`] of this tensor's elements, in their place.
@@ -133,10 +124,12 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::copy_`]; for a tensor of integers when a number is 0 or not whole.
     pub fn div_rounding_(&self, other: impl Into<Value>, mode: RoundingMode) -> Result<()> {
-        match other.into() {
-            Value::Tensor(other) => self.change("div_rounding_", Some(&other), |x| x.try_div_rounding(&other, mode)),
-            Value::Number(other) => self.change("div_rounding_", None, |x| x.try_div_rounding_scalar(other, mode)),
-        }
+        self.change_by(
+            "div_rounding_",
+            other,
+            |x, y| x.try_div_rounding(y, mode),
+            |x, y| x.try_div_rounding_scalar(y, mode),
+        )
     }
 
     /// [`Tensor::floor_divide`] of this tensor's elements, in their place.
@@ -144,10 +137,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::div_rounding_`].
     pub fn floor_divide_(&self, other: impl Into<Value>) -> Result<()> {
-        match other.into() {
-            Value::Tensor(other) => self.change("floor_divide_", Some(&other), |x| x.try_floor_divide(&other)),
-            Value::Number(other) => self.change("floor_divide_", None, |x| x.try_floor_divide_scalar(other)),
-        }
+        self.change_by("floor_divide_", other, Tensor::try_floor_divide, Tensor::try_floor_divide_scalar)
     }
 
     /// [`Tensor::fmod`] of this tensor's elements, in their place.
@@ -155,10 +145,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::div_rounding_`].
     pub fn fmod_(&self, other: impl Into<Value>) -> Result<()> {
-        match other.into() {
-            Value::Tensor(other) => self.change("fmod_", Some(&other), |x| x.try_fmod(&other)),
-            Value::Number(other) => self.change("fmod_", None, |x| x.try_fmod_scalar(other)),
-        }
+        self.change_by("fmod_", other, Tensor::try_fmod, Tensor::try_fmod_scalar)
     }
 
     /// [`Tensor::remainder`] of this tensor's elements, in their place.
@@ -174,10 +161,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::div_rounding_`].
     pub fn remainder_(&self, other: impl Into<Value>) -> Result<()> {
-        match other.into() {
-            Value::Tensor(other) => self.change("remainder_", Some(&other), |x| x.try_remainder(&other)),
-            Value::Number(other) => self.change("remainder_", None, |x| x.try_remainder_scalar(other)),
-        }
+        self.change_by("remainder_", other, Tensor::try_remainder, Tensor::try_remainder_scalar)
     }
 
     /// Brings every element to `min … max`.
@@ -206,6 +190,20 @@ impl Tensor {
     /// As [`Tensor::copy_`].
     pub fn lerp_(&self, end: &Tensor, weight: f64) -> Result<()> {
         self.change("lerp_", Some(end), |x| x.try_lerp(end, weight))
+    }
+
+    /// [`Self::change`] by an operation with a tensor or a number.
+    fn change_by(
+        &self,
+        op: &'static str,
+        other: impl Into<Value>,
+        of_tensors: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor>,
+        with_number: impl FnOnce(&Tensor, f64) -> Result<Tensor>,
+    ) -> Result<()> {
+        match other.into() {
+            Value::Tensor(other) => self.change(op, Some(&other), |x| of_tensors(x, &other)),
+            Value::Number(other) => self.change(op, None, |x| with_number(x, other)),
+        }
     }
 
     /// Writes what a function makes of the elements in their place.
