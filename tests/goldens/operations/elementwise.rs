@@ -1,6 +1,7 @@
 //! Operations on every element by itself.
 
-use lumigrad::{Result, RoundingMode, Tensor};
+use lumigrad::RoundingMode::{Floor, Trunc};
+use lumigrad::{Result, Tensor};
 
 use super::one;
 use crate::args::Args;
@@ -44,8 +45,12 @@ pub const TABLE: &[(&str, Call)] = &[
     ("fmod", |a| with(a, "other", Tensor::try_fmod, Tensor::try_fmod_scalar)),
     ("remainder", |a| with(a, "other", Tensor::try_remainder, Tensor::try_remainder_scalar)),
     ("floor_divide", |a| with(a, "other", Tensor::try_floor_divide, Tensor::try_floor_divide_scalar)),
-    ("div_trunc", |a| rounded(a, RoundingMode::Trunc)),
-    ("div_floor", |a| rounded(a, RoundingMode::Floor)),
+    ("div_trunc", |a| {
+        with(a, "other", |x, y| x.try_div_rounding(y, Trunc), |x, y| x.try_div_rounding_scalar(y, Trunc))
+    }),
+    ("div_floor", |a| {
+        with(a, "other", |x, y| x.try_div_rounding(y, Floor), |x, y| x.try_div_rounding_scalar(y, Floor))
+    }),
     ("pow", |a| with(a, "exponent", Tensor::try_pow, Tensor::try_powf)),
     ("maximum", |a| one(a.tensor("input").try_maximum(&a.tensor("other")))),
     ("minimum", |a| one(a.tensor("input").try_minimum(&a.tensor("other")))),
@@ -63,14 +68,6 @@ pub const TABLE: &[(&str, Call)] = &[
     ("masked_fill", |a| one(a.tensor("input").try_masked_fill(&a.tensor("mask"), a.float("value")))),
     ("dropout_exact", |a| one(a.tensor("input").try_dropout(a.float("p"), a.bool("training")))),
 ];
-
-fn rounded(a: &Args<'_>, mode: RoundingMode) -> Result<Vec<Tensor>> {
-    let first = a.tensor("input");
-    one(match a.if_tensor("other") {
-        Some(tensor) => first.try_div_rounding(&tensor, mode),
-        None => first.try_div_rounding_scalar(a.float("other"), mode),
-    })
-}
 
 /// An operation whose second operand, a tensor or a number, makes two methods of it.
 fn with(
