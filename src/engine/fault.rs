@@ -17,8 +17,19 @@ use crate::Error;
 /// `u32` words of the fault buffer: site (0: no fault), value, bound, unused.
 pub(crate) const WORDS: usize = 4;
 
-/// An operation, the line that it was called from, and the modules that ran.
-type Site = (&'static str, &'static Location<'static>, Vec<place::Identity>);
+/// What a kernel looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Fault {
+    /// An index outside of its range: the index, and the first number that is none.
+    Index,
+    /// Weights that nothing can be drawn from: their row.
+    Weights,
+    /// A whole number divided by 0.
+    ZeroDivision,
+}
+
+/// An operation and what it looks for, the line that it was called from, and the modules that ran.
+type Site = (&'static str, Fault, &'static Location<'static>, Vec<place::Identity>);
 
 #[derive(Default)]
 struct Sites {
@@ -66,14 +77,20 @@ pub(crate) fn users_line() -> &'static Location<'static> {
     place::users_line(CALLER.with(Cell::get).unwrap_or(here))
 }
 
-/// The number of `op` called from the current user line.
+/// The number of `op`, which looks for bad indices, called from the current user line.
 #[track_caller]
 pub(crate) fn site(op: &'static str) -> u32 {
+    site_of(Fault::Index, op)
+}
+
+/// [`site`] of an operation that looks for something else.
+#[track_caller]
+pub(crate) fn site_of(fault: Fault, op: &'static str) -> u32 {
     let location = users_line();
     let modules = place::frames().iter().map(|frame| frame.identity).collect();
     let mut guard = SITES.lock().unwrap_or_else(PoisonError::into_inner);
     let sites = guard.get_or_insert_with(Sites::default);
-    let key = (op, location, modules);
+    let key = (op, fault, location, modules);
     if let Some(&n) = sites.numbers.get(&key) {
         return n;
     }
@@ -87,17 +104,15 @@ pub(crate) fn site(op: &'static str) -> u32 {
 pub(crate) fn error(site: u32, value: i64, bound: i64) -> Error {
     let guard = SITES.lock().unwrap_or_else(PoisonError::into_inner);
     let known = guard.as_ref().and_then(|s| s.list.get((site as usize).wrapping_sub(1)));
-    let Some(((op, line, _), path)) = known else {
+    let Some(((op, fault, line, _), path)) = known else {
         return Error::Index { op: "index", value, bound, at: String::new() };
     };
     let path = path.as_ref().map(|path| format!(" in {path}")).unwrap_or_default();
     let at = format!("{}:{}{path}", line.file(), line.line());
-    // No index fits a bound of 0: the fault is another one.
-    match *op {
-        // The value is the row of weights.
-        "multinomial" if bound == 0 => Error::Weights { op, row: value, at },
-        "div_trunc" | "floor_divide" | "fmod" | "remainder" => Error::ZeroDivision { op, at },
-        _ => Error::Index { op, value, bound, at },
+    match fault {
+        Fault::Index => Error::Index { op, value, bound, at },
+        Fault::Weights => Error::Weights { op, row: value, at },
+        Fault::ZeroDivision => Error::ZeroDivision { op, at },
     }
 }
 
@@ -118,7 +133,7 @@ mod tests {
         assert!(text.contains("gather") && text.contains("-3") && text.contains("0 to 6"), "{text}");
         assert!(text.contains("fault.rs"), "{text}");
         assert!(decode([0; 4]).is_none());
-        let text = decode([site("remainder"), 0, 0, 0]).unwrap().to_string();
+        let text = decode([site_of(Fault::ZeroDivision, "remainder"), 0, 0, 0]).unwrap().to_string();
         assert!(text.contains("remainder") && text.contains("divided by 0") && text.contains("fault.rs"), "{text}");
     }
 

@@ -9,7 +9,7 @@ use smallvec::smallvec;
 
 use super::{Attrs, Call, Operation, Outputs, apply, cases, methods, random, single};
 use crate::dtype::DType;
-use crate::engine::fault::site;
+use crate::engine::fault::{Fault, site_of};
 use crate::engine::kernel::params;
 use crate::engine::{Binding, Bound, Grid, HostCall, Kernel, ParamsLayout, Variant, WORKGROUP};
 use crate::random::{philox, uniform01};
@@ -119,7 +119,7 @@ fn forward(call: &mut Call<'_>) -> Result<Outputs> {
         samples: samples as u32,
         x_offset: x.offset() as u32,
         result_offset: y.offset() as u32,
-        site: site(OP),
+        site: site_of(Fault::Weights, OP),
         padding: [0; 2],
     };
     call.dispatch(&DRAWS, 0, &[&x, &y], &params);

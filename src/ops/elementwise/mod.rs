@@ -88,7 +88,7 @@ pub(crate) use twins::{binary_backward_twin, binary_twin, unary_backward_twin, u
 pub(crate) use types::{as_float, check_number, common_type, number_like, with_floats};
 
 use crate::dtype::DType;
-use crate::engine::fault;
+use crate::engine::fault::{Fault, site_of};
 use crate::ops::{Attrs, Call, Gradients, Operation, Outputs, Run, Vjp, apply, halves, single};
 use crate::tensor::Tensor;
 use crate::tensor::shape::broadcast;
@@ -171,7 +171,7 @@ pub(crate) fn binary_forward(
     let z = call.output(result(x.dtype()), &shape);
     let mut params = ElementwiseParams::new(call.op(), &shape, &[x, y], &z)?;
     if kernels.has_faults() && !x.dtype().is_float() {
-        params.extra[0] = fault::site(call.op());
+        params.extra[0] = site_of(Fault::ZeroDivision, call.op());
     }
     call.dispatch_elementwise(kernels, variant, &[x, y, &z], &params)?;
     if save {
