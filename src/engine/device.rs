@@ -15,7 +15,7 @@ use super::compare::Comparison;
 use super::counters::{AtomicCounters, Counters};
 use super::gpu::Gpu;
 use super::host::{self, HostBuffer};
-use super::kernel::{Binding, Dispatch, Kernel, Operands};
+use super::kernel::{Binding, Dispatch, Kernel};
 use super::memory::Class;
 use super::pool::Buffer;
 use super::profile;
@@ -484,13 +484,12 @@ impl Device {
         match &self.0.body {
             Body::Reference { rounding, sanitizer, counters, turn } => {
                 AtomicCounters::add(&counters.dispatches, 1);
-                let buffers: Operands<&HostBuffer> = operands.iter().map(|b| b.on_host()).collect();
                 let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
                 let heard = profile::hear(|| self.number(), &dispatch);
                 let start = if heard.is_some() { profile::now() } else { 0 };
                 let result = match sanitizer.as_deref() {
                     Some((sanitizer, shadow)) => shadow.sanitize(sanitizer, &dispatch),
-                    None => host::dispatch(kernel, variant, &buffers, params, *rounding),
+                    None => host::dispatch(&dispatch, *rounding),
                 };
                 if let Some(heard) = heard {
                     heard.ran(start);

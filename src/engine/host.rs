@@ -4,7 +4,7 @@ use std::cell::{Ref, RefCell, RefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::fault;
-use super::kernel::{Binding, Kernel, Operands, Params, ParamsBlock};
+use super::kernel::{Binding, Dispatch, Kernel, Operands, Params, ParamsBlock};
 use crate::dtype::HostData;
 use crate::{Error, Result};
 
@@ -217,14 +217,10 @@ view!(
 /// Runs a twin on the buffers of the reference device.
 ///
 /// `rounding` stores floats as the f32 nearest to them. On an error nothing that the twin wrote can be trusted.
-pub(crate) fn dispatch(
-    kernel: &'static Kernel,
-    variant: usize,
-    buffers: &[&HostBuffer],
-    params: Params<'_>,
-    rounding: bool,
-) -> Result<()> {
-    run(kernel, kernel.reference, variant, buffers, params, rounding)
+pub(crate) fn dispatch(dispatch: &Dispatch<'_>, rounding: bool) -> Result<()> {
+    let &Dispatch { kernel, variant, operands, params, .. } = dispatch;
+    let buffers: Operands<&HostBuffer> = operands.iter().map(|buffer| buffer.on_host()).collect();
+    run(kernel, kernel.reference, variant, &buffers, params, rounding)
 }
 
 /// A scalar body of a kernel.

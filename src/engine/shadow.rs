@@ -40,8 +40,7 @@ impl Shadow {
         let operands = dispatch.operands;
         let start = Instant::now();
         let before: Vec<HostData> = operands.iter().map(|buffer| (*buffer.on_host().snapshot()).clone()).collect();
-        let given: Vec<_> = operands.iter().map(|buffer| buffer.dtype).zip(&before).collect();
-        let after = sanitizer.run(dispatch, &given)?;
+        let after = sanitizer.run(dispatch, &before)?;
         let mut comparisons = compare::check(dispatch, before, &after)?;
         comparisons.iter_mut().for_each(|comparison| comparison.nanos = start.elapsed().as_nanos() as u64);
         for (buffer, data) in operands.iter().zip(after) {

@@ -29,7 +29,7 @@ use super::kernel::{Binding, Dispatch, Kernel};
 use super::pipelines::PARAMS_BINDING;
 use super::reflect::check_replacement;
 use super::shader::{self, Text};
-use crate::dtype::{DType, HostData};
+use crate::dtype::HostData;
 use crate::{Error, Result};
 use machine::{Finding, Launch, Machine};
 use memory::Memory;
@@ -83,18 +83,19 @@ impl Sanitizer {
         self.programs.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 
-    /// Runs a dispatch on copies of its operands, and gives the contents of those that the kernel declares as written.
+    /// Runs a dispatch on copies of what was in its operands before, and gives the contents of those that the kernel declares
+    /// as written.
     ///
     /// # Errors
     /// [`Error::Sanitizer`] with what the kernel does wrong; [`Error::Index`] for a bad index that it reports.
-    pub fn run(&self, dispatch: &Dispatch<'_>, operands: &[(DType, &HostData)]) -> Result<Vec<Option<HostData>>> {
+    pub fn run(&self, dispatch: &Dispatch<'_>, before: &[HostData]) -> Result<Vec<Option<HostData>>> {
         let &Dispatch { kernel, variant, params, grid, .. } = dispatch;
         let program = self.program(kernel, variant)?;
-        let (module, mut given) = (&program.module, operands.iter());
+        let (module, mut given) = (&program.module, before.iter());
         let contents: Vec<(Vec<u8>, bool)> = (kernel.bindings.iter())
             .map(|binding| {
                 let content = match binding.is_operand() {
-                    true => given.next().expect("a buffer for every operand").1.to_bytes(),
+                    true => given.next().expect("a buffer for every operand").to_bytes(),
                     false => vec![0; 4 * fault::WORDS],
                 };
                 (content, !matches!(binding, Binding::Write(_)))
@@ -131,7 +132,7 @@ impl Sanitizer {
         let refused =
             |finding: &Finding| Error::Sanitizer { kernel: kernel.label(variant), finding: program.located(finding) };
         machine.run(program.entry).map_err(|finding| refused(&finding))?;
-        written(&program, (kernel, variant), operands, &contents, &machine)
+        written(&program, dispatch, before, &contents, &machine)
     }
 
     fn program(&self, kernel: &'static Kernel, variant: usize) -> Result<Arc<Program>> {
@@ -164,12 +165,13 @@ impl Sanitizer {
 /// What the kernel has left in the buffers that it writes.
 fn written(
     program: &Program,
-    (kernel, variant): (&'static Kernel, usize),
-    operands: &[(DType, &HostData)],
+    dispatch: &Dispatch<'_>,
+    before: &[HostData],
     contents: &[(Vec<u8>, bool)],
     machine: &Machine<'_>,
 ) -> Result<Vec<Option<HostData>>> {
-    let mut given = operands.iter();
+    let &Dispatch { kernel, variant, operands, .. } = dispatch;
+    let mut given = operands.iter().zip(before);
     let mut found = Vec::new();
     for (place, binding) in kernel.bindings.iter().enumerate() {
         let is_bound = |handle, variable: &naga::GlobalVariable| {
@@ -185,9 +187,9 @@ fn written(
             }
             continue;
         }
-        let (dtype, before) = given.next().expect("a buffer for every operand");
+        let (operand, before) = given.next().expect("a buffer for every operand");
         if variable.is_none() {
-            found.push(binding.is_written().then(|| (*before).clone()));
+            found.push(binding.is_written().then(|| before.clone()));
             continue;
         }
         let end = contents[place].0.len();
@@ -196,7 +198,7 @@ fn written(
             let finding = format!("byte {behind} of `{name}` was changed, behind its {end} bytes");
             return Err(Error::Sanitizer { kernel: kernel.label(variant), finding });
         }
-        found.push(binding.is_written().then(|| HostData::from_bytes(*dtype, &bytes[..end])));
+        found.push(binding.is_written().then(|| HostData::from_bytes(operand.dtype, &bytes[..end])));
     }
     Ok(found)
 }

@@ -271,6 +271,7 @@ impl Machine<'_> {
 #[cfg(test)]
 mod tests {
     use crate::dtype::{DType, HostData};
+    use crate::engine::Device;
     use crate::engine::kernel::{Binding, Bound, Dispatch, Grid, Kernel, Params, ParamsLayout, Variant};
     use crate::engine::sanitizer::Sanitizer;
 
@@ -292,9 +293,9 @@ mod tests {
             reference: |_| Ok(()),
             bound: |_| Bound::Exact,
         }));
-        let y = HostData::zeros(DType::F32, 16);
-        let dispatch = Dispatch { kernel, variant: 0, operands: &[], params: Params(&[]), grid: Grid::groups(1) };
-        let after = Sanitizer::new(subgroup).run(&dispatch, &[(DType::F32, &y)]);
+        let y = Device::reference().alloc(DType::F32, 16).unwrap();
+        let dispatch = Dispatch { kernel, variant: 0, operands: &[&y], params: Params(&[]), grid: Grid::groups(1) };
+        let after = Sanitizer::new(subgroup).run(&dispatch, &[HostData::zeros(DType::F32, 16)]);
         let after = after.map_err(|error| error.to_string())?;
         let y = after[0].as_ref().expect("it is written");
         Ok((0..16).map(|i| y.get_f64(i)).collect())
