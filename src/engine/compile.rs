@@ -142,7 +142,10 @@ pub(crate) fn all(device: &wgpu::Device, cache: Option<&wgpu::PipelineCache>, pi
 
 /// How many threads can work at a time.
 pub(crate) fn processors() -> usize {
-    if cfg!(target_arch = "wasm32") { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) }
+    // Asking the system takes as long as encoding some dozen dispatches: it looks through the limits of control groups.
+    static FOUND: OnceLock<usize> = OnceLock::new();
+    let found = || std::thread::available_parallelism().map_or(1, usize::from);
+    if cfg!(target_arch = "wasm32") { 1 } else { *FOUND.get_or_init(found) }
 }
 
 #[cfg(test)]

@@ -143,12 +143,12 @@ impl Chain {
         Chain { interpreter: step.interpreter, n: step.n, first, variables: SmallVec::new(), steps: Vec::new() }
     }
 
-    /// The longest chain from dispatch `first` on that can be run.
-    fn longest(first: usize, commands: &[Dispatch], last_reads: &[LastRead]) -> Option<Chain> {
+    /// The longest chain from dispatch `first` to before `end` that can be run.
+    fn longest((first, end): (usize, usize), commands: &[Dispatch], last_reads: &[LastRead]) -> Option<Chain> {
         let start = commands[first].step?;
         let grow = |most: usize| {
             let (mut chain, mut runnable) = (Chain::new(first, &start), 0);
-            for (at, command) in commands.iter().enumerate().skip(first).take(most) {
+            for (at, command) in commands[..end].iter().enumerate().skip(first).take(most) {
                 let Some(step) = &command.step else { break };
                 if !chain.push(at, step, &command.bound, last_reads[at]) {
                     break;
@@ -343,19 +343,21 @@ pub(crate) struct Workshop<'a> {
 }
 
 impl Fusion {
-    /// Puts one dispatch in the place of each chain among those of a submission.
-    pub fn fuse(&mut self, commands: &mut Vec<Dispatch>, mut shop: Workshop<'_>) {
+    /// Puts one dispatch in the place of each chain among those of a submission. No chain goes past dispatch `split`, where
+    /// others run in between. Gives the place of that one then, and how many dispatches were joined with others.
+    pub fn fuse(&mut self, commands: &mut Vec<Dispatch>, split: usize, mut shop: Workshop<'_>) -> (usize, u64) {
         let linked = |pair: &[Dispatch]| match (&pair[0].step, &pair[1].step) {
             (Some(a), Some(b)) => a.n == b.n,
             _ => false,
         };
         if self.off || !commands.windows(2).any(linked) {
-            return;
+            return (split, 0);
         }
         let last_reads = last_reads(commands, shop.pool);
         let (mut chains, mut at) = (Vec::new(), 0);
         while at < commands.len() {
-            let chain = Chain::longest(at, commands, &last_reads);
+            let end = if at < split { split } else { commands.len() };
+            let chain = Chain::longest((at, end), commands, &last_reads);
             let whole = chain.and_then(|chain| Some((chain.steps.len(), self.dispatch(&chain, commands, &mut shop)?)));
             let steps = whole.as_ref().map_or(1, |(steps, _)| *steps);
             chains.extend(whole.map(|(steps, whole)| (at..at + steps, whole)));
@@ -363,22 +365,29 @@ impl Fusion {
         }
         let before = commands.len();
         let mut apart = std::mem::replace(commands, Vec::with_capacity(before)).into_iter();
-        let mut at = 0;
+        let (mut at, mut place) = (0, split);
         for (steps, whole) in chains {
+            if steps.end <= split {
+                place -= steps.len() - 1;
+            }
             commands.extend(apart.by_ref().take(steps.start - at));
             commands.push(whole);
             apart.by_ref().take(steps.len()).for_each(drop);
             at = steps.end;
         }
         commands.extend(apart);
-        AtomicCounters::add(&shop.counters.fused, (before - commands.len()) as u64);
+        (place, (before - commands.len()) as u64)
     }
 
-    /// Puts the programs that [`Self::fuse`] has made where the device finds them.
-    pub fn write(&mut self, queue: &wgpu::Queue) {
-        if let (Some(arena), false) = (&mut self.arena, self.program.is_empty()) {
-            arena.program.1.write(queue, bytemuck::cast_slice(&self.program));
-            self.program.clear();
+    /// The programs that [`Self::fuse`] has made, for [`Self::write`].
+    pub fn take_program(&mut self) -> Vec<Instruction> {
+        std::mem::take(&mut self.program)
+    }
+
+    /// Puts programs where the device finds them.
+    pub fn write(&mut self, queue: &wgpu::Queue, program: &[Instruction]) {
+        if let (Some(arena), false) = (&mut self.arena, program.is_empty()) {
+            arena.program.1.write(queue, bytemuck::cast_slice(program));
         }
     }
 

@@ -1,5 +1,6 @@
 //! A GPU opened through wgpu: allocation, upload, dispatch, read-back.
 
+mod replaying;
 mod timing;
 
 use std::future::Future;
@@ -11,13 +12,11 @@ use futures::channel::oneshot;
 use super::adapter::{self, AdapterFacts};
 use super::cache::PipelineStore;
 use super::counters::AtomicCounters;
-use super::device::RandomState;
 use super::fault;
 use super::helper::Helper;
 use super::kernel::{Dispatch, Kernel};
 use super::pool::{Buffer, Memory, RawBuffer, size_class};
 use super::profile::{self, Heard, SpanKind};
-use super::recording::{Live, Recorder, Recording};
 use super::stream::Stream;
 use super::timer::Timing;
 use crate::dtype::DType;
@@ -316,65 +315,6 @@ impl Gpu {
         Ok(())
     }
 
-    /// Listens to this thread from here on. False when it or another thread is being listened to.
-    pub fn begin_recording(&self, random: RandomState) -> bool {
-        let mut stream = self.stream();
-        let free = stream.recorder.is_none();
-        if free {
-            stream.pool.begin_step();
-            stream.recorder = Some(Recorder::new(random));
-        }
-        free
-    }
-
-    /// What this thread has dispatched since; its memory stays pinned until [`Self::release`].
-    pub fn end_recording(&self) -> Option<Recorder> {
-        let mut stream = self.stream();
-        stream.recorder_here()?;
-        stream.pool.end_step();
-        stream.recorder.take()
-    }
-
-    /// Gives back the memory of a recording.
-    pub fn release(&self, used: &rustc_hash::FxHashSet<u64>) {
-        let mut stream = self.stream();
-        let recording = stream.recording();
-        stream.pool.unpin(used, recording);
-    }
-
-    /// Runs `body`, whose dispatches depend on what `source` tells.
-    pub fn with_live(&self, source: Arc<dyn Live>, body: impl FnOnce() -> Result<()>) -> Result<()> {
-        let start = self.stream().recorder_here().map(|recorder| recorder.len());
-        let result = body();
-        if let (Some(start), Some(recorder)) = (start, self.stream().recorder_here()) {
-            recorder.add_live(start, source);
-        }
-        result
-    }
-
-    /// Records all dispatches of a recording again.
-    pub fn replay(&self, recording: &Recording) {
-        let _span = profile::span(SpanKind::Replay, "replay");
-        let session = profile::session(self.number());
-        AtomicCounters::add(&self.counters.dispatches, recording.len() as u64);
-        if let (Some(session), Timing::Host) = (&session, self.timing) {
-            return self.replay_by_clock(recording, session);
-        }
-        let mut stream = self.stream();
-        stream.note_replay(recording.used());
-        for command in recording.commands() {
-            stream.replay(&command);
-            if let (Some(session), Some(work)) = (&session, command.work) {
-                stream.mark(session.clone(), work.clone());
-            }
-            if stream.is_full() {
-                self.hand_over(stream);
-                stream = self.stream();
-                stream.note_replay(recording.used());
-            }
-        }
-    }
-
     /// Hands everything recorded to the driver, without waiting.
     pub fn flush(&self) {
         self.hand_over(self.stream());
@@ -463,7 +403,7 @@ impl Gpu {
 
     /// Whether chains of small dispatches are joined.
     pub fn set_fusion(&self, on: bool) {
-        self.stream().fusion.off = !on;
+        self.stream().set_fusion(on);
     }
 
     pub fn replace(&self, kernel: &'static Kernel, variant: usize, wgsl: Option<String>) {

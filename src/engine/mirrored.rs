@@ -1,28 +1,35 @@
-//! A buffer whose content the host knows, so that only what changes is written.
+//! A buffer, or a part of one, whose content the host knows, so that only what changes is written.
 
 use std::ops::Range;
 
 /// Bytes that are compared at a time.
 const BLOCK: usize = 256;
 
-/// A buffer that nobody but the host writes, before submissions.
+/// A buffer, or a part of one, that nobody but the host writes, before submissions.
 ///
 /// A step of a training loop has mostly the params of the one before. A write costs a staging buffer, a copy and a command
 /// buffer of its own, whatever its size, which shows in the replays of `cargo bench --bench engine`.
 pub(crate) struct Mirrored {
     pub buffer: wgpu::Buffer,
+    /// Where its part of the buffer begins.
+    start: u64,
     holds: Vec<u8>,
 }
 
 impl Mirrored {
     pub fn new(buffer: wgpu::Buffer) -> Self {
-        Mirrored { buffer, holds: Vec::new() }
+        Mirrored::from(buffer, 0)
+    }
+
+    /// A part of a buffer, from byte `start` on.
+    pub fn from(buffer: wgpu::Buffer, start: u64) -> Self {
+        Mirrored { buffer, start, holds: Vec::new() }
     }
 
     /// Makes it begin with `bytes`, whole words, for the submission that follows.
     pub fn write(&mut self, queue: &wgpu::Queue, bytes: &[u8]) {
         let Some(changed) = changed(&self.holds, bytes) else { return };
-        queue.write_buffer(&self.buffer, changed.start as u64, &bytes[changed.clone()]);
+        queue.write_buffer(&self.buffer, self.start + changed.start as u64, &bytes[changed.clone()]);
         let known = self.holds.len().min(changed.end);
         self.holds[changed.start..known].copy_from_slice(&bytes[changed.start..known]);
         self.holds.extend_from_slice(&bytes[known..changed.end]);

@@ -3,6 +3,7 @@
 //! The order of one dispatch: [`Device`] → (reference) [`host`](HostCall) or (GPU) stream → pipelines, pool.
 
 mod adapter;
+mod ahead;
 pub(crate) mod cache;
 mod compare;
 mod compile;

@@ -14,11 +14,13 @@ use std::thread::ThreadId;
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
+use super::ahead::Prepared;
 use super::compile::Pipeline;
 use super::device::{Device, RandomState};
 use super::kernel::{Grid, Kernel};
 use super::pipelines::Bound;
 use super::profile::{self, Heard, Work};
+use super::stream::Dispatch;
 use crate::{Error, Result, scoped};
 
 /// Params of a dispatch that depend on something that may change between replays.
@@ -294,6 +296,8 @@ pub(crate) struct Recording {
     recorder: Recorder,
     draws: Draws,
     used: Arc<FxHashSet<u64>>,
+    /// Made at the first replay that can use it.
+    pub prepared: Option<Prepared>,
 }
 
 /// Holds two steps in a row side by side; `after` is the random state after the second. Gives what a replay of the
@@ -402,11 +406,20 @@ pub(crate) struct Replayed<'a> {
     pub work: Option<&'a Work>,
 }
 
+impl Replayed<'_> {
+    /// With its params at byte `params` of those of a submission.
+    pub fn dispatch(&self, params: u32) -> Dispatch {
+        let Grid { groups, step, .. } = self.grid;
+        let (pipeline, bound) = (self.pipeline.clone(), self.bound.clone());
+        Dispatch { pipeline, bound, params, groups, fresh: self.fresh, step }
+    }
+}
+
 impl Recording {
     /// A step that was found to be the same as the one before, with these random states.
     pub fn new(mut recorder: Recorder, draws: Draws) -> Recording {
         let used = Arc::new(std::mem::take(&mut recorder.used));
-        Recording { recorder, draws, used }
+        Recording { recorder, draws, used, prepared: None }
     }
 
     /// Takes over what has changed: false when the recording no longer fits.
@@ -451,6 +464,18 @@ impl Recording {
             grid: c.grid,
             work: c.work.as_ref(),
         })
+    }
+
+    /// Where the params of dispatch `i` are, if they may change.
+    pub fn changing(&self, i: usize) -> Option<Range<usize>> {
+        let params = &self.recorder.commands[i].params;
+        let lives = self.recorder.live.iter().any(|live| live.commands.contains(&i));
+        (lives || self.draws.places.iter().any(|(at, _)| params.contains(at))).then(|| params.clone())
+    }
+
+    /// The params of all dispatches.
+    pub fn params(&self) -> &[u8] {
+        &self.recorder.params
     }
 
     /// The memory that it uses.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
+use super::ahead::{Draft, Encoder, Job, Piece, Prepared};
 use super::cache::PipelineStore;
 use super::compile::Pipeline;
 use super::counters::AtomicCounters;
@@ -20,7 +21,7 @@ use super::mirrored::Mirrored;
 use super::pipelines::{Bound, PARAMS_BYTES, Pipelines};
 use super::pool::{Pool, RawBuffer};
 use super::profile::{self, Session, SpanKind, Work};
-use super::recording::{Recorder, Replayed};
+use super::recording::{Recorder, Recording, Replayed};
 use super::timer::{Encoding, Mark, Timer, Timing};
 use crate::Error;
 
@@ -66,6 +67,19 @@ impl Dispatch {
         }
     }
 
+    /// Encodes dispatches as one pass.
+    pub fn encode_all(dispatches: &[Dispatch], encoder: &mut wgpu::CommandEncoder) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let mut current: Option<&Pipeline> = None;
+        for dispatch in dispatches {
+            if !current.is_some_and(|current| current.is(&dispatch.pipeline)) {
+                dispatch.prepare(&mut pass);
+            }
+            dispatch.encode(&mut pass);
+            current = Some(&dispatch.pipeline);
+        }
+    }
+
     /// Puts it into a pass that has its pipeline; one that the device has refused is left out.
     fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
         if self.pipeline.compiled().is_none() {
@@ -75,6 +89,32 @@ impl Dispatch {
         let [x, y, z] = self.groups;
         pass.dispatch_workgroups(x, y, z);
     }
+}
+
+/// A prepared replay among the recorded commands.
+struct Ahead {
+    /// How many of them come before it.
+    place: usize,
+    commands: wgpu::CommandBuffer,
+    /// Its dispatches.
+    len: usize,
+    /// Those for the next time.
+    next: Option<Job>,
+}
+
+/// Bytes of the params of one submission.
+fn params_bytes(limits: StreamLimits) -> u64 {
+    limits.dispatches as u64 * PARAMS_BYTES
+}
+
+/// Compiles what these still wait for.
+fn compile(
+    pipelines: &mut Pipelines,
+    device: &wgpu::Device,
+    counters: &AtomicCounters,
+    dispatches: &[Dispatch],
+) -> Vec<Pipeline> {
+    pipelines.compile_waiting(device, counters, |pipeline| dispatches.iter().any(|used| used.pipeline.is(pipeline)))
 }
 
 /// Whether a submission has run, or nobody can tell; waits so long for it.
@@ -89,8 +129,13 @@ pub(crate) struct Stream {
     /// Listens to a step that is to be replayed.
     pub recorder: Option<Recorder>,
     pub timer: Timer,
-    pub fusion: Fusion,
+    fusion: Fusion,
     timing: Timing,
+    /// At most one in a submission: they all have the same places for their params and programs.
+    ahead: Option<Ahead>,
+    encoder: Encoder,
+    prepared_params: Mirrored,
+    prepared_fusion: Fusion,
     /// The memory of replays among the recorded commands.
     replayed: Vec<Arc<FxHashSet<u64>>>,
     commands: Vec<Dispatch>,
@@ -120,7 +165,8 @@ impl Stream {
     ) -> Self {
         let arena = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("params arena"),
-            size: limits.dispatches as u64 * PARAMS_BYTES,
+            // Those of recorded commands, then those of a prepared replay among them.
+            size: 2 * params_bytes(limits),
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
@@ -133,6 +179,10 @@ impl Stream {
             timer: Timer::default(),
             fusion: Fusion::default(),
             timing,
+            ahead: None,
+            encoder: Encoder::default(),
+            prepared_params: Mirrored::from(arena.clone(), params_bytes(limits)),
+            prepared_fusion: Fusion::default(),
             replayed: Vec::new(),
             commands: Vec::with_capacity(limits.dispatches),
             params: Vec::with_capacity(limits.dispatches * PARAMS_BYTES as usize),
@@ -173,6 +223,48 @@ impl Stream {
         self.dispatch(command.pipeline.clone(), (command.bound.clone(), command.fresh), command.params, command.grid);
     }
 
+    /// Whether chains of small dispatches are joined.
+    pub fn set_fusion(&mut self, on: bool) {
+        self.fusion.off = !on;
+        self.prepared_fusion.off = !on;
+    }
+
+    /// Whether a prepared recording is as one would be prepared now.
+    pub fn is_current(&self, prepared: &Prepared) -> bool {
+        prepared.joined != self.fusion.off
+    }
+
+    /// Makes a recording ready to be encoded as often as it is replayed.
+    pub fn prepare(&mut self, device: &wgpu::Device, counters: &AtomicCounters, recording: &Recording) -> Prepared {
+        let mut pieces = Vec::new();
+        let most = self.limits.dispatches;
+        while let Some(mut draft) = Draft::of(recording, pieces.iter().map(Piece::recorded).sum(), self.limits) {
+            let Stream { pool, pipelines, .. } = self;
+            let shop = Workshop { device, counters, pool, pipelines, params: &mut draft.params, most };
+            let (_, joined) = self.prepared_fusion.fuse(&mut draft.dispatches, 0, shop);
+            // What was a step of a chain whenever it ran has never been compiled.
+            let compiled = compile(&mut self.pipelines, device, counters, &draft.dispatches);
+            self.note_refused(&compiled);
+            pieces.push(draft.finish(self.prepared_fusion.take_program(), joined, params_bytes(self.limits) as u32));
+        }
+        Prepared { pieces, joined: !self.fusion.off }
+    }
+
+    /// Whether there is a prepared replay among the recorded commands.
+    pub fn is_ahead(&self) -> bool {
+        self.ahead.is_some()
+    }
+
+    /// Records a piece of a prepared replay, where there is none yet and nothing is timed.
+    pub fn replay_ahead(&mut self, device: &wgpu::Device, queue: &wgpu::Queue, piece: &mut Piece) {
+        // Queue writes run before the submission that follows and after the one before.
+        self.prepared_params.write(queue, &piece.params);
+        self.prepared_fusion.write(queue, &piece.program);
+        let (commands, next) = piece.take(device);
+        self.ahead = Some(Ahead { place: self.commands.len(), commands, len: piece.len(), next });
+        self.work += piece.work;
+    }
+
     /// The last recorded command is to be timed.
     pub fn mark(&mut self, session: Arc<Session>, work: Work) {
         let command = self.commands.len() - 1;
@@ -198,7 +290,8 @@ impl Stream {
 
     /// Whether it is time to submit.
     pub fn is_full(&self) -> bool {
-        self.commands.len() >= self.limits.dispatches || self.work >= self.limits.work || self.staged >= MAX_STAGED
+        let dispatches = self.commands.len() + self.ahead.as_ref().map_or(0, |ahead| ahead.len);
+        dispatches >= self.limits.dispatches || self.work >= self.limits.work || self.staged >= MAX_STAGED
     }
 
     /// Copies host bytes into reused staging memory; the transfer runs before the recorded commands.
@@ -213,8 +306,8 @@ impl Stream {
 
     /// Encodes and submits everything recorded, if there is anything.
     pub fn submit(&mut self, device: &wgpu::Device, queue: &wgpu::Queue, counters: &AtomicCounters) {
-        if !self.commands.is_empty() || self.uploads.is_some() {
-            self.submit_with(device, queue, counters, |_| ());
+        if !self.commands.is_empty() || self.uploads.is_some() || self.ahead.is_some() {
+            self.hand_in(device, queue, counters, None::<fn(&mut wgpu::CommandEncoder)>);
         }
     }
 
@@ -226,30 +319,51 @@ impl Stream {
         counters: &AtomicCounters,
         tail: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> wgpu::SubmissionIndex {
+        self.hand_in(device, queue, counters, Some(tail))
+    }
+
+    fn hand_in(
+        &mut self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        counters: &AtomicCounters,
+        tail: Option<impl FnOnce(&mut wgpu::CommandEncoder)>,
+    ) -> wgpu::SubmissionIndex {
         let _span = profile::span(SpanKind::Submit, "submit");
         let uploads = self.uploads.take().map(|encoder| {
             self.belt.finish_and_recall_on_submit(&encoder);
             encoder.finish()
         });
-        // Marks tell timed dispatches by their places.
-        if self.timer.marks.is_empty() {
-            let Stream { pool, pipelines, params, .. } = self;
-            let most = self.limits.dispatches;
-            self.fusion.fuse(&mut self.commands, Workshop { device, counters, pool, pipelines, params, most });
-        }
-        let commands = &self.commands;
-        let is_used = |pipeline: &mut Pipeline| commands.iter().any(|command| command.pipeline.is(pipeline));
-        let compiled = self.pipelines.compile_waiting(device, counters, is_used);
-        self.refused = self.refused.take().or_else(|| compiled.iter().find_map(|pipeline| pipeline.refusal().err()));
+        self.fuse(device, counters);
+        let compiled = compile(&mut self.pipelines, device, counters, &self.commands);
+        self.note_refused(&compiled);
         let first_uses = if self.helper.is_some() { self.first_uses(&compiled) } else { Vec::new() };
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
-        let times = self.encode(device, queue, &mut encoder);
-        tail(&mut encoder);
-        let before = if times.is_some() { profile::now() } else { 0 };
-        let index = queue.submit(uploads.into_iter().chain([encoder.finish()]));
+        let new = || device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
+        let ahead = self.ahead.take();
+        let before = ahead.as_ref().filter(|ahead| ahead.place > 0).map(|ahead| {
+            let mut encoder = new();
+            Dispatch::encode_all(&self.commands[..ahead.place], &mut encoder);
+            encoder.finish()
+        });
+        let done = ahead.as_ref().map_or(0, |ahead| ahead.place);
+        let rest = (done < self.commands.len() || self.timer.is_wanted() || tail.is_some()).then(new);
+        let (rest, times) = match rest {
+            Some(mut encoder) => {
+                let times = self.encode(device, done, &mut encoder);
+                tail.map(|tail| tail(&mut encoder));
+                (Some(encoder.finish()), times)
+            }
+            None => (None, None),
+        };
+        self.commands.clear();
+        self.write_params(queue);
+        let asked = if times.is_some() { profile::now() } else { 0 };
+        let (ahead, next) = ahead.map(|ahead| (ahead.commands, ahead.next)).unzip();
+        let index = queue.submit([uploads, before, ahead, rest].into_iter().flatten());
         AtomicCounters::add(&counters.submits, 1);
+        next.flatten().into_iter().for_each(|job| self.encoder.begin(job));
         if let Some(times) = times {
-            self.timer.submitted(times, before);
+            self.timer.submitted(times, asked);
         }
         self.timer.collect();
         self.work = 0;
@@ -261,6 +375,37 @@ impl Stream {
             helper.help(&first_uses, |patience| has_run(device, &index, patience));
         }
         index
+    }
+
+    /// Keeps the first refusal for whoever asks next.
+    fn note_refused(&mut self, compiled: &[Pipeline]) {
+        self.refused = self.refused.take().or_else(|| compiled.iter().find_map(|pipeline| pipeline.refusal().err()));
+    }
+
+    /// Joins chains among the recorded commands, unless some are timed: marks tell them by their places.
+    fn fuse(&mut self, device: &wgpu::Device, counters: &AtomicCounters) {
+        if self.timer.marks.is_empty() {
+            let Stream { pool, pipelines, params, .. } = self;
+            let most = self.limits.dispatches;
+            let shop = Workshop { device, counters, pool, pipelines, params, most };
+            let place = self.ahead.as_ref().map_or(0, |ahead| ahead.place);
+            let (place, joined) = self.fusion.fuse(&mut self.commands, place, shop);
+            if let Some(ahead) = &mut self.ahead {
+                ahead.place = place;
+            }
+            AtomicCounters::add(&counters.fused, joined);
+        }
+    }
+
+    /// Brings the params of the recorded commands, and the programs of their chains, to where the device finds them.
+    fn write_params(&mut self, queue: &wgpu::Queue) {
+        if !self.params.is_empty() {
+            // Queue writes run before the submission that follows and after the one before: one arena is enough.
+            self.arena.write(queue, &self.params);
+            let program = self.fusion.take_program();
+            self.fusion.write(queue, &program);
+            self.params.clear();
+        }
     }
 
     /// The params that pipelines are first used with, in the order of those uses.
@@ -275,25 +420,14 @@ impl Stream {
         uses.into_iter().map(|(_, first)| first).collect()
     }
 
-    /// Encodes the recorded commands. Gives the queries of their times, if somebody wants them.
-    fn encode(
-        &mut self,
-        device: &wgpu::Device,
-        queue: &wgpu::Queue,
-        encoder: &mut wgpu::CommandEncoder,
-    ) -> Option<Encoding> {
+    /// Encodes the recorded commands from number `start` on. Gives the queries of their times, if somebody wants them.
+    fn encode(&mut self, device: &wgpu::Device, start: usize, encoder: &mut wgpu::CommandEncoder) -> Option<Encoding> {
         let mut times = self.timer.is_wanted().then(|| self.timer.begin(device, self.limits.dispatches));
-        if !self.commands.is_empty() {
-            // Queue writes run before the submission that follows and after the one before: one arena is enough.
-            self.arena.write(queue, &self.params);
-            self.fusion.write(queue);
-            match &mut times {
-                None => self.encode_pass(encoder),
-                Some(times) => self.encode_timed(encoder, times),
-            }
-            self.params.clear();
-        } else if let Some(times) = &mut times {
-            times.ask(encoder);
+        match &mut times {
+            Some(times) if start == self.commands.len() => times.ask(encoder),
+            Some(times) => self.encode_timed(start, encoder, times),
+            None if start < self.commands.len() => Dispatch::encode_all(&self.commands[start..], encoder),
+            None => {}
         }
         if let Some(times) = &times {
             times.finish(encoder);
@@ -301,22 +435,10 @@ impl Stream {
         times
     }
 
-    fn encode_pass(&mut self, encoder: &mut wgpu::CommandEncoder) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        let mut current: Option<Pipeline> = None;
-        for command in self.commands.drain(..) {
-            if !current.is_some_and(|current| current.is(&command.pipeline)) {
-                command.prepare(&mut pass);
-            }
-            command.encode(&mut pass);
-            current = Some(command.pipeline);
-        }
-    }
-
-    /// [`Self::encode_pass`] with timestamps round the marked commands.
-    fn encode_timed(&mut self, encoder: &mut wgpu::CommandEncoder, times: &mut Encoding) {
+    /// [`Dispatch::encode_all`] with timestamps round the marked commands.
+    fn encode_timed(&mut self, start: usize, encoder: &mut wgpu::CommandEncoder, times: &mut Encoding) {
         let mut marks = std::mem::take(&mut self.timer.marks).into_iter().peekable();
-        let commands = self.commands.drain(..).enumerate();
+        let commands = self.commands.iter().enumerate().skip(start);
         let marked = commands.map(|(i, command)| (command, marks.next_if(|mark| mark.command == i)));
         if self.timing == Timing::Timestamps {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
