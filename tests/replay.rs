@@ -7,6 +7,7 @@ use lumigrad::{Capture, prelude::*};
 
 const TESTS: &[(&str, Test)] = &[
     ("replays_keep_their_place_among_other_operations", among_others),
+    ("no_chain_goes_past_a_replay", chains),
     ("steps_take_turns", turns),
     ("a_step_may_be_longer_than_a_submission", long_steps),
     ("joining_is_switched_between_replays", switched_joining),
@@ -91,6 +92,27 @@ fn among_others(device: &Device) -> Outcome {
         })?;
     }
     Ok(())
+}
+
+/// A step without inputs and results has nothing between it and the operations round it.
+fn chains(device: &Device) -> Outcome {
+    check(device, |capture| {
+        let (state, mut capture) = (State::new(device, 8, 20), capture());
+        let x = Tensor::full_on(&[1], 0.125, DType::F32, device);
+        for i in 0..16 {
+            let steps = |_: &[Tensor]| state.step(&x).map(drop);
+            no_grad(|| state.values.add_(0.5).and_then(|()| state.values.mul_(0.875)))?;
+            match &mut capture {
+                Some(capture) => capture.run(&[], steps)?,
+                None => steps(&[])?,
+            }
+            no_grad(|| state.values.mul_(0.75).and_then(|()| state.values.add_(0.25)))?;
+            if i % 3 != 1 {
+                device.flush();
+            }
+        }
+        state.bits()
+    })
 }
 
 fn turns(device: &Device) -> Outcome {
