@@ -52,7 +52,7 @@ impl State {
 
     /// The step number `i`, run or given to `capture`.
     fn run(&self, capture: Option<&mut Capture>, i: usize) -> Result<Tensor> {
-        let x = Tensor::full_on(&[1], 0.125 + i as f64 / 64.0, DType::F32, &self.values.device());
+        let x = Tensor::full_on(&[1], 0.125 + i as f64 / 64.0, DType::F32, self.values.device());
         match capture {
             Some(capture) => capture.run(&[&x], |inputs| self.step(&inputs[0])),
             None => self.step(&x),

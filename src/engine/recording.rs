@@ -407,11 +407,9 @@ pub(crate) struct Replayed<'a> {
 }
 
 impl Replayed<'_> {
-    /// With its params at byte `params` of those of a submission.
-    pub fn dispatch(&self, params: u32) -> Dispatch {
-        let Grid { groups, step, .. } = self.grid;
-        let (pipeline, bound) = (self.pipeline.clone(), self.bound.clone());
-        Dispatch { pipeline, bound, params, groups, fresh: self.fresh, step }
+    /// With its params behind those of others in `all`.
+    pub fn dispatch(&self, all: &mut Vec<u8>) -> Dispatch {
+        Dispatch::new(self.pipeline.clone(), (self.bound.clone(), self.fresh), self.params, self.grid, all)
     }
 }
 

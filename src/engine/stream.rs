@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
 
 use super::ahead::{Draft, Encoder, Job, Piece, Prepared};
 use super::cache::PipelineStore;
@@ -60,6 +61,21 @@ pub(crate) struct Dispatch {
 }
 
 impl Dispatch {
+    /// With its params behind those of others in `all`.
+    pub fn new(
+        pipeline: Pipeline,
+        (bound, fresh): (Arc<Bound>, u16),
+        params: &[u8],
+        grid: Grid,
+        all: &mut Vec<u8>,
+    ) -> Dispatch {
+        let start = all.len();
+        all.extend_from_slice(params);
+        all.resize(start + PARAMS_BYTES as usize, 0);
+        let Grid { groups, step, .. } = grid;
+        Dispatch { pipeline, bound, params: start as u32, groups, fresh, step }
+    }
+
     /// Gives a pass its pipeline.
     fn prepare(&self, pass: &mut wgpu::ComputePass<'_>) {
         if let Some(pipeline) = self.pipeline.compiled() {
@@ -209,18 +225,16 @@ impl Stream {
         RawBuffer { id: self.pool.next_id(), bytes, wgpu, last_use: 0 }
     }
 
-    pub fn dispatch(&mut self, pipeline: Pipeline, (bound, fresh): (Arc<Bound>, u16), params: &[u8], grid: Grid) {
-        let offset = self.params.len();
-        self.params.extend_from_slice(params);
-        self.params.resize(offset + PARAMS_BYTES as usize, 0);
-        let Grid { groups, step, .. } = grid;
-        self.commands.push(Dispatch { pipeline, bound, params: offset as u32, groups, fresh, step });
+    pub fn dispatch(&mut self, pipeline: Pipeline, bound: (Arc<Bound>, u16), params: &[u8], grid: Grid) {
+        let dispatch = Dispatch::new(pipeline, bound, params, grid, &mut self.params);
+        self.commands.push(dispatch);
         self.work += grid.work;
     }
 
     /// [`Self::dispatch`] of a recording.
     pub fn replay(&mut self, command: &Replayed<'_>) {
-        self.dispatch(command.pipeline.clone(), (command.bound.clone(), command.fresh), command.params, command.grid);
+        self.commands.push(command.dispatch(&mut self.params));
+        self.work += command.grid.work;
     }
 
     /// Whether chains of small dispatches are joined.
@@ -330,38 +344,17 @@ impl Stream {
         tail: Option<impl FnOnce(&mut wgpu::CommandEncoder)>,
     ) -> wgpu::SubmissionIndex {
         let _span = profile::span(SpanKind::Submit, "submit");
-        let uploads = self.uploads.take().map(|encoder| {
-            self.belt.finish_and_recall_on_submit(&encoder);
-            encoder.finish()
-        });
         self.fuse(device, counters);
         let compiled = compile(&mut self.pipelines, device, counters, &self.commands);
         self.note_refused(&compiled);
         let first_uses = if self.helper.is_some() { self.first_uses(&compiled) } else { Vec::new() };
-        let new = || device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
-        let ahead = self.ahead.take();
-        let before = ahead.as_ref().filter(|ahead| ahead.place > 0).map(|ahead| {
-            let mut encoder = new();
-            Dispatch::encode_all(&self.commands[..ahead.place], &mut encoder);
-            encoder.finish()
-        });
-        let done = ahead.as_ref().map_or(0, |ahead| ahead.place);
-        let rest = (done < self.commands.len() || self.timer.is_wanted() || tail.is_some()).then(new);
-        let (rest, times) = match rest {
-            Some(mut encoder) => {
-                let times = self.encode(device, done, &mut encoder);
-                tail.map(|tail| tail(&mut encoder));
-                (Some(encoder.finish()), times)
-            }
-            None => (None, None),
-        };
-        self.commands.clear();
+        let (buffers, next, times) = self.encode(device, tail);
         self.write_params(queue);
         let asked = if times.is_some() { profile::now() } else { 0 };
-        let (ahead, next) = ahead.map(|ahead| (ahead.commands, ahead.next)).unzip();
-        let index = queue.submit([uploads, before, ahead, rest].into_iter().flatten());
+        let index = queue.submit(buffers);
         AtomicCounters::add(&counters.submits, 1);
-        next.flatten().into_iter().for_each(|job| self.encoder.begin(job));
+        // Behind the submission, since a thread that is woken may take this one's processor.
+        next.into_iter().for_each(|job| self.encoder.begin(job));
         if let Some(times) = times {
             self.timer.submitted(times, asked);
         }
@@ -420,8 +413,47 @@ impl Stream {
         uses.into_iter().map(|(_, first)| first).collect()
     }
 
-    /// Encodes the recorded commands from number `start` on. Gives the queries of their times, if somebody wants them.
-    fn encode(&mut self, device: &wgpu::Device, start: usize, encoder: &mut wgpu::CommandEncoder) -> Option<Encoding> {
+    /// Everything that goes into a submission, in order; then what is to be encoded behind it, and the queries of times, if
+    /// somebody wants them.
+    fn encode(
+        &mut self,
+        device: &wgpu::Device,
+        tail: Option<impl FnOnce(&mut wgpu::CommandEncoder)>,
+    ) -> (SmallVec<[wgpu::CommandBuffer; 4]>, Option<Job>, Option<Encoding>) {
+        let (mut buffers, mut next, mut start) = (SmallVec::new(), None, 0);
+        let new = || device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
+        if let Some(encoder) = self.uploads.take() {
+            self.belt.finish_and_recall_on_submit(&encoder);
+            buffers.push(encoder.finish());
+        }
+        if let Some(ahead) = self.ahead.take() {
+            start = ahead.place;
+            if start > 0 {
+                let mut encoder = new();
+                Dispatch::encode_all(&self.commands[..start], &mut encoder);
+                buffers.push(encoder.finish());
+            }
+            buffers.push(ahead.commands);
+            next = ahead.next;
+        }
+        let mut times = None;
+        if start < self.commands.len() || self.timer.is_wanted() || tail.is_some() {
+            let mut encoder = new();
+            times = self.encode_rest(device, start, &mut encoder);
+            tail.into_iter().for_each(|tail| tail(&mut encoder));
+            buffers.push(encoder.finish());
+        }
+        self.commands.clear();
+        (buffers, next, times)
+    }
+
+    /// Encodes the recorded commands from number `start` on.
+    fn encode_rest(
+        &mut self,
+        device: &wgpu::Device,
+        start: usize,
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Option<Encoding> {
         let mut times = self.timer.is_wanted().then(|| self.timer.begin(device, self.limits.dispatches));
         match &mut times {
             Some(times) if start == self.commands.len() => times.ask(encoder),
