@@ -1,8 +1,8 @@
 //! Training steps that are recorded once and replayed.
 //!
 //! A step of a small model is many small dispatches, and most of what the host does for them (shapes, nodes, memory) is
-//! the same each time. [`Capture::run`] runs the step as it is written three times, and from the fourth time on encodes
-//! its dispatches again and runs nothing else of it. The results are the same to the last bit.
+//! the same each time. [`Capture::run`] runs the step as it is written three times, and from the fourth time on gives the
+//! device its dispatches again and runs nothing else of it. The results are the same to the last bit.
 
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -1,5 +1,8 @@
 //! The flat view of a module: tensors by name.
 
+use indexmap::IndexMap;
+use rustc_hash::FxHashSet;
+
 use super::{Part, Visitor};
 use crate::autograd::no_grad;
 use crate::ops::copy_into;
@@ -8,7 +11,7 @@ use crate::{Error, Result};
 
 /// Tensors by name, in order: a module's `state_dict`.
 #[derive(Clone, Debug, Default)]
-pub struct StateDict(Vec<(String, Tensor)>);
+pub struct StateDict(IndexMap<String, Tensor>);
 
 impl StateDict {
     /// An empty one.
@@ -18,16 +21,12 @@ impl StateDict {
 
     /// Adds a tensor, or replaces the one of this name.
     pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) {
-        let name = name.into();
-        match self.0.iter_mut().find(|(n, _)| *n == name) {
-            Some(entry) => entry.1 = tensor,
-            None => self.0.push((name, tensor)),
-        }
+        self.0.insert(name.into(), tensor);
     }
 
     /// The tensor of this name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, t)| t)
+        self.0.get(name)
     }
 
     /// All entries, in order.
@@ -64,9 +63,7 @@ impl StateDict {
 
 impl FromIterator<(String, Tensor)> for StateDict {
     fn from_iter<I: IntoIterator<Item = (String, Tensor)>>(entries: I) -> Self {
-        let mut state = StateDict::new();
-        entries.into_iter().for_each(|(name, tensor)| state.insert(name, tensor));
-        state
+        StateDict(entries.into_iter().collect())
     }
 }
 
@@ -131,7 +128,8 @@ pub(super) fn load(
 
 fn keys(entries: &[Entry], state: &StateDict) -> IncompatibleKeys {
     let missing = entries.iter().filter(|e| state.get(&e.name).is_none()).map(|e| e.name.clone());
-    let unexpected = state.iter().map(|(name, _)| name).filter(|name| !entries.iter().any(|e| e.name == *name));
+    let own: FxHashSet<&str> = entries.iter().map(|e| &*e.name).collect();
+    let unexpected = state.iter().map(|(name, _)| name).filter(|name| !own.contains(name));
     IncompatibleKeys { missing: missing.collect(), unexpected: unexpected.map(str::to_string).collect() }
 }
 
@@ -184,6 +182,18 @@ fn edits(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_of_a_name_stays_in_the_place_of_the_first() {
+        let device = crate::Device::new_reference(true);
+        let tensor = |value| Tensor::full_on(&[1], value, crate::DType::F32, &device);
+        let many = (0..200_000).map(|i| (format!("{}", i % 100_000), tensor(f64::from(i))));
+        let state: StateDict = many.collect();
+        assert_eq!(state.len(), 100_000);
+        assert_eq!(state.iter().nth(7).map(|(name, _)| name), Some("7"));
+        assert_eq!(state.get("7").unwrap().item::<f32>().unwrap(), 100_007.0);
+        assert!(state.get("x").is_none());
+    }
 
     #[test]
     fn edit_distance() {
