@@ -302,8 +302,6 @@ fn numbered((id, buffer): &(u64, wgpu::Buffer)) -> (u64, &wgpu::Buffer) {
 /// What chains need on a device.
 #[derive(Default)]
 pub(crate) struct Fusion {
-    /// Every dispatch stays as it is.
-    pub off: bool,
     program: Vec<Instruction>,
     arena: Option<Arena>,
     /// The device has refused an interpreter, and that was told.
@@ -350,7 +348,7 @@ impl Fusion {
             (Some(a), Some(b)) => a.n == b.n,
             _ => false,
         };
-        if self.off || !commands.windows(2).any(linked) {
+        if !commands.windows(2).any(linked) {
             return (split, 0);
         }
         let last_reads = last_reads(commands, shop.pool);

@@ -403,7 +403,7 @@ impl Gpu {
 
     /// Whether chains of small dispatches are joined.
     pub fn set_fusion(&self, on: bool) {
-        self.stream().set_fusion(on);
+        self.stream().joins = on;
     }
 
     pub fn replace(&self, kernel: &'static Kernel, variant: usize, wgsl: Option<String>) {

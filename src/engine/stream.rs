@@ -145,6 +145,8 @@ pub(crate) struct Stream {
     /// Listens to a step that is to be replayed.
     pub recorder: Option<Recorder>,
     pub timer: Timer,
+    /// Whether chains of small dispatches are joined.
+    pub joins: bool,
     fusion: Fusion,
     timing: Timing,
     /// At most one in a submission: they all have the same places for their params and programs.
@@ -193,6 +195,7 @@ impl Stream {
             pipelines,
             recorder: None,
             timer: Timer::default(),
+            joins: true,
             fusion: Fusion::default(),
             timing,
             ahead: None,
@@ -237,31 +240,23 @@ impl Stream {
         self.work += command.grid.work;
     }
 
-    /// Whether chains of small dispatches are joined.
-    pub fn set_fusion(&mut self, on: bool) {
-        self.fusion.off = !on;
-        self.prepared_fusion.off = !on;
-    }
-
-    /// Whether a prepared recording is as one would be prepared now.
-    pub fn is_current(&self, prepared: &Prepared) -> bool {
-        prepared.joined != self.fusion.off
-    }
-
     /// Makes a recording ready to be encoded as often as it is replayed.
     pub fn prepare(&mut self, device: &wgpu::Device, counters: &AtomicCounters, recording: &Recording) -> Prepared {
         let mut pieces = Vec::new();
         let most = self.limits.dispatches;
         while let Some(mut draft) = Draft::of(recording, pieces.iter().map(Piece::recorded).sum(), self.limits) {
-            let Stream { pool, pipelines, .. } = self;
-            let shop = Workshop { device, counters, pool, pipelines, params: &mut draft.params, most };
-            let (_, joined) = self.prepared_fusion.fuse(&mut draft.dispatches, 0, shop);
+            let mut joined = 0;
+            if self.joins {
+                let Stream { pool, pipelines, .. } = self;
+                let shop = Workshop { device, counters, pool, pipelines, params: &mut draft.params, most };
+                (_, joined) = self.prepared_fusion.fuse(&mut draft.dispatches, 0, shop);
+            }
             // What was a step of a chain whenever it ran has never been compiled.
             let compiled = compile(&mut self.pipelines, device, counters, &draft.dispatches);
             self.note_refused(&compiled);
             pieces.push(draft.finish(self.prepared_fusion.take_program(), joined, params_bytes(self.limits) as u32));
         }
-        Prepared { pieces, joined: !self.fusion.off }
+        Prepared { pieces, joined: self.joins }
     }
 
     /// Whether there is a prepared replay among the recorded commands.
@@ -377,7 +372,7 @@ impl Stream {
 
     /// Joins chains among the recorded commands, unless some are timed: marks tell them by their places.
     fn fuse(&mut self, device: &wgpu::Device, counters: &AtomicCounters) {
-        if self.timer.marks.is_empty() {
+        if self.joins && self.timer.marks.is_empty() {
             let Stream { pool, pipelines, params, .. } = self;
             let most = self.limits.dispatches;
             let shop = Workshop { device, counters, pool, pipelines, params, most };

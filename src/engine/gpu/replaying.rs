@@ -84,7 +84,7 @@ impl Gpu {
     /// [`Self::replay`], with what was encoded since the last time.
     fn replay_ahead(&self, recording: &mut Recording) {
         let mut stream = self.stream();
-        if !recording.prepared.as_ref().is_some_and(|prepared| stream.is_current(prepared)) {
+        if recording.prepared.as_ref().is_none_or(|prepared| prepared.joined != stream.joins) {
             // The one before may wait for commands that are encoded only behind its submission.
             stream.submit(&self.device, &self.queue, &self.counters);
             recording.prepared = Some(stream.prepare(&self.device, &self.counters, recording));
