@@ -5,6 +5,7 @@
 //! and what is left for the thread that asks is to write the params and to submit: on lavapipe 0.6 to 0.8 times what wgpu
 //! takes for as many dispatches when nobody helps (`cargo bench --bench engine -- "training step|wgpu alone"`).
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::{Arc, mpsc};
 
@@ -15,8 +16,8 @@ use super::fusion::Instruction;
 use super::recording::Recording;
 use super::stream::{Dispatch, StreamLimits};
 
-/// Dispatches that are worth it: to wake the other thread costs what encoding about a dozen of them does, 10 to 20 µs on a
-/// virtual machine of two processors.
+/// Dispatches that are worth it: to wake the other thread costs what encoding about a dozen of them does, by `perf record`
+/// of the bench above.
 pub(crate) const FEWEST: usize = 16;
 
 /// A recording, ready to be encoded.
@@ -130,7 +131,8 @@ pub(crate) struct Job {
 /// A thread that encodes.
 #[derive(Default)]
 pub(crate) struct Encoder {
-    jobs: Option<mpsc::Sender<Job>>,
+    /// None in it: the system gives no thread.
+    jobs: OnceCell<Option<mpsc::Sender<Job>>>,
 }
 
 impl Encoder {
@@ -139,21 +141,23 @@ impl Encoder {
         compile::processors() > 1
     }
 
-    /// Has it encoded.
-    pub fn begin(&mut self, job: Job) {
-        if self.jobs.is_none() {
-            let (jobs, waiting) = mpsc::channel::<Job>();
-            let work = move || {
-                for Job { device, dispatches, answer } in waiting {
-                    // Nobody waits for it when its recording has gone.
-                    let _ = answer.send(encode(&device, &dispatches));
-                }
-            };
-            let thread = std::thread::Builder::new().name("lumigrad encode".into()).spawn(work);
-            self.jobs = thread.is_ok().then_some(jobs);
-        }
-        if let Some(jobs) = &self.jobs {
+    /// Has it encoded. A job that can't be done goes, and whoever waits for it encodes by itself.
+    pub fn begin(&self, job: Job) {
+        if let Some(jobs) = self.jobs.get_or_init(start) {
             let _ = jobs.send(job);
         }
     }
+}
+
+fn start() -> Option<mpsc::Sender<Job>> {
+    let (jobs, waiting) = mpsc::channel::<Job>();
+    let work = move || {
+        for Job { device, dispatches, answer } in waiting {
+            // Nobody waits for it when its recording has gone.
+            let _ = answer.send(encode(&device, &dispatches));
+        }
+    };
+    let thread = std::thread::Builder::new().name("lumigrad encode".into()).spawn(work);
+    let told = |error: &std::io::Error| log::warn!("replays are encoded when they are asked for: no thread: {error}");
+    thread.inspect_err(told).is_ok().then_some(jobs)
 }
