@@ -14,7 +14,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a_capture_may_go_before_its_replay_is_submitted", dropped),
     ("writes_from_the_host_come_in_between", host_writes),
     ("another_thread_is_profiled", profiled),
-    ("two_threads_replay", threads),
+    ("several_threads_replay", threads),
 ];
 
 fn main() {
